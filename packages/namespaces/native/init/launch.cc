@@ -1,0 +1,242 @@
+// From the request to the child's exec.
+//
+//   monitor                          child
+//     │ clone3(NEW*, INTO_CGROUP) ─────>│
+//     │ write uid_map, gid_map          │ wait at the gate (only with new maps)
+//     │ open the gate ─────────────────>│
+//     │                                 │ setup steps 0..n ── failure ──> {stage, step, errno} on the report pipe
+//     │<── end of file: exec happened ──│ execve
+//
+// To enter running namespaces a second process comes between: it joins them (enter steps), clones the child
+// with CLONE_PARENT, so that the child is the monitor's own, reports the pid and is gone.
+//
+// CLONE_VM: the child borrows our memory instead of copying page tables, on a stack of its own. Only for a
+// child that is alone in new pid namespaces: a process that could see it could otherwise reach our memory.
+#include "launch.h"
+
+namespace ctr {
+namespace {
+
+/** What the child needs; lies at the top of the arena's stack. */
+struct Child {
+  const LaunchRequest* request;
+  int report;
+  int gate;        // -1: nothing to wait for
+  int gate_write;  // the child's own copy of the monitor's end, which it must not keep
+};
+
+void send(int report, ReportRecord record) {
+  retry([&] { return syscall6(__NR_write, static_cast<u64>(report), ptr(&record), sizeof record); });
+}
+
+[[noreturn]] void fail(int report, Stage stage, i32 step, i32 error) {
+  send(report, {ReportRecord::failure, static_cast<i32>(stage), step, error});
+  exitNow(127);
+}
+
+void unblockSignals() {
+  const u64 none = 0;
+  syscall6(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, ptr(&none), 0, sizeof none);
+}
+
+void runChildStage(const LaunchRequest& request, int report, Stage stage, u32 index) {
+  const StepContext context{&request.arena->slots, request.monitor_pidfd, nullptr, nullptr, report};
+  const Failure f = runStage(request.arena->program, index, context);
+  if (f.failed()) fail(report, stage, f.step, f.error);
+}
+
+void waitAtGate(const Child& child) {
+  if (child.gate < 0) return;
+  syscall6(__NR_close, static_cast<u64>(child.gate_write));
+  u8 byte = 0;
+  const i64 n = retry([&] { return syscall6(__NR_read, static_cast<u64>(child.gate), ptr(&byte), 1); });
+  if (n != 1) exitNow(127);
+  // The maps are written, so /proc/self need not belong to the user any more.
+  syscall6(__NR_prctl, PR_SET_DUMPABLE, 0);
+}
+
+[[noreturn]] void becomeProgram(const Child& child) {
+  unblockSignals();
+  runChildStage(*child.request, child.report, Stage::setup, 2);
+  fail(child.report, Stage::setup, static_cast<i32>(child.request->arena->program.counts[2]) - 1, kEINVAL);
+}
+
+/** From its first instruction on the child dies with the monitor; the plan sets it again after changes of ids, which clear it (prctl(2)). */
+void dieWithMonitor(const Child& child) {
+  syscall6(__NR_prctl, PR_SET_PDEATHSIG, kSigKill);
+  const WireStep check = {static_cast<u16>(Op::assert_monitor), -1, 0, {}, 0, 0, {}, {}, 0, 0, 0};
+  const StepContext context{&child.request->arena->slots, child.request->monitor_pidfd, nullptr, nullptr};
+  if (runStep(child.request->arena->program, check, 0, context) < 0) exitNow(127);
+}
+
+void childBody(void* argument) {
+  const Child child = *static_cast<Child*>(argument);
+  dieWithMonitor(child);
+  waitAtGate(child);
+  becomeProgram(child);
+}
+
+clone_args cloneArgs(const LaunchRequest& request, u64 extra_flags) {
+  clone_args args = {};
+  args.flags = request.header.clone_flags | extra_flags;
+  if (request.header.cgroup_slot >= 0) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<u64>(request.arena->slots.fd[request.header.cgroup_slot]);
+  }
+  return args;
+}
+
+/** The process that joins the namespaces of a running container and clones the program's process inside. */
+void enterBody(void* argument) {
+  const Child child = *static_cast<Child*>(argument);
+  const LaunchRequest& request = *child.request;
+  dieWithMonitor(child);
+  runChildStage(request, child.report, Stage::enter, 1);
+  clone_args args = cloneArgs(request, CLONE_PARENT);
+  const i64 pid = syscall6(__NR_clone3, ptr(&args), sizeof args);
+  if (pid == 0) {
+    dieWithMonitor(child);
+    becomeProgram(child);
+  }
+  if (pid < 0) fail(child.report, Stage::clone, 0, static_cast<i32>(-pid));
+  send(child.report, {ReportRecord::child, static_cast<i32>(pid), 0, 0});
+  exitNow(0);
+}
+
+i64 writeFile(const char* path, const char* text) {
+  const OwnedFd fd{retry([&] { return syscall6(__NR_openat, static_cast<u64>(AT_FDCWD), ptr(path), O_WRONLY | O_CLOEXEC); })};
+  if (!fd.valid()) return fd.get();
+  return retry([&] { return syscall6(__NR_write, static_cast<u64>(fd.get()), ptr(text), __builtin_strlen(text)); });
+}
+
+i64 writeProcFile(i64 pid, const char* name, const char* text) {
+  char path[64] = "/proc/";
+  u32 at = 6;
+  char digits[20];
+  u32 n = 0;
+  for (i64 p = pid; p > 0; p /= 10) digits[n++] = static_cast<char>('0' + p % 10);
+  while (n > 0) path[at++] = digits[--n];
+  path[at++] = '/';
+  for (; *name != 0; name++) path[at++] = *name;
+  path[at] = 0;
+  return writeFile(path, text);
+}
+
+/** user_namespaces(7): setgroups before gid_map where the writer has no CAP_SETGID outside. */
+Failure writeMaps(const LaunchRequest& request, i64 pid) {
+  const Program& program = request.arena->program;
+  if (request.header.flags & kDenySetgroups) {
+    const i64 r = writeProcFile(pid, "setgroups", "deny");
+    if (r < 0) return {0, static_cast<i32>(-r)};
+  }
+  const i64 g = writeProcFile(pid, "gid_map", program.text(request.header.gid_map));
+  if (g < 0) return {1, static_cast<i32>(-g)};
+  const i64 u = writeProcFile(pid, "uid_map", program.text(request.header.uid_map));
+  if (u < 0) return {2, static_cast<i32>(-u)};
+  return {};
+}
+
+/** Where both ends of a pipe are owned. */
+struct Pipe {
+  OwnedFd read, write;
+  i64 open(u64 flags) {
+    int fds[2];
+    const i64 r = syscall6(__NR_pipe2, ptr(fds), flags);
+    if (r < 0) return r;
+    read.reset(fds[0]);
+    write.reset(fds[1]);
+    return 0;
+  }
+};
+
+}  // namespace
+
+i64 cloneOnStack(clone_args& args, u8* stack, u64 stack_size, void (*body)(void*), void* argument) {
+  args.stack = ptr(stack);
+  args.stack_size = stack_size;
+#if defined(__x86_64__)
+  i64 r;
+  register void (*fn)(void*) asm("r12") = body;
+  register void* arg asm("r13") = argument;
+  asm volatile(
+      "syscall\n\t"
+      "test %%rax, %%rax\n\t"
+      "jnz 1f\n\t"
+      "xor %%ebp, %%ebp\n\t"
+      "mov %%r13, %%rdi\n\t"
+      "call *%%r12\n\t"
+      "ud2\n"
+      "1:"
+      : "=a"(r)
+      : "a"(static_cast<i64>(__NR_clone3)), "D"(&args), "S"(sizeof args), "r"(fn), "r"(arg)
+      : "rcx", "r11", "memory");
+  return r;
+#else
+  register u64 x8 asm("x8") = __NR_clone3;
+  register u64 x0 asm("x0") = ptr(&args);
+  register u64 x1 asm("x1") = sizeof args;
+  register void (*fn)(void*) asm("x9") = body;
+  register void* arg asm("x10") = argument;
+  asm volatile(
+      "svc 0\n\t"
+      "cbnz x0, 1f\n\t"
+      "mov x29, xzr\n\t"
+      "mov x0, x10\n\t"
+      "blr x9\n\t"
+      "brk 1\n"
+      "1:"
+      : "+r"(x0)
+      : "r"(x8), "r"(x1), "r"(fn), "r"(arg)
+      : "memory", "cc");
+  return static_cast<i64>(x0);
+#endif
+}
+
+LaunchResult launch(const LaunchRequest& request) {
+  LaunchResult result;
+  const u32 flags = request.header.flags;
+  const bool entering = request.arena->program.counts[1] > 0;
+  const bool maps = (flags & kWriteMaps) != 0;
+
+  Pipe report, gate;
+  i64 r = report.open(O_CLOEXEC | O_NONBLOCK);
+  if (r == 0 && maps) r = gate.open(O_CLOEXEC);
+  if (r < 0) {
+    result.failure = {0, static_cast<i32>(-r)};
+    return result;
+  }
+  // An unprivileged monitor may write the child's maps only while /proc/<pid> belongs to its user (proc(5)).
+  const bool show = maps && syscall6(__NR_geteuid) != 0;
+  if (show) syscall6(__NR_prctl, PR_SET_DUMPABLE, 1);
+
+  // In the arena's own stack memory, not in this frame: a CLONE_VM child reads it after we may have returned.
+  auto* child = reinterpret_cast<Child*>(request.arena->stack + kStackSize - 64);
+  auto* kept = reinterpret_cast<LaunchRequest*>(request.arena->stack + kStackSize - 64 - ((sizeof(LaunchRequest) + 63) & ~u64{63}));
+  *kept = request;
+  *child = Child{kept, report.write.get(), maps ? gate.read.get() : -1, gate.write.get()};
+  const u64 stack_size = static_cast<u64>(reinterpret_cast<u8*>(kept) - request.arena->stack) & ~u64{15};
+
+  int pidfd = -1;
+  clone_args args = entering ? clone_args{} : cloneArgs(request, flags & kShareMemory ? CLONE_VM : 0);
+  args.flags |= CLONE_PIDFD;
+  args.pidfd = ptr(&pidfd);
+  args.exit_signal = kSigChld;
+  const i64 pid = cloneOnStack(args, request.arena->stack, stack_size, entering ? enterBody : childBody, child);
+  if (pid < 0) {
+    result.failure = {0, static_cast<i32>(-pid)};
+  } else {
+    result.pid = static_cast<i32>(pid);
+    result.pidfd.reset(pidfd);
+    result.report = static_cast<OwnedFd&&>(report.read);
+    if (maps) {
+      result.failure = writeMaps(request, pid);
+      result.stage = Stage::maps;
+      const u8 go = 1;
+      if (!result.failure.failed()) syscall6(__NR_write, static_cast<u64>(gate.write.get()), ptr(&go), 1);
+    }
+  }
+  if (show) syscall6(__NR_prctl, PR_SET_DUMPABLE, 0);
+  return result;
+}
+
+}  // namespace ctr

@@ -1,0 +1,48 @@
+// Makes the process of a plan. Everything between clone and exec happens in launch.cc and steps.cc.
+#pragma once
+#include "steps.h"
+
+namespace ctr {
+
+inline constexpr u32 kStackSize = 64 * 1024;
+inline constexpr u32 kMessageSize = 192 * 1024;
+
+/** Where one launch lives from its message until exec: its program, its descriptors and the child's stack. */
+struct Arena {
+  Arena* next_free;
+  Slots slots;
+  Program program;
+  u8* large;  // mapping of a program that came in a memfd, or null
+  u64 large_size;
+  alignas(16) u8 message[kMessageSize];
+  alignas(16) u8 stack[kStackSize];
+};
+
+/** What the child writes into the report pipe. The pipe is close-on-exec: end of file means that exec happened. */
+struct ReportRecord {
+  enum Kind : u32 { failure = 1, child = 2 };
+  u32 kind;
+  i32 a, b, c;  // failure: stage, step, errno; child: pid
+};
+
+struct LaunchRequest {
+  MessageHeader header;
+  Arena* arena;
+  int monitor_pidfd;
+};
+
+struct LaunchResult {
+  Failure failure;  // of `stage`
+  Stage stage = Stage::clone;
+  i32 pid = -1;            // of the child, or of the one that enters first
+  OwnedFd pidfd;
+  OwnedFd report;
+};
+
+/** Clones and lets the child run its setup stage. Returns as soon as the child is on its way. */
+LaunchResult launch(const LaunchRequest& request);
+
+/** clone3(2) of a child that runs `body(argument)` on `stack` and never returns; the child's pid or -errno. */
+i64 cloneOnStack(clone_args& args, u8* stack, u64 stack_size, void (*body)(void*), void* argument);
+
+}  // namespace ctr

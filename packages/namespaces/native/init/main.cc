@@ -1,0 +1,40 @@
+// ctr-init: started once by the addon from a sealed memfd with the control socket on 3 and the lifeline on 4.
+// Static, without a C library, one thread: everything it can do is in this folder.
+#include <new>
+
+#include "monitor.h"
+
+// The compiler may call these for copies and fills of its own (GCC manual, -ffreestanding).
+extern "C" {
+void* memcpy(void* to, const void* from, std::size_t n) {
+  auto* t = static_cast<u8*>(to);
+  const auto* f = static_cast<const u8*>(from);
+  for (std::size_t i = 0; i < n; i++) t[i] = f[i];
+  return to;
+}
+void* memset(void* to, int value, std::size_t n) {
+  auto* t = static_cast<u8*>(to);
+  for (std::size_t i = 0; i < n; i++) t[i] = static_cast<u8>(value);
+  return to;
+}
+std::size_t strlen(const char* s) {
+  std::size_t n = 0;
+  while (s[n] != 0) n++;
+  return n;
+}
+
+[[noreturn]] void ctrMain() {
+  // Not on the stack, since it is large; never destroyed, since the process ends here.
+  alignas(ctr::Monitor) static u8 memory[sizeof(ctr::Monitor)];
+  auto* monitor = new (memory) ctr::Monitor{3, 4};
+  monitor->run();
+  ctr::exitNow(0);
+}
+
+// The kernel starts here with the stack aligned to 16 and no return address.
+#if defined(__x86_64__)
+asm(".globl _start\n_start:\n\txor %ebp, %ebp\n\tcall ctrMain\n\tud2\n");
+#else
+asm(".globl _start\n_start:\n\tmov x29, xzr\n\tbl ctrMain\n\tbrk 1\n");
+#endif
+}

@@ -1,0 +1,70 @@
+// The monitor: one single-threaded process beside Node that makes, watches, kills and cleans up containers.
+#pragma once
+#include "container.h"
+
+namespace ctr {
+
+class Monitor {
+ public:
+  Monitor(int control, int lifeline) : control_(control), lifeline_(lifeline) {}
+  /** Runs until Node is gone and nothing of any container is left. */
+  void run();
+
+ private:
+  static constexpr u32 kArenas = 24;
+
+  // monitor.cc: the event loop
+  bool start();
+  void loop();
+  void dispatch(const Watch& watch);
+  void onControl();
+  void onOwnerGone();
+  void watch(int fd, Watch* watch);
+  void unwatch(int fd);
+  int nextTimeoutMs() const;
+  void retryCleanups();
+
+  // requests.cc: messages from Node
+  bool receive(Arena& arena, MessageHeader& header, u32& size);
+  bool decodeMessage(Arena& arena, const MessageHeader& header, u32 size, Container*& container);
+  void handle(Arena* arena, const MessageHeader& header, u32 size);
+  void startProcess(Arena* arena, const MessageHeader& header, Container* c);
+  void startHold(Arena* arena, Container* c);
+  void release(u32 id);
+  Arena* takeArena();
+  void giveArena(Arena* arena);
+  Container* newContainer(u32 id, u32 after_size);
+  void freeContainer(Container* c);
+
+  // lifecycle.cc: from the report to the last clean-up
+  void onReport(Container* c);
+  void onReportEnd(Container* c);
+  void onProcessExit(Container* c);
+  void fail(Container* c, Stage stage, Failure failure);
+  void finish(Container* c);
+  void cleanup(Container* c);
+  void finishCleanup(Container* c);
+  void onHelperExit(Container* c);
+  void killAll(Container* c);
+  bool neverExecuted(const Container& c) const;
+
+  // events.cc: messages to Node
+  void sendEvent(EventHeader& event, int fd, const void* payload, u32 size);
+  EventHeader event(EventKind kind, const Container& c) const;
+  void collect(const Container& c);
+  static void appendFile(void* self, u32 step, const char* path);
+
+  int control_, lifeline_;
+  OwnedFd epoll_, self_;
+  Watch control_watch_{Watch::Kind::control, nullptr}, lifeline_watch_{Watch::Kind::lifeline, nullptr};
+  bool owner_gone_ = false;
+  bool control_paused_ = false;
+  Container* containers_ = nullptr;
+  Arena* free_arenas_ = nullptr;
+  u32 payload_size_ = 0;
+  alignas(8) u8 payload_[48 * 1024];
+};
+
+u64 monotonicNs();
+
+}  // namespace ctr

@@ -1,0 +1,92 @@
+// The wire format of a plan, the mirror of src/plan/encode-plan.ts, and its checked view.
+//
+//   message  = MessageHeader, launch program, after program            (little endian, 8-byte aligned)
+//   program  = ProgramHeader, WireStep[], WirePatch[], data            (data ends with a zero byte)
+//
+// The sender is the Node process that owns us, so a plan is trusted in what it asks for; it is checked so
+// that a damaged one is refused instead of read out of bounds.
+#pragma once
+#include "sys.h"
+
+namespace ctr {
+
+inline constexpr u32 kMagic = 0x31727463;  // "ctr1"
+inline constexpr u32 kMaxSlots = 128;
+inline constexpr u32 kMaxFds = 64;
+
+enum class MessageKind : u16 { launch = 1, hold = 2, release = 3 };
+
+enum LaunchFlags : u32 {
+  kShareMemory = 1,  // CLONE_VM: only for a child in new pid and user spaces of its own, see launch.cc
+  kWriteMaps = 2,    // the monitor writes uid_map and gid_map before the child goes on
+  kDenySetgroups = 4,
+  kFromMemfd = 8,  // the programs are in the memfd that is the first descriptor, too large for a datagram
+};
+
+struct MessageHeader {
+  u32 magic;
+  u16 kind;
+  u16 fd_count;    // descriptors that come along; they fill slots 0, 1, 2 …
+  u32 id;
+  u32 flags;
+  u64 clone_flags;
+  i32 cgroup_slot;  // -1: none
+  u32 launch_size;  // bytes of the launch program
+  u32 after_size;   // bytes of the after program
+  u32 uid_map;      // offset of the text in the launch program's data
+  u32 gid_map;
+  u32 reserved;
+};
+static_assert(sizeof(MessageHeader) == 48);
+
+/** Stages of the launch program, then of the after program; the numbers are in failure reports. */
+enum class Stage : u32 { decode = 0, prepare = 1, clone = 2, maps = 3, enter = 4, setup = 5, kill = 6, collect = 7, cleanup = 8 };
+
+struct ProgramHeader {
+  u16 stage_steps[3];  // launch: prepare, enter, setup; after: kill, collect, cleanup
+  u16 patch_count;
+  u32 data_size;
+  u32 reserved;
+};
+static_assert(sizeof(ProgramHeader) == 16);
+
+enum class Op : u16 { syscall = 0, report_file = 1, remove_tree = 2, assert_monitor = 3, close_fds = 4 };
+enum class ArgKind : u8 { value = 0, pointer = 1, slot = 2 };
+
+struct WireStep {
+  u16 op;
+  i16 into;  // slot that takes the result, or -1
+  u32 nr;
+  u8 arg_kind[6];
+  u8 skip_on_allowed, skip_on_success;
+  u16 allow[4];  // errnos that are no failure; 0: unused
+  u64 args[6];
+  u16 patch_first, patch_count;
+  u32 reserved;
+};
+static_assert(sizeof(WireStep) == 80);
+
+/** Puts a pointer (8 bytes) or a slot's descriptor (4 bytes) into the data just before a step. */
+struct WirePatch {
+  u32 at;
+  u16 kind;
+  u16 reserved;
+  u64 value;
+};
+static_assert(sizeof(WirePatch) == 16);
+
+/** A program whose every offset has been checked. The memory belongs to the launch. */
+struct Program {
+  const WireStep* steps[3] = {};
+  u32 counts[3] = {};
+  const WirePatch* patches = nullptr;
+  u8* data = nullptr;
+  u32 data_size = 0;
+
+  const char* text(u32 offset) const { return reinterpret_cast<const char*>(data + offset); }
+};
+
+/** Checks `size` bytes at `bytes` and fills `out`; false when anything points outside. */
+bool decodeProgram(u8* bytes, u32 size, Program& out);
+
+}  // namespace ctr

@@ -1,0 +1,206 @@
+// Messages from Node: receive, check, start.
+#include "monitor.h"
+
+namespace ctr {
+namespace {
+
+u8* mapMemory(u64 size) {
+  const i64 r = syscall6(__NR_mmap, 0, size, 3 /* READ|WRITE */, 0x22 /* PRIVATE|ANONYMOUS */, static_cast<u64>(-1), 0);
+  return r < 0 ? nullptr : reinterpret_cast<u8*>(r);
+}
+
+/** Descriptors of the message into the slots; the rest, if any, is closed. */
+void takeFds(const MsgHdr& message, Slots& slots, u32& count) {
+  count = 0;
+  const auto* control = static_cast<const u8*>(message.control);
+  if (message.control_length < sizeof(CmsgHdr)) return;
+  const auto* header = reinterpret_cast<const CmsgHdr*>(control);
+  if (header->level != kSolSocket || header->type != kScmRights) return;
+  const u32 n = static_cast<u32>((header->length - sizeof(CmsgHdr)) / sizeof(int));
+  for (u32 i = 0; i < n; i++) {
+    int fd;
+    __builtin_memcpy(&fd, control + sizeof(CmsgHdr) + i * sizeof(int), sizeof fd);
+    if (i < kMaxFds)
+      slots.fd[count++] = fd;
+    else
+      syscall6(__NR_close, static_cast<u64>(fd));
+  }
+}
+
+void* copy(void* to, const void* from, u64 size) { return __builtin_memcpy(to, from, size); }
+
+}  // namespace
+
+Arena* Monitor::takeArena() {
+  if (Arena* arena = free_arenas_; arena != nullptr) {
+    free_arenas_ = arena->next_free;
+    return arena;
+  }
+  static u32 made = 0;
+  if (made == kArenas) return nullptr;
+  // Pages are touched, and so exist, only as far as a launch needs them.
+  auto* arena = reinterpret_cast<Arena*>(mapMemory(sizeof(Arena)));
+  if (arena == nullptr) return nullptr;
+  made++;
+  arena->slots.clear();
+  return arena;
+}
+
+void Monitor::giveArena(Arena* arena) {
+  arena->slots.closeAll();
+  if (arena->large != nullptr) syscall6(__NR_munmap, ptr(arena->large), arena->large_size);
+  arena->large = nullptr;
+  arena->next_free = free_arenas_;
+  free_arenas_ = arena;
+  if (control_paused_ && !owner_gone_) {
+    control_paused_ = false;
+    watch(control_, &control_watch_);
+  }
+}
+
+Container* Monitor::newContainer(u32 id, u32 after_size) {
+  const u64 size = (sizeof(Container) + after_size + 4095) & ~u64{4095};
+  auto* c = reinterpret_cast<Container*>(mapMemory(size));
+  if (c == nullptr) return nullptr;
+  // Fresh memory is zero: only what is not zero by nature is set.
+  c->mapped_size = size;
+  c->id = id;
+  for (OwnedFd* fd : {&c->pidfd, &c->report, &c->helper, &c->enter_pidfd}) fd->release();
+  c->failure = Failure{};
+  c->report_watch = {Watch::Kind::report, c};
+  c->process_watch = {Watch::Kind::process, c};
+  c->helper_watch = {Watch::Kind::helper, c};
+  c->next = containers_;
+  containers_ = c;
+  return c;
+}
+
+void Monitor::freeContainer(Container* c) {
+  for (Container** at = &containers_; *at != nullptr; at = &(*at)->next)
+    if (*at == c) {
+      *at = c->next;
+      break;
+    }
+  if (c->held_slots != nullptr) {
+    c->held_slots->closeAll();
+    syscall6(__NR_munmap, ptr(c->held_slots), sizeof(Slots));
+  }
+  for (OwnedFd* fd : {&c->pidfd, &c->report, &c->helper, &c->enter_pidfd}) fd->reset();
+  syscall6(__NR_munmap, ptr(c), c->mapped_size);
+}
+
+bool Monitor::receive(Arena& arena, MessageHeader& header, u32& size) {
+  alignas(8) u8 control[sizeof(CmsgHdr) + kMaxFds * sizeof(int)];
+  IoVec iov = {arena.message, kMessageSize};
+  MsgHdr message = {nullptr, 0, &iov, 1, control, sizeof control, 0};
+  const i64 n = retry([&] { return syscall6(__NR_recvmsg, static_cast<u64>(control_), ptr(&message), kMsgCmsgCloexec | kMsgDontWait); });
+  if (n == 0) {
+    onOwnerGone();
+    return false;
+  }
+  if (n < static_cast<i64>(sizeof(MessageHeader))) return false;
+  u32 fds = 0;
+  takeFds(message, arena.slots, fds);
+  copy(&header, arena.message, sizeof header);
+  size = static_cast<u32>(n);
+  return header.magic == kMagic && (message.flags & (kMsgTrunc | kMsgCtrunc)) == 0 && fds == header.fd_count &&
+         header.cgroup_slot < static_cast<i32>(kMaxSlots);
+}
+
+bool Monitor::decodeMessage(Arena& arena, const MessageHeader& header, u32 size, Container*& container) {
+  u8* bytes = arena.message + sizeof(MessageHeader);
+  u64 available = size - sizeof(MessageHeader);
+  const u64 needed = u64{header.launch_size} + header.after_size;
+  if (header.flags & kFromMemfd) {
+    if (header.fd_count == 0 || needed > 64u * 1024 * 1024) return false;
+    const i64 r = syscall6(__NR_mmap, 0, needed, 3, 2 /* PRIVATE */, static_cast<u64>(arena.slots.fd[0]), 0);
+    if (r < 0) return false;
+    arena.large = bytes = reinterpret_cast<u8*>(r);
+    arena.large_size = available = needed;
+  }
+  container = newContainer(header.id, header.after_size);
+  if (container == nullptr || needed > available || header.launch_size % 8 != 0) return false;
+  auto* after = reinterpret_cast<u8*>(container) + sizeof(Container);
+  copy(after, bytes + header.launch_size, header.after_size);
+  if (!decodeProgram(bytes, header.launch_size, arena.program) || !decodeProgram(after, header.after_size, container->after)) {
+    container->after = Program{};
+    return false;
+  }
+  const u32 maps = header.flags & kWriteMaps;
+  return !maps || (header.uid_map < arena.program.data_size && header.gid_map < arena.program.data_size);
+}
+
+void Monitor::handle(Arena* arena, const MessageHeader& header, u32 size) {
+  const auto kind = static_cast<MessageKind>(header.kind);
+  if (kind == MessageKind::release) {
+    release(header.id);
+    return giveArena(arena);
+  }
+  Container* c = nullptr;
+  const bool good = decodeMessage(*arena, header, size, c);
+  if (c == nullptr) {
+    EventHeader e = {};
+    e.kind = static_cast<u32>(EventKind::failed);
+    e.id = header.id;
+    e.a = static_cast<i32>(Stage::decode);
+    e.c = good ? kENOMEM : kEINVAL;
+    sendEvent(e, -1, nullptr, 0);
+    return giveArena(arena);
+  }
+  c->arena = arena;
+  c->is_hold = kind == MessageKind::hold;
+  if (!good) return fail(c, Stage::decode, {0, kEINVAL});
+  const Failure f = runStage(arena->program, 0, {&arena->slots, self_.get(), nullptr, nullptr});
+  if (f.failed()) return fail(c, Stage::prepare, f);
+  if (c->is_hold) return startHold(arena, c);
+  startProcess(arena, header, c);
+}
+
+void Monitor::startProcess(Arena* arena, const MessageHeader& header, Container* c) {
+  // The child may change the slots as it runs in the same memory: ours are closed by this copy.
+  Slots ours = arena->slots;
+  LaunchResult r = launch({header, arena, self_.get()});
+  if (r.pid < 0) return fail(c, Stage::clone, r.failure);
+  ours.closeAll();
+  // Its numbers in the arena are the child's now, not ours to close.
+  c->state = State::launching;
+  c->report = static_cast<OwnedFd&&>(r.report);
+  watch(c->report.get(), &c->report_watch);
+  if (arena->program.counts[1] > 0) {
+    c->enter_pid = r.pid;
+    c->enter_pidfd = static_cast<OwnedFd&&>(r.pidfd);
+  } else {
+    c->pid = r.pid;
+    c->pidfd = static_cast<OwnedFd&&>(r.pidfd);
+    watch(c->pidfd.get(), &c->process_watch);
+  }
+  if (r.failure.failed()) {
+    c->failure = r.failure;
+    c->failure_stage = r.stage;
+    killAll(c);
+  }
+}
+
+void Monitor::startHold(Arena* arena, Container* c) {
+  auto* slots = reinterpret_cast<Slots*>(mapMemory(sizeof(Slots)));
+  if (slots == nullptr) return fail(c, Stage::prepare, {0, kENOMEM});
+  *slots = arena->slots;
+  arena->slots.clear();
+  c->held_slots = slots;
+  c->arena = nullptr;
+  giveArena(arena);
+  c->state = State::held;
+  EventHeader e = event(EventKind::held, *c);
+  sendEvent(e, -1, nullptr, 0);
+}
+
+void Monitor::release(u32 id) {
+  for (Container* c = containers_; c != nullptr; c = c->next)
+    if (c->id == id && c->state == State::held) {
+      c->started = true;
+      c->state = State::cleaning;
+      return cleanup(c);
+    }
+}
+
+}  // namespace ctr

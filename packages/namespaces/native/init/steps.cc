@@ -1,0 +1,112 @@
+// One step is one system call with its arguments filled in; three composite operations do what one call cannot.
+#include "steps.h"
+
+namespace ctr {
+namespace {
+
+void applyPatches(const Program& program, const WireStep& step, const Slots& slots) {
+  for (u32 i = 0; i < step.patch_count; i++) {
+    const WirePatch& patch = program.patches[step.patch_first + i];
+    u8* at = program.data + patch.at;
+    if (patch.kind == static_cast<u16>(ArgKind::pointer)) {
+      const u64 value = ptr(program.data + patch.value);
+      __builtin_memcpy(at, &value, sizeof value);
+    } else {
+      __builtin_memcpy(at, &slots.fd[patch.value], sizeof(int));
+    }
+  }
+}
+
+u64 argument(const Program& program, const WireStep& step, u32 i, const Slots& slots) {
+  switch (static_cast<ArgKind>(step.arg_kind[i])) {
+    case ArgKind::pointer:
+      return ptr(program.data + step.args[i]);
+    case ArgKind::slot:
+      return static_cast<u64>(static_cast<i64>(slots.fd[step.args[i]]));
+    default:
+      return step.args[i];
+  }
+}
+
+i64 runSyscall(const Program& program, const WireStep& step, const Slots& slots) {
+  u64 a[6];
+  for (u32 i = 0; i < 6; i++) a[i] = argument(program, step, i, slots);
+  // openat2 answers EAGAIN when something was renamed below it at that moment (openat2(2)): a bounded retry,
+  // since a hostile renamer must not hold us for ever.
+  int races = 1000;
+  return retry([&] {
+    i64 r;
+    do r = syscall6(step.nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+    while (r == -kEAGAIN && step.nr == __NR_openat2 && --races > 0);
+    return r;
+  });
+}
+
+/** The monitor's pidfd is readable once it is dead; then nobody would ever kill this process. */
+i64 assertMonitor(int pidfd) {
+  struct pollfd p = {pidfd, POLLIN, 0};
+  struct __kernel_timespec zero = {0, 0};
+  const i64 r = retry([&] { return syscall6(__NR_ppoll, ptr(&p), 1, ptr(&zero), 0, 0); });
+  return r == 0 ? 0 : -kEPERM;
+}
+
+/**
+ * Closes everything from `first` on but the report pipe, before the program's path is looked up: a path such as
+ * /proc/self/fd/7 out of an image must find no directory of the host (CVE-2024-21626).
+ */
+i64 closeFds(u64 first, int keep) {
+  if (keep < 0) return -kEINVAL;
+  const u64 kept = static_cast<u64>(keep);
+  if (kept > first) syscall6(__NR_close_range, first, kept - 1, 0);
+  return syscall6(__NR_close_range, kept + 1 > first ? kept + 1 : first, ~0u, 0);
+}
+
+void store(Slots& slots, i32 into, i64 result) {
+  int& target = slots.fd[into];
+  if (target >= 0) syscall6(__NR_close, static_cast<u64>(target));
+  target = static_cast<int>(result);
+}
+
+}  // namespace
+
+bool allowed(const WireStep& step, i64 result) {
+  for (const u16 e : step.allow)
+    if (e != 0 && result == -i64{e}) return true;
+  return false;
+}
+
+i64 runStep(const Program& program, const WireStep& step, u32 index, const StepContext& context) {
+  applyPatches(program, step, *context.slots);
+  switch (static_cast<Op>(step.op)) {
+    case Op::report_file:
+      if (context.report_file != nullptr) context.report_file(context.sink, index, program.text(static_cast<u32>(step.args[0])));
+      return 0;
+    case Op::remove_tree:
+      return removeTree(program.text(static_cast<u32>(step.args[0])));
+    case Op::assert_monitor:
+      return assertMonitor(context.monitor_pidfd);
+    case Op::close_fds:
+      return closeFds(step.args[0], context.report_fd);
+    case Op::syscall:
+      break;
+  }
+  const i64 result = runSyscall(program, step, *context.slots);
+  if (result >= 0 && step.into >= 0) store(*context.slots, step.into, result);
+  return result;
+}
+
+Failure runStage(const Program& program, u32 stage, const StepContext& context) {
+  for (u32 i = 0; i < program.counts[stage]; i++) {
+    const WireStep& step = program.steps[stage][i];
+    const i64 result = runStep(program, step, i, context);
+    if (result >= 0)
+      i += step.skip_on_success;
+    else if (allowed(step, result))
+      i += step.skip_on_allowed;
+    else
+      return Failure{static_cast<i32>(i), static_cast<i32>(-result)};
+  }
+  return Failure{};
+}
+
+}  // namespace ctr

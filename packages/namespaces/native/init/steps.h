@@ -1,0 +1,49 @@
+// Runs the steps of a stage: the one loop that every container is made by.
+#pragma once
+#include "plan.h"
+
+namespace ctr {
+
+/** Descriptors by index; -1 is unset. */
+struct Slots {
+  int fd[kMaxSlots];
+  void clear() {
+    for (int& f : fd) f = -1;
+  }
+  void closeAll() {
+    for (int& f : fd) {
+      if (f >= 0) syscall6(__NR_close, static_cast<u64>(f));
+      f = -1;
+    }
+  }
+};
+
+/** Which step failed and how; step -1 means none. */
+struct Failure {
+  i32 step = -1;
+  i32 error = 0;
+  bool failed() const { return step >= 0; }
+};
+
+/** What the composite operations need from the monitor. */
+struct StepContext {
+  Slots* slots;
+  int monitor_pidfd;                                       // readable once the monitor is dead
+  void (*report_file)(void* sink, u32 step, const char* path);  // null where the stage may not report
+  void* sink;
+  int report_fd = -1;  // of a child: stays open until exec
+};
+
+/** Runs one step; returns its result, negative errno when it failed. */
+i64 runStep(const Program& program, const WireStep& step, u32 index, const StepContext& context);
+
+/** True when the step's own list says that this errno is no failure. */
+bool allowed(const WireStep& step, i64 result);
+
+/** Runs all steps of a stage until one fails. */
+Failure runStage(const Program& program, u32 stage, const StepContext& context);
+
+/** Deletes a directory and all below it: without following links, without leaving its file system. See remove_tree.cc. */
+i64 removeTree(const char* path);
+
+}  // namespace ctr

@@ -1,0 +1,73 @@
+// The exports: the monitor's handle and the few descriptor calls that Node lacks. No defaults, no sentences.
+#include <fcntl.h>
+#include <napi.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "monitor_handle.h"
+#include "syscall_failure.h"
+
+namespace ctr {
+namespace {
+
+int intArg(const Napi::CallbackInfo& info, std::size_t i) { return info[i].As<Napi::Number>().Int32Value(); }
+
+Napi::Value number(const Napi::CallbackInfo& info, long value) { return Napi::Number::New(info.Env(), static_cast<double>(value)); }
+
+/** pidfd_open(2) */
+Napi::Value pidfdOpen(const Napi::CallbackInfo& info) { return number(info, check(::syscall(SYS_pidfd_open, intArg(info, 0), 0), "pidfd_open")); }
+
+/** pidfd_send_signal(2) */
+Napi::Value pidfdSendSignal(const Napi::CallbackInfo& info) {
+  return number(info, check(::syscall(SYS_pidfd_send_signal, intArg(info, 0), intArg(info, 1), nullptr, 0), "pidfd_send_signal"));
+}
+
+/** flock(2) */
+Napi::Value flock(const Napi::CallbackInfo& info) {
+  return number(info, check(retry([&] { return ::flock(intArg(info, 0), intArg(info, 1)); }), "flock"));
+}
+
+/** pipe2(2) with O_CLOEXEC: [read end, write end] */
+Napi::Value pipe(const Napi::CallbackInfo& info) {
+  int fds[2];
+  check(::pipe2(fds, O_CLOEXEC), "pipe2");
+  Napi::Array result = Napi::Array::New(info.Env(), 2);
+  result.Set(0u, fds[0]);
+  result.Set(1u, fds[1]);
+  return result;
+}
+
+/** fcntl(2), F_DUPFD_CLOEXEC */
+Napi::Value dup(const Napi::CallbackInfo& info) { return number(info, check(::fcntl(intArg(info, 0), F_DUPFD_CLOEXEC, 3), "fcntl")); }
+
+/** memfd_create(2) with these bytes in it: a message that is too large for a datagram */
+Napi::Value memfd(const Napi::CallbackInfo& info) {
+  const auto bytes = info[0].As<Napi::Uint8Array>();
+  UniqueFd fd{static_cast<int>(check(::syscall(SYS_memfd_create, "ctr-plan", MFD_CLOEXEC), "memfd_create"))};
+  const auto* at = bytes.Data();
+  for (std::size_t left = bytes.ByteLength(); left > 0;) {
+    const auto n = check(retry([&] { return ::write(fd.get(), at, left); }), "write");
+    at += n;
+    left -= static_cast<std::size_t>(n);
+  }
+  return number(info, fd.release());
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  exports.Set("MonitorHandle", MonitorHandle::define(env));
+  const auto add = [&](const char* name, auto body) { exports.Set(name, Napi::Function::New(env, guarded(body), name)); };
+  add("pidfdOpen", pidfdOpen);
+  add("pidfdSendSignal", pidfdSendSignal);
+  add("flock", flock);
+  add("pipe", pipe);
+  add("dup", dup);
+  add("memfd", memfd);
+  return exports;
+}
+
+}  // namespace
+}  // namespace ctr
+
+static Napi::Object initModule(Napi::Env env, Napi::Object exports) { return ctr::init(env, exports); }
+NODE_API_MODULE(ctr_namespaces, initModule)

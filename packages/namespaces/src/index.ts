@@ -1,0 +1,47 @@
+// The whole public surface of @ctr/namespaces.
+export { CleanupError, CtrError, InvalidArgumentError, SyscallError, UnsupportedError } from '@ctr/internal/errors';
+export { Fd } from '@ctr/internal/fd';
+export type { Arg, Bytes, Named, Slot, Step, StringList } from '@ctr/internal/steps';
+export type { CapabilityChoice, CapabilityName, CapabilitySets } from './capabilities.js';
+export {
+  CAPABILITIES,
+  capabilitiesOf,
+  capabilityMask,
+  checkCapabilitySets,
+  chooseCapabilities,
+  DEFAULT_CAPABILITIES,
+  parseCapability,
+} from './capabilities.js';
+export type { Hold, HoldOptions } from './hold.js';
+export { closeLauncher, hold, tryFlock } from './hold.js';
+export type { ProcessExit } from './launcher/launcher.js';
+export type { FailureFacts, HintSource } from './launcher/start-error.js';
+export { StartError } from './launcher/start-error.js';
+export { differingNamespaces } from './namespaces/differing.js';
+export type { NamespaceKind } from './plan/clone-flags.js';
+export { NAMESPACE_KINDS } from './plan/clone-flags.js';
+export { describePlan, describeStep } from './plan/describe-plan.js';
+export type { Plan, StageName, StepStage } from './plan/plan.js';
+export { ContainerProcess } from './process.js';
+export type { Rlimit, RlimitName } from './rlimits.js';
+export { clampRlimit, DEFAULT_RLIMITS, parseProcLimits, parseRlimit, parseRlimits, RLIMITS } from './rlimits.js';
+export { SIGNALS, signalName, signalNumber } from './signals.js';
+export { describeSpawn } from './spawn/compile-spawn.js';
+export { enter } from './spawn/enter.js';
+export { defaultHints } from './spawn/hints.js';
+export type {
+  BindMount,
+  CgroupEntry,
+  EnterOptions,
+  IdMap,
+  KernelMount,
+  Mount,
+  MountFlags,
+  ProgramOptions,
+  SpawnOptions,
+  Stdio,
+  TmpfsMount,
+  User,
+} from './spawn/options.js';
+export { spawn } from './spawn/spawn.js';
+export { syscallNumber, syscallTable } from './syscalls/index.js';

@@ -1,0 +1,65 @@
+// The only file that loads the addon. Types of the binding are written by hand; facts come from C++, sentences are made here.
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { assertLinux, SyscallError } from '@ctr/internal/errors';
+import { findNative, loadAddon } from '@ctr/internal/native';
+
+/** native/src/monitor_handle.h */
+export interface MonitorHandle {
+  pid(): number;
+  /** False: the socket is full, wait for onWritable. */
+  send(message: Uint8Array, fds: Int32Array): boolean;
+  closeLifeline(): void;
+  setRef(ref: boolean): void;
+}
+
+export interface Binding {
+  MonitorHandle: new (
+    program: Uint8Array,
+    onMessage: (message: Buffer | null, fd: number) => void,
+    onWritable: () => void,
+  ) => MonitorHandle;
+  /** pidfd_open(2) */
+  pidfdOpen(pid: number): number;
+  /** pidfd_send_signal(2) */
+  pidfdSendSignal(pidfd: number, signal: number): void;
+  /** flock(2) */
+  flock(fd: number, operation: number): void;
+  /** pipe2(2), O_CLOEXEC: [read, write] */
+  pipe(): [number, number];
+  /** fcntl(2), F_DUPFD_CLOEXEC */
+  dup(fd: number): number;
+  /** memfd_create(2) and write(2) */
+  memfd(bytes: Uint8Array): number;
+}
+
+/** dist/ and src/ both lie one step below the package's folder. */
+const nativeDir = fileURLToPath(new URL('../native/', import.meta.url));
+let loaded: Binding | undefined;
+let program: Buffer | undefined;
+
+/** The addon, loaded at the first call. */
+export function native(): Binding {
+  if (loaded) return loaded;
+  assertLinux('@ctr/namespaces');
+  loaded = loadAddon<Binding>(nativeDir, 'ctr_namespaces');
+  return loaded;
+}
+
+/** The bytes of ctr-init, which the monitor runs from memory. */
+export function initProgram(): Buffer {
+  program ??= readFileSync(findNative(nativeDir, 'ctr-init'));
+  return program;
+}
+
+/** Runs a native call and says what it was for when it fails. */
+export function callNative<T>(doing: string, call: (binding: Binding) => T, hint?: (code: number) => string | undefined): T {
+  const binding = native();
+  try {
+    return call(binding);
+  } catch (e) {
+    const f = e as { errno?: number; syscall?: string; path?: string };
+    if (typeof f.errno !== 'number' || typeof f.syscall !== 'string') throw e;
+    throw new SyscallError({ errno: f.errno, syscall: f.syscall, path: f.path, doing }, { hint: hint?.(-f.errno) });
+  }
+}

@@ -1,0 +1,38 @@
+// What the launcher executes, as plain data: the whole life of one process, from the first mkdir to the last rmdir.
+import type { Step } from '@ctr/internal/steps';
+
+/** The stages of a plan, in the order in which they run. */
+export type StageName = 'prepare' | 'clone' | 'maps' | 'enter' | 'setup' | 'kill' | 'collect' | 'cleanup';
+
+/** The stages that are lists of steps. */
+export type StepStage = 'prepare' | 'enter' | 'setup' | 'kill' | 'collect' | 'cleanup';
+
+/**
+ * A process to be: where each list of steps runs is what makes them safe.
+ *
+ * - `prepare`: in the monitor, on the host, before there is a process
+ * - `enter`: in a process in between, which joins the namespaces of a running one; empty for a new container
+ * - `setup`: in the new process, ending in `execve`
+ * - `kill`: in the monitor, beside SIGKILL to the process, when it must go
+ * - `collect`: in the monitor, after the death: files to be read before they vanish
+ * - `cleanup`: in the monitor, last; also when Node was killed
+ */
+export interface Plan {
+  /** What is being done, for error messages: 'start container "web"'. */
+  readonly doing: string;
+  /** Names of clone3(2) flags, such as 'CLONE_NEWPID'. */
+  readonly cloneFlags: readonly string[];
+  /** Slot of the cgroup v2 directory to be born in. */
+  readonly cgroup?: string;
+  readonly idMaps?: { readonly uid: string; readonly gid: string; readonly denySetgroups: boolean };
+  /** Descriptors of this process that go along, by the slot that takes them. */
+  readonly fds: Readonly<Record<string, number>>;
+  readonly stages: Readonly<Record<StepStage, readonly Step[]>>;
+}
+
+export const STEP_STAGES: readonly StepStage[] = ['prepare', 'enter', 'setup', 'kill', 'collect', 'cleanup'];
+
+/** A plan without a process: the monitor holds what `prepare` opened until it is released or Node is gone. */
+export function holdPlan(doing: string, prepare: readonly Step[], cleanup: readonly Step[]): Plan {
+  return { doing, cloneFlags: [], fds: {}, stages: { prepare, enter: [], setup: [], kill: [], collect: [], cleanup } };
+}

@@ -1,0 +1,160 @@
+// SpawnOptions -> Plan. Pure: no file, no kernel, no clock; what it says is what will happen.
+import { Fd } from '@ctr/internal/fd';
+import { named, type Step, slot } from '@ctr/internal/steps';
+import { CLONE_FLAG_OF, CLONE_FLAGS, NAMESPACE_KINDS, type NamespaceKind } from '../plan/clone-flags.js';
+import type { Plan } from '../plan/plan.js';
+import { AT_FDCWD, atFlags, mountAttrBytes, msFlags } from '../steps/flags.js';
+import { setUser } from '../steps/identity.js';
+import { attach } from '../steps/mount-steps.js';
+import { raiseLoopback } from '../steps/network.js';
+import { makeDirectories } from '../steps/paths.js';
+import { makeReadonly, maskPaths, prepareMasks } from './masked-steps.js';
+import { type MountContext, type MountSteps, mountSteps } from './mount-plan.js';
+import type { IdMap, SpawnOptions } from './options.js';
+import { connectStdio, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
+
+/** 'pipe' ends are made when the plan is executed; until then the plan has these numbers in their place. */
+export const PIPE_PLACEHOLDER = -1;
+
+const isNew = (o: SpawnOptions, kind: NamespaceKind): boolean => o.namespaces?.[kind] === 'new';
+const MNT_DETACH = named(2, 'MNT_DETACH');
+
+/** setns for each namespace that is given as a descriptor; pid and user are joined by a process in between. */
+function joins(o: SpawnOptions): { fds: Record<string, number>; enter: Step[]; setup: Step[] } {
+  const fds: Record<string, number> = {};
+  const enter: Step[] = [];
+  const setup: Step[] = [];
+  for (const kind of NAMESPACE_KINDS) {
+    const ns = o.namespaces?.[kind];
+    if (!Fd.is(ns)) continue;
+    fds[`ns.${kind}`] = ns.fd;
+    const flag = CLONE_FLAG_OF[kind];
+    (kind === 'pid' || kind === 'user' ? enter : setup).push({
+      call: 'setns',
+      args: [slot(`ns.${kind}`), named(CLONE_FLAGS[flag] as number, flag)],
+      doing: `join the ${kind} namespace`,
+    });
+  }
+  return { fds, enter, setup };
+}
+
+const mapText = (maps: readonly IdMap[]): string => maps.map((m) => `${m.containerId} ${m.hostId} ${m.size}\n`).join('');
+
+interface Ids {
+  idMaps?: NonNullable<Plan['idMaps']>;
+  /** False where the kernel refuses setgroups(2). */
+  setgroups: boolean;
+  ttyGid: boolean;
+}
+
+function ids(o: SpawnOptions, caller: { uid: number; gid: number }): Ids {
+  if (!isNew(o, 'user')) return { setgroups: caller.uid === 0, ttyGid: true };
+  const uid = o.idMaps?.uid ?? [{ containerId: 0, hostId: caller.uid, size: 1 }];
+  const gid = o.idMaps?.gid ?? [{ containerId: 0, hostId: caller.gid, size: 1 }];
+  // Without CAP_SETGID outside, a gid map may only be written once setgroups is denied (user_namespaces(7)).
+  const denySetgroups = caller.uid !== 0;
+  const ttyGid = gid.some((m) => m.containerId <= 5 && 5 < m.containerId + m.size);
+  return { idMaps: { uid: mapText(uid), gid: mapText(gid), denySetgroups }, setgroups: !denySetgroups, ttyGid };
+}
+
+/** After the groups are entered, so that the new namespace's root is the container's own cgroup. */
+const unshareCgroup = (): Step => ({
+  call: 'unshare',
+  args: [named(CLONE_FLAGS['CLONE_NEWCGROUP'] as number, 'CLONE_NEWCGROUP')],
+  doing: 'make the cgroup namespace',
+});
+
+/** No mount made here may reach the host, and with a root of its own nothing of the host need come here. */
+const detachPropagation = (o: SpawnOptions): Step => ({
+  call: 'mount_setattr',
+  args: [AT_FDCWD, '/', atFlags('AT_RECURSIVE'), mountAttrBytes({ propagation: o.root ? 'MS_PRIVATE' : 'MS_SLAVE' }), 32],
+  doing: 'cut the mounts off from the host',
+});
+
+/** The root's mount covers the host's, becomes / and the host's tree is let go. See pivot_root(2), NOTES. */
+function pivot(root: string): Step[] {
+  const doing = 'make the new root /';
+  return [
+    attach(root, '/', { doing }),
+    { call: 'fchdir', args: [slot(root)], doing },
+    { call: 'pivot_root', args: ['.', '.'], doing },
+    { call: 'umount2', args: ['.', MNT_DETACH], doing },
+    { call: 'chdir', args: ['/'], doing },
+  ];
+}
+
+function hostNames(o: SpawnOptions): Step[] {
+  const name = (call: string, text: string | undefined): Step[] =>
+    text === undefined
+      ? []
+      : [{ call, args: [text, Buffer.byteLength(text)], doing: `set the ${call === 'sethostname' ? 'host' : 'domain'} name` }];
+  return [...name('sethostname', o.hostname), ...name('setdomainname', o.domainname)];
+}
+
+function rootAndMounts(o: SpawnOptions, c: MountContext): { steps: Step[]; fds: Record<string, number> } {
+  if (!isNew(o, 'mount')) return { steps: [], fds: {} };
+  const masked = o.maskedPaths ?? [];
+  const mounts: MountSteps[] = (o.mounts ?? []).map((m, i) => mountSteps(m, i, c));
+  const steps = [
+    detachPropagation(o),
+    ...(o.root?.steps ?? []),
+    ...mounts.flatMap((m) => m.before),
+    ...prepareMasks(masked),
+    ...(o.root ? pivot(o.root.slot) : []),
+    ...mounts.flatMap((m) => m.after),
+    ...maskPaths(masked),
+    ...makeReadonly(o.readonlyPaths ?? []),
+    // Before the root may become read-only.
+    ...(o.createCwd && o.cwd ? makeDirectories(o.cwd, `make the working directory ${o.cwd}`) : []),
+    ...(o.readOnlyRoot ? [readOnlyRoot()] : []),
+  ];
+  return { steps, fds: Object.assign({}, ...mounts.map((m) => m.fds)) };
+}
+
+const readOnlyRoot = (): Step => ({
+  call: 'mount_setattr',
+  args: [AT_FDCWD, '/', 0, mountAttrBytes({ set: ['MOUNT_ATTR_RDONLY'] }), 32],
+  doing: 'make the root read-only',
+});
+
+/**
+ * What spawn() would do with these options, as data; nothing is done.
+ * Pipes are shown but not made. See {@link describePlan} to print it.
+ */
+export function describeSpawn(o: SpawnOptions, caller = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }): Plan {
+  const cloneFlags = NAMESPACE_KINDS.filter((k) => k !== 'cgroup' && isNew(o, k)).map((k) => CLONE_FLAG_OF[k]);
+  const join = joins(o);
+  const id = ids(o, caller);
+  const mounts = rootAndMounts(o, { userNamespace: id.idMaps !== undefined, ttyGid: id.ttyGid });
+  const stdio = stdioFds(o);
+  const fds: Record<string, number> = { ...stdio.borrowed, ...join.fds, ...mounts.fds };
+  for (const n of stdio.pipes) fds[stdio.slots[n] as string] = PIPE_PLACEHOLDER;
+  return {
+    doing: o.doing ?? `start ${o.args[0]}`,
+    cloneFlags,
+    ...(o.cgroup?.cloneInto === undefined ? {} : { cgroup: o.cgroup.cloneInto }),
+    ...(id.idMaps ? { idMaps: id.idMaps } : {}),
+    fds,
+    stages: {
+      prepare: [...(o.prepare ?? []), ...(o.cgroup?.prepare ?? [])],
+      enter: join.enter,
+      setup: [
+        ...(o.cgroup?.setup ?? []),
+        ...(isNew(o, 'cgroup') ? [unshareCgroup()] : []),
+        { call: 'setsid', args: [], doing: 'make a session' },
+        ...connectStdio(stdio.slots),
+        ...join.setup,
+        ...(id.idMaps ? setUser({ uid: 0, gid: 0 }, { setgroups: id.setgroups }) : []),
+        ...setOomScoreAdj(o.oomScoreAdj),
+        { call: 'umask', args: [0o022] },
+        ...mounts.steps,
+        ...hostNames(o),
+        ...(isNew(o, 'network') && (o.loopback ?? true) ? raiseLoopback() : []),
+        ...programSteps(o, id.setgroups),
+      ],
+      kill: o.cgroup?.kill ?? [],
+      collect: o.cgroup?.collect ?? [],
+      cleanup: [...(o.cgroup?.cleanup ?? []), ...(o.cleanup ?? [])],
+    },
+  };
+}

@@ -1,0 +1,92 @@
+// enter(): a further program inside a running process's namespaces, by pidfd and setns.
+import { closeSync } from 'node:fs';
+import { assertLinux, InvalidArgumentError } from '@ctr/internal/errors';
+import { named, type Step, slot } from '@ctr/internal/steps';
+import { differingNamespaces } from '../namespaces/differing.js';
+import { callNative } from '../native.js';
+import { CLONE_FLAG_OF, CLONE_FLAGS, type NamespaceKind } from '../plan/clone-flags.js';
+import type { Plan } from '../plan/plan.js';
+import type { ContainerProcess } from '../process.js';
+import { checkEnterOptions } from './check-options.js';
+import { PIPE_PLACEHOLDER } from './compile-spawn.js';
+import { executePlan } from './execute-plan.js';
+import { defaultHints } from './hints.js';
+import type { EnterOptions } from './options.js';
+import { connectStdio, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
+
+/** All at once, so that rights in the user namespace are there for the others (setns(2), pidfd form). */
+function join(kinds: readonly NamespaceKind[], pid: number): Step[] {
+  if (kinds.length === 0) return [];
+  const value = kinds.reduce((v, k) => v | (CLONE_FLAGS[CLONE_FLAG_OF[k]] as number), 0);
+  return [
+    {
+      call: 'setns',
+      args: [slot('target'), named(value, kinds.map((k) => CLONE_FLAG_OF[k]).join('|'))],
+      doing: `join the namespaces of process ${pid}`,
+    },
+  ];
+}
+
+/** What enter() would do, as data. `pidfd` is borrowed. */
+export function describeEnter(
+  target: { pid: number; pidfd: number },
+  o: EnterOptions,
+  kinds: readonly NamespaceKind[],
+  ownUser: boolean,
+): Plan {
+  const stdio = stdioFds(o);
+  const fds: Record<string, number> = { target: target.pidfd, ...stdio.borrowed };
+  for (const n of stdio.pipes) fds[stdio.slots[n] as string] = PIPE_PLACEHOLDER;
+  return {
+    doing: o.doing ?? `run ${o.args[0]} beside process ${target.pid}`,
+    cloneFlags: [],
+    ...(o.cgroup?.cloneInto === undefined ? {} : { cgroup: o.cgroup.cloneInto }),
+    fds,
+    stages: {
+      prepare: o.cgroup?.prepare ?? [],
+      // Before the mount namespace changes, oom_score_adj is the host's file; the child inherits the value.
+      enter: [...setOomScoreAdj(o.oomScoreAdj), ...join(kinds, target.pid)],
+      setup: [
+        ...(o.cgroup?.setup ?? []),
+        { call: 'setsid', args: [], doing: 'make a session' },
+        ...connectStdio(stdio.slots),
+        ...programSteps(o, !ownUser),
+      ],
+      kill: [],
+      collect: o.cgroup?.collect ?? [],
+      cleanup: o.cgroup?.cleanup ?? [],
+    },
+  };
+}
+
+/**
+ * Runs a further program inside the namespaces of a running process: docker exec, nsenter.
+ * Rights, limits and filter are only those that are given here; nothing is read from inside the container.
+ *
+ * @param target A process of spawn(), or the pid of any process that this one may enter.
+ * @throws InvalidArgumentError CTR_INVALID_ARGUMENT; StartError CTR_START_FAILED, code ESRCH when the target has ended.
+ * @remarks Linux 5.8 (setns with a pidfd).
+ * @see <https://man7.org/linux/man-pages/man2/setns.2.html>
+ * @example
+ * ```ts
+ * const ps = await enter(box, { args: ['ps', 'ax'] })
+ * ```
+ */
+export async function enter(target: ContainerProcess | number, options: EnterOptions): Promise<ContainerProcess> {
+  checkEnterOptions(options);
+  assertLinux('enter()');
+  const pid = typeof target === 'number' ? target : target.pid;
+  if (!Number.isInteger(pid) || pid <= 0) throw new InvalidArgumentError('target', 'a process or its pid', target);
+  // One descriptor for the look and for the deed: the pid cannot come to mean another process in between.
+  const pidfd =
+    typeof target === 'number'
+      ? callNative(`open process ${pid}`, (b) => b.pidfdOpen(pid))
+      : callNative(`open process ${pid}`, (b) => b.dup(target.pidfd.fd));
+  try {
+    const kinds = options.namespaces ?? (typeof target === 'number' ? differingNamespaces(pid) : target.namespaces);
+    const plan = describeEnter({ pid, pidfd }, options, kinds, kinds.includes('user') && process.geteuid?.() !== 0);
+    return await executePlan(plan, kinds, options.hints ?? defaultHints);
+  } finally {
+    closeSync(pidfd);
+  }
+}

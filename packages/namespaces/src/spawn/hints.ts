@@ -1,0 +1,57 @@
+// What to do about a failed step, by (syscall, errno, situation).
+import type { FailureFacts, HintSource } from '../launcher/start-error.js';
+
+interface Row {
+  syscall: string;
+  code: string;
+  when?: (f: FailureFacts) => boolean;
+  hint: string | ((f: FailureFacts) => string);
+}
+
+const asUser = (): boolean => process.geteuid?.() !== 0;
+const newUser = (f: FailureFacts): boolean => f.plan.cloneFlags.includes('CLONE_NEWUSER');
+
+const ROWS: readonly Row[] = [
+  {
+    syscall: 'execve',
+    code: 'ENOENT',
+    hint: (f) =>
+      `there is no ${f.path} inside, or the interpreter or loader that it names is missing; paths and PATH are those of the new root`,
+  },
+  { syscall: 'execve', code: 'EACCES', hint: 'the file is not executable for this user, or its mount is noexec' },
+  { syscall: 'execve', code: 'ENOEXEC', hint: 'the file is for another processor, or a script without a first line such as #!/bin/sh' },
+  {
+    syscall: 'clone3',
+    code: 'EPERM',
+    when: (f) => asUser() && !newUser(f),
+    hint: "without root, new namespaces need a user namespace too: namespaces.user: 'new'",
+  },
+  {
+    syscall: 'clone3',
+    code: 'EPERM',
+    when: newUser,
+    hint: 'this host forbids user namespaces: look at the sysctls user.max_user_namespaces, kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns',
+  },
+  { syscall: 'clone3', code: 'ENOSPC', hint: 'the limit of namespaces is reached: look at /proc/sys/user/max_*_namespaces' },
+  {
+    syscall: 'clone3',
+    code: 'ENOSYS',
+    hint: 'a seccomp filter around this process hides clone3; start the outer container with a newer profile',
+  },
+  { syscall: 'clone3', code: 'EAGAIN', hint: 'the limit of processes is reached: ulimit -u, or pids.max of this cgroup' },
+  { syscall: 'mount_setattr', code: 'ENOSYS', hint: 'mount_setattr needs Linux 5.12' },
+  { syscall: 'prlimit64', code: 'EPERM', hint: 'raising a hard limit needs CAP_SYS_RESOURCE; ask for no more than the present hard limit' },
+  {
+    syscall: 'write',
+    code: 'EACCES',
+    when: (f) => f.path === '/proc/self/oom_score_adj',
+    hint: 'lowering oom_score_adj needs CAP_SYS_RESOURCE',
+  },
+  { syscall: 'setns', code: 'ESRCH', hint: 'the process has ended' },
+  { syscall: 'openat2', code: 'ELOOP', hint: 'the path leads through a magic link of /proc, which is not followed' },
+];
+
+export const defaultHints: HintSource = (f) => {
+  const row = ROWS.find((r) => r.syscall === f.syscall && r.code === f.code && (r.when?.(f) ?? true));
+  return typeof row?.hint === 'function' ? row.hint(f) : row?.hint;
+};

@@ -1,0 +1,62 @@
+// Masked and read-only paths: small mounts over what the kernel shows too much of.
+// <https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#masked-paths>
+import type { Step } from '@ctr/internal/steps';
+import { AT_FDCWD, openFlags } from '../steps/flags.js';
+import { attach, cloneSlot, cloneTree, closeSlot, newMount, setAttributes } from '../steps/mount-steps.js';
+import { isKernelPath, kernelPathKind } from './host-facts.js';
+
+const NULL = 'mask.null';
+const EMPTY = 'mask.empty';
+
+/** Before the pivot: the host's own null device by name of the host, never the container's (CVE-2025-31133), and one empty read-only folder for all. */
+export function prepareMasks(paths: readonly string[]): Step[] {
+  if (paths.length === 0) return [];
+  const doing = 'make the masks';
+  return [
+    cloneTree('/dev/null', NULL, { recursive: false, doing }),
+    ...newMount('tmpfs', EMPTY, { options: { mode: '755', nr_inodes: '1' }, attributes: ['ro', 'nosuid', 'nodev', 'noexec'], doing }),
+  ];
+}
+
+function maskKnown(path: string, kind: 'file' | 'directory'): Step[] {
+  const doing = `mask ${path}`;
+  // ENOENT: the host has it, this container's does not.
+  return [cloneSlot(kind === 'directory' ? EMPTY : NULL, 'mask', doing), attach('mask', path, { doing, allow: ['ENOENT'] })];
+}
+
+/** A path of the image: its kind is found out inside. */
+function maskUnknown(path: string): Step[] {
+  const doing = `mask ${path}`;
+  const open = (...f: string[]) => [AT_FDCWD, path, openFlags('O_PATH', 'O_CLOEXEC', 'O_NOFOLLOW', ...f)];
+  return [
+    { call: 'openat', args: open(), into: 'mask.at', allow: ['ENOENT'], skipOnAllowed: 4, doing },
+    { call: 'openat', args: open('O_DIRECTORY'), into: 'mask.at', allow: ['ENOTDIR'], skipOnAllowed: 1, doing },
+    { ...cloneSlot(EMPTY, 'mask', doing), skipOnSuccess: 1 },
+    cloneSlot(NULL, 'mask', doing),
+    attach('mask', path, { doing }),
+  ];
+}
+
+/** After the mounts. */
+export function maskPaths(paths: readonly string[]): Step[] {
+  if (paths.length === 0) return [];
+  const steps = paths.flatMap((path) => {
+    if (!isKernelPath(path)) return maskUnknown(path);
+    const kind = kernelPathKind(path);
+    return kind === undefined ? [] : maskKnown(path, kind);
+  });
+  return [...steps, closeSlot(NULL), closeSlot(EMPTY)];
+}
+
+/** A path becomes a read-only mount of itself, with all below it. */
+export function makeReadonly(paths: readonly string[]): Step[] {
+  return paths.flatMap((path) => {
+    if (isKernelPath(path) && kernelPathKind(path) === undefined) return [];
+    const doing = `make ${path} read-only`;
+    return [
+      cloneTree(path, 'readonly', { recursive: true, doing, allow: ['ENOENT'], skipOnAllowed: 2 }),
+      setAttributes('readonly', { set: ['MOUNT_ATTR_RDONLY'] }, { recursive: true, doing }),
+      attach('readonly', path, { doing }),
+    ];
+  });
+}

@@ -1,0 +1,138 @@
+// The public words of spawn(): what a process can be given.
+import type { Fd } from '@ctr/internal/fd';
+import type { Step } from '@ctr/internal/steps';
+import type { CapabilitySets } from '../capabilities.js';
+import type { HintSource } from '../launcher/start-error.js';
+import type { NamespaceKind } from '../plan/clone-flags.js';
+import type { Rlimit } from '../rlimits.js';
+
+/** One line of a user namespace's map: `size` ids from `containerId` inside are those from `hostId` outside. */
+export interface IdMap {
+  containerId: number;
+  hostId: number;
+  size: number;
+}
+
+/** Ids of the program. `groups` are the supplementary groups, none by default; `umask` is 0o022 by default. */
+export interface User {
+  uid: number;
+  gid: number;
+  groups?: number[];
+  umask?: number;
+}
+
+/** Flags that every mount may have. */
+export interface MountFlags {
+  readOnly?: boolean;
+  nosuid?: boolean;
+  nodev?: boolean;
+  noexec?: boolean;
+  noatime?: boolean;
+}
+
+/** A folder or file of the host, or a mount that the caller holds, at `target` inside. */
+export interface BindMount extends MountFlags {
+  type: 'bind';
+  source: string | Fd;
+  target: string;
+  /** With all mounts below it; default true. Read-only then holds for all of them (mount_setattr(2), AT_RECURSIVE). */
+  recursive?: boolean;
+  /** Default 'private'. */
+  propagation?: 'private' | 'slave' | 'shared';
+}
+
+/** An empty file system in memory. */
+export interface TmpfsMount extends MountFlags {
+  type: 'tmpfs';
+  target: string;
+  /** Bytes; default half of the memory, as the kernel has it. */
+  size?: number;
+  /** Default 0o1777. */
+  mode?: number;
+}
+
+/** A file system of the kernel: `dev` is the container's own /dev with the OCI default devices. */
+export interface KernelMount extends MountFlags {
+  type: 'proc' | 'sysfs' | 'devpts' | 'mqueue' | 'dev' | 'cgroup';
+  target: string;
+}
+
+export type Mount = BindMount | TmpfsMount | KernelMount;
+
+/** How a process enters its control groups; `@ctr/cgroups` makes it. Plain data. */
+export interface CgroupEntry {
+  /** In the monitor before the clone: make the groups, set the limits, open what `setup` and `cloneInto` name. */
+  prepare: readonly Step[];
+  /** The first thing that the new process does. */
+  setup: readonly Step[];
+  /** Slot of a cgroup v2 directory, for CLONE_INTO_CGROUP. */
+  cloneInto?: string;
+  /** Beside SIGKILL to the process: cgroup.kill. */
+  kill?: readonly Step[];
+  collect: readonly Step[];
+  cleanup: readonly Step[];
+}
+
+/** Where a standard stream goes: a pipe to this process, /dev/null, this process's own, or a descriptor (borrowed). */
+export type Stdio = 'pipe' | 'ignore' | 'inherit' | Fd;
+
+/** What a program gets, whether it is started in a new container or inside a running one. */
+export interface ProgramOptions {
+  /** The program and its arguments. A name without a slash is looked up in the PATH of `env` inside the new root. */
+  args: readonly string[];
+  /** The whole environment; nothing of this process's is added. Default: none. */
+  env?: Readonly<Record<string, string>>;
+  /** Working directory inside; default '/'. */
+  cwd?: string;
+  /** Make `cwd` when it is missing; default false. */
+  createCwd?: boolean;
+  /** Default: the ids of this process, or 0 in a new user namespace. */
+  user?: User;
+  /** Default: what the ids give, without change. */
+  capabilities?: CapabilitySets;
+  /** Default false. */
+  noNewPrivileges?: boolean;
+  /** A filter's program, from compileSeccomp or defaultSeccompFilter; `undefined`: none. */
+  seccomp?: Uint8Array;
+  rlimits?: Readonly<Record<string, Rlimit>>;
+  /** -1000 to 1000; lowering it needs CAP_SYS_RESOURCE. */
+  oomScoreAdj?: number;
+  /** stdin, stdout, stderr; default ['ignore', 'pipe', 'pipe']. */
+  stdio?: readonly [Stdio, Stdio, Stdio];
+  cgroup?: CgroupEntry;
+  /** What is being done, the beginning of every error message; default 'start <program>'. */
+  doing?: string;
+  /** Gives the hint of an error from what failed. */
+  hints?: HintSource;
+}
+
+/** What spawn() takes. Everything that is not given stays as it is for this process. */
+export interface SpawnOptions extends ProgramOptions {
+  /** For each kind 'new', 'host' (as it is) or a descriptor of the one to join; default 'host' for each. */
+  namespaces?: Readonly<Partial<Record<NamespaceKind, 'new' | 'host' | Fd>>>;
+  /** For a new user namespace; default: this process's effective uid and gid become 0 inside. */
+  idMaps?: { uid: readonly IdMap[]; gid: readonly IdMap[] };
+  /** Steps that leave a detached mount in `slot`, which becomes / by pivot_root. Needs namespaces.mount: 'new'. */
+  root?: { steps: readonly Step[]; slot: string };
+  /** Make / read-only once the targets of the mounts exist; default false. */
+  readOnlyRoot?: boolean;
+  /** In this order. */
+  mounts?: readonly Mount[];
+  /** Paths that show nothing: a file as /dev/null, a folder as an empty one. Missing ones are left out. */
+  maskedPaths?: readonly string[];
+  /** Paths that become read-only. Missing ones are left out. */
+  readonlyPaths?: readonly string[];
+  hostname?: string;
+  domainname?: string;
+  /** Bring up `lo` in a new network namespace; default true. */
+  loopback?: boolean;
+  /** Further steps in the monitor before the clone and after the death; see Plan. */
+  prepare?: readonly Step[];
+  cleanup?: readonly Step[];
+}
+
+/** What enter() takes: a further program inside a running process's namespaces. */
+export interface EnterOptions extends ProgramOptions {
+  /** Which namespaces to join; default: all in which the target differs from this process. */
+  namespaces?: readonly NamespaceKind[];
+}

@@ -1,0 +1,108 @@
+// From "in the right namespaces" to execve: what spawn and enter have in common.
+import type { Fd } from '@ctr/internal/fd';
+import { type Step, slot } from '@ctr/internal/steps';
+import { closeFds, FIRST_PRIVATE_FD } from '../steps/close-fds.js';
+import { AT_FDCWD, openFlags, openHow } from '../steps/flags.js';
+import {
+  dieWithMonitor,
+  dropBounding,
+  keepCapabilities,
+  loadSeccomp,
+  noNewPrivileges,
+  setCapabilities,
+  setRlimits,
+  setUser,
+} from '../steps/identity.js';
+import { makeDirectories } from '../steps/paths.js';
+import type { ProgramOptions } from './options.js';
+
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** Through the host's /proc, while it can be seen. */
+export function setOomScoreAdj(value: number | undefined): Step[] {
+  if (value === undefined) return [];
+  const doing = `set oom_score_adj to ${value}`;
+  const path = '/proc/self/oom_score_adj';
+  const text = Buffer.from(String(value));
+  return [
+    { call: 'openat', args: [AT_FDCWD, path, openFlags('O_WRONLY', 'O_CLOEXEC')], into: 'oom', doing },
+    { call: 'write', args: [slot('oom'), { bytes: text, text: `"${value}"` }, text.length], doing, path },
+    { call: 'close', args: [slot('oom')] },
+  ];
+}
+
+/** dup3 of what was given; /dev/null is there already, the monitor's own. */
+export function connectStdio(stdio: readonly (string | undefined)[]): Step[] {
+  return stdio.flatMap((from, n): Step[] =>
+    from === undefined ? [] : [{ call: 'dup3', args: [slot(from), n, 0], doing: 'connect the standard streams' }],
+  );
+}
+
+/** No part of the path may be a magic link: /proc/self/fd/7 must not lead out (CVE-2024-21626). */
+function changeDirectory(o: ProgramOptions): Step[] {
+  const cwd = o.cwd ?? '/';
+  const doing = `change to the working directory ${cwd}`;
+  return [
+    ...(o.createCwd ? makeDirectories(cwd, doing) : []),
+    {
+      call: 'openat2',
+      args: [AT_FDCWD, cwd, openHow(['O_PATH', 'O_DIRECTORY', 'O_CLOEXEC'], ['RESOLVE_NO_MAGICLINKS']), 24],
+      into: 'cwd',
+      doing,
+    },
+    { call: 'fchdir', args: [slot('cwd')], doing, path: cwd },
+  ];
+}
+
+/** execve of each candidate of PATH in turn; the last one's failure is the one that is told. */
+function execute(o: ProgramOptions): Step[] {
+  const program = o.args[0] ?? '';
+  const argv = { strings: o.args };
+  const envp = { strings: Object.entries(o.env ?? {}).map(([k, v]) => `${k}=${v}`) };
+  const candidates = program.includes('/')
+    ? [program]
+    : (o.env?.['PATH'] || DEFAULT_PATH).split(':').map((d) => `${d === '' ? '.' : d}/${program}`);
+  return candidates.map(
+    (path, i): Step => ({
+      call: 'execve',
+      args: [path, argv, envp],
+      doing: `run ${program}`,
+      path: program,
+      ...(i < candidates.length - 1 ? { allow: ['ENOENT', 'ENOTDIR', 'EACCES'] } : {}),
+    }),
+  );
+}
+
+/** Everything after the mounts. `setgroups`: false where the user namespace denies it. */
+export function programSteps(o: ProgramOptions, setgroups: boolean): Step[] {
+  const { user, capabilities } = o;
+  return [
+    ...setRlimits(o.rlimits ?? {}),
+    ...changeDirectory(o),
+    ...(capabilities ? dropBounding(capabilities.bounding) : []),
+    ...(user && capabilities && user.uid !== 0 && capabilities.permitted.length > 0 ? [keepCapabilities()] : []),
+    ...(user ? setUser(user, { setgroups }) : []),
+    { call: 'umask', args: [user?.umask ?? 0o022] },
+    ...(capabilities ? setCapabilities(capabilities) : []),
+    ...(o.noNewPrivileges ? [noNewPrivileges()] : []),
+    ...dieWithMonitor(),
+    closeFds(FIRST_PRIVATE_FD),
+    ...(o.seccomp ? [loadSeccomp(o.seccomp)] : []),
+    ...execute(o),
+  ];
+}
+
+/** Descriptors that travel with the plan for the standard streams. */
+export function stdioFds(o: ProgramOptions): { slots: (string | undefined)[]; borrowed: Record<string, number>; pipes: number[] } {
+  const stdio = o.stdio ?? ['ignore', 'pipe', 'pipe'];
+  const borrowed: Record<string, number> = {};
+  const pipes: number[] = [];
+  const slots = stdio.map((s, n) => {
+    const name = ['stdin', 'stdout', 'stderr'][n] as string;
+    if (s === 'ignore') return undefined;
+    if (s === 'pipe') pipes.push(n);
+    else borrowed[name] = s === 'inherit' ? n : (s as Fd).fd;
+    return name;
+  });
+  return { slots, borrowed, pipes };
+}

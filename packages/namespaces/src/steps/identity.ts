@@ -1,0 +1,119 @@
+// Who the program is: ids, groups, capabilities, limits.
+import type { Step } from '@ctr/internal/steps';
+import { named } from '@ctr/internal/steps';
+import { CAPABILITIES, type CapabilityName, type CapabilitySets, capabilityMask, encodeCapset } from '../capabilities.js';
+import { encodeRlimit, parseRlimitName, RLIMITS, type Rlimit } from '../rlimits.js';
+import type { User } from '../spawn/options.js';
+
+const PR = {
+  PR_SET_KEEPCAPS: named(8, 'PR_SET_KEEPCAPS'),
+  PR_CAPBSET_DROP: named(24, 'PR_CAPBSET_DROP'),
+  PR_SET_NO_NEW_PRIVS: named(38, 'PR_SET_NO_NEW_PRIVS'),
+  PR_CAP_AMBIENT: named(47, 'PR_CAP_AMBIENT'),
+  PR_SET_PDEATHSIG: named(1, 'PR_SET_PDEATHSIG'),
+};
+const PR_CAP_AMBIENT_RAISE = named(2, 'PR_CAP_AMBIENT_RAISE');
+const PR_CAP_AMBIENT_CLEAR_ALL = named(4, 'PR_CAP_AMBIENT_CLEAR_ALL');
+
+function u32List(values: readonly number[]): Uint8Array {
+  const b = Buffer.alloc(Math.max(values.length, 1) * 4);
+  values.forEach((v, i) => {
+    b.writeUInt32LE(v, i * 4);
+  });
+  return b;
+}
+
+/**
+ * setgroups always, so that none of the launcher's groups comes along (CVE-2022-36109); it is refused, and not
+ * needed, where the user namespace denies it (user_namespaces(7)).
+ */
+export function setUser(user: User, o: { setgroups: boolean }): Step[] {
+  const doing = `become uid ${user.uid}, gid ${user.gid}`;
+  const groups = user.groups ?? [];
+  return [
+    ...(o.setgroups
+      ? [{ call: 'setgroups', args: [groups.length, { bytes: u32List(groups), text: `[${groups.join(', ')}]` }], doing }]
+      : []),
+    { call: 'setresgid', args: [user.gid, user.gid, user.gid], doing },
+    { call: 'setresuid', args: [user.uid, user.uid, user.uid], doing },
+  ];
+}
+
+export const keepCapabilities = (): Step => ({
+  call: 'prctl',
+  args: [PR.PR_SET_KEEPCAPS, 1, 0, 0, 0],
+  doing: 'keep capabilities over the change of ids',
+});
+
+/** Before the ids change, while CAP_SETPCAP is there. */
+export function dropBounding(bounding: readonly string[]): Step[] {
+  const keep = capabilityMask(bounding);
+  // EINVAL: a capability that this kernel is too old to know.
+  return CAPABILITIES.flatMap((name, n): Step[] =>
+    keep & (1n << BigInt(n))
+      ? []
+      : [{ call: 'prctl', args: [PR.PR_CAPBSET_DROP, named(n, name), 0, 0, 0], allow: ['EINVAL'], doing: `drop ${name}` }],
+  );
+}
+
+export function setCapabilities(sets: CapabilitySets): Step[] {
+  const { header, data } = encodeCapset(sets);
+  const doing = 'set the capabilities';
+  return [
+    { call: 'prctl', args: [PR.PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0], doing },
+    {
+      call: 'capset',
+      args: [
+        { bytes: header, text: '{version 3}' },
+        { bytes: data, text: `{effective=${sets.effective.length ? sets.effective.join('|') : '0'}}` },
+      ],
+      doing,
+    },
+    ...sets.ambient.map(
+      (name): Step => ({
+        call: 'prctl',
+        args: [PR.PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, named(CAPABILITIES.indexOf(name as CapabilityName), name), 0, 0],
+        doing,
+      }),
+    ),
+  ];
+}
+
+export const noNewPrivileges = (): Step => ({ call: 'prctl', args: [PR.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0], doing: 'set no_new_privs' });
+
+/** SIGKILL when the monitor dies; after every change of ids, which clears it, and then a look if it is too late. */
+export const dieWithMonitor = (): Step[] => [
+  { call: 'prctl', args: [PR.PR_SET_PDEATHSIG, named(9, 'SIGKILL'), 0, 0, 0], doing: 'tie the process to the monitor' },
+  { call: 'assert_monitor', args: [], doing: 'tie the process to the monitor' },
+];
+
+/** seccomp(2) with the filter's program by pointer. */
+export function loadSeccomp(program: Uint8Array): Step {
+  const fprog = Buffer.alloc(16);
+  fprog.writeUInt16LE(program.length / 8, 0);
+  const bytes = { bytes: program, text: 'filter' };
+  return {
+    call: 'seccomp',
+    args: [
+      named(1, 'SECCOMP_SET_MODE_FILTER'),
+      0,
+      { bytes: fprog, text: `{${program.length / 8} instructions}`, patches: [{ at: 8, value: bytes }] },
+    ],
+    doing: 'load the seccomp filter',
+  };
+}
+
+export function setRlimits(limits: Readonly<Record<string, Rlimit>>): Step[] {
+  return Object.entries(limits).map(
+    ([name, limit]): Step => ({
+      call: 'prlimit64',
+      args: [
+        0,
+        named(RLIMITS[parseRlimitName(name)], `RLIMIT_${name.toUpperCase()}`),
+        { bytes: encodeRlimit(limit), text: `{${limit.soft}, ${limit.hard}}` },
+        null,
+      ],
+      doing: `set the limit ${name}`,
+    }),
+  );
+}

@@ -1,0 +1,16 @@
+import { defineConfig } from 'vitest/config';
+
+/** Sister packages are read from source: a test never sees a stale dist. */
+const conditions = ['ctr:source', 'node', 'import', 'module', 'default'];
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions, externalConditions: conditions } },
+  test: {
+    include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts', 'internal/src/**/*.test.ts', 'e2e/**/*.test.ts'],
+    pool: 'forks',
+    testTimeout: 30_000,
+    hookTimeout: 120_000,
+    reporters: ['default', './scripts/closing-line.mjs', ...(process.env['CI'] ? [['junit', { outputFile: 'reports/junit.xml' }] as [string, object]] : [])],
+  },
+});
