@@ -11,7 +11,7 @@
 namespace ctr {
 
 inline constexpr u32 kMagic = 0x31727463;  // "ctr1"
-inline constexpr u32 kMaxSlots = 128;
+inline constexpr u32 kMaxSlots = 512;
 inline constexpr u32 kMaxFds = 64;
 
 enum class MessageKind : u16 { launch = 1, hold = 2, release = 3 };
@@ -20,13 +20,13 @@ enum LaunchFlags : u32 {
   kShareMemory = 1,  // CLONE_VM: only for a child in new pid and user spaces of its own, see launch.cc
   kWriteMaps = 2,    // the monitor writes uid_map and gid_map before the child goes on
   kDenySetgroups = 4,
-  kFromMemfd = 8,  // the programs are in the memfd that is the first descriptor, too large for a datagram
+  kFromMemfd = 8,  // the programs are in the memfd that is the last descriptor, too large for a datagram
 };
 
 struct MessageHeader {
   u32 magic;
   u16 kind;
-  u16 fd_count;    // descriptors that come along; they fill slots 0, 1, 2 …
+  u16 fd_count;    // descriptors that come along
   u32 id;
   u32 flags;
   u64 clone_flags;
@@ -36,8 +36,9 @@ struct MessageHeader {
   u32 uid_map;      // offset of the text in the launch program's data
   u32 gid_map;
   u32 reserved;
+  u16 fd_slots[kMaxFds];  // the slot of each descriptor that comes along
 };
-static_assert(sizeof(MessageHeader) == 48);
+static_assert(sizeof(MessageHeader) == 48 + 2 * kMaxFds);
 
 /** Stages of the launch program, then of the after program; the numbers are in failure reports. */
 enum class Stage : u32 { decode = 0, prepare = 1, clone = 2, maps = 3, enter = 4, setup = 5, kill = 6, collect = 7, cleanup = 8 };

@@ -9,23 +9,36 @@ u8* mapMemory(u64 size) {
   return r < 0 ? nullptr : reinterpret_cast<u8*>(r);
 }
 
-/** Descriptors of the message into the slots; the rest, if any, is closed. */
-void takeFds(const MsgHdr& message, Slots& slots, u32& count) {
-  count = 0;
-  const auto* control = static_cast<const u8*>(message.control);
-  if (message.control_length < sizeof(CmsgHdr)) return;
-  const auto* header = reinterpret_cast<const CmsgHdr*>(control);
-  if (header->level != kSolSocket || header->type != kScmRights) return;
-  const u32 n = static_cast<u32>((header->length - sizeof(CmsgHdr)) / sizeof(int));
-  for (u32 i = 0; i < n; i++) {
-    int fd;
-    __builtin_memcpy(&fd, control + sizeof(CmsgHdr) + i * sizeof(int), sizeof fd);
-    if (i < kMaxFds)
-      slots.fd[count++] = fd;
-    else
-      syscall6(__NR_close, static_cast<u64>(fd));
+/** The descriptors that came along, owned until they have a slot. */
+struct ReceivedFds {
+  int fd[kMaxFds];
+  u32 count = 0;
+
+  explicit ReceivedFds(const MsgHdr& message) {
+    const auto* control = static_cast<const u8*>(message.control);
+    if (message.control_length < sizeof(CmsgHdr)) return;
+    const auto* header = reinterpret_cast<const CmsgHdr*>(control);
+    if (header->level != kSolSocket || header->type != kScmRights) return;
+    count = static_cast<u32>((header->length - sizeof(CmsgHdr)) / sizeof(int));  // the buffer holds kMaxFds at most
+    __builtin_memcpy(fd, control + sizeof(CmsgHdr), count * sizeof(int));
   }
-}
+  ReceivedFds(const ReceivedFds&) = delete;
+  ~ReceivedFds() {
+    for (u32 i = 0; i < count; i++)
+      if (fd[i] >= 0) syscall6(__NR_close, static_cast<u64>(fd[i]));
+  }
+  /** Into the slots that the header names; false when one is named twice or does not exist. */
+  bool place(const MessageHeader& header, Slots& slots) {
+    if (count != header.fd_count) return false;
+    for (u32 i = 0; i < count; i++) {
+      const u16 slot = header.fd_slots[i];
+      if (slot >= kMaxSlots || slots.fd[slot] >= 0) return false;
+      slots.fd[slot] = fd[i];
+      fd[i] = -1;
+    }
+    return true;
+  }
+};
 
 void* copy(void* to, const void* from, u64 size) { return __builtin_memcpy(to, from, size); }
 
@@ -98,13 +111,13 @@ bool Monitor::receive(Arena& arena, MessageHeader& header, u32& size) {
     onOwnerGone();
     return false;
   }
+  if (n < 0) return false;
+  ReceivedFds fds{message};
   if (n < static_cast<i64>(sizeof(MessageHeader))) return false;
-  u32 fds = 0;
-  takeFds(message, arena.slots, fds);
   copy(&header, arena.message, sizeof header);
   size = static_cast<u32>(n);
-  return header.magic == kMagic && (message.flags & (kMsgTrunc | kMsgCtrunc)) == 0 && fds == header.fd_count &&
-         header.cgroup_slot < static_cast<i32>(kMaxSlots);
+  return header.magic == kMagic && (message.flags & (kMsgTrunc | kMsgCtrunc)) == 0 && header.fd_count <= kMaxFds &&
+         header.cgroup_slot < static_cast<i32>(kMaxSlots) && fds.place(header, arena.slots);
 }
 
 bool Monitor::decodeMessage(Arena& arena, const MessageHeader& header, u32 size, Container*& container) {
@@ -113,7 +126,8 @@ bool Monitor::decodeMessage(Arena& arena, const MessageHeader& header, u32 size,
   const u64 needed = u64{header.launch_size} + header.after_size;
   if (header.flags & kFromMemfd) {
     if (header.fd_count == 0 || needed > 64u * 1024 * 1024) return false;
-    const i64 r = syscall6(__NR_mmap, 0, needed, 3, 2 /* PRIVATE */, static_cast<u64>(arena.slots.fd[0]), 0);
+    const int memfd = arena.slots.fd[header.fd_slots[header.fd_count - 1]];
+    const i64 r = syscall6(__NR_mmap, 0, needed, 3, 2 /* PRIVATE */, static_cast<u64>(memfd), 0);
     if (r < 0) return false;
     arena.large = bytes = reinterpret_cast<u8*>(r);
     arena.large_size = available = needed;

@@ -2,9 +2,9 @@
 // (main thread or worker), started lazily; see docs/decisions/0002.
 import { closeSync } from 'node:fs';
 import { CleanupError, SyscallError } from '@ctr/internal/errors';
-import { callNative, initProgram, type MonitorHandle, native } from '../native.js';
+import { callNative, initProgram, type MonitorHandle } from '../native.js';
 import { type EncodedPlan, encodePlan, encodeRelease } from '../plan/encode-plan.js';
-import { holdPlan, type Plan } from '../plan/plan.js';
+import { holdPlan, type Plan, stepAt } from '../plan/plan.js';
 import { decodeEvent, decodeExit, decodeFailures, decodeFiles, type MonitorEvent } from './events.js';
 import { cleanupErrors, type HintSource, startError } from './start-error.js';
 
@@ -41,7 +41,6 @@ interface Job {
   started: PromiseWithResolversOf<Launched>;
   exited: PromiseWithResolversOf<ProcessExit>;
   cleaned: PromiseWithResolversOf<void>;
-  running: boolean;
 }
 
 /** A message with the descriptors that go along and those to close once they are sent. */
@@ -94,7 +93,7 @@ export class Launcher {
   /** The launcher if there is one, without starting it. */
   static get existing(): Launcher | undefined {
     const known = Launcher.#current;
-    return known !== undefined && known.#alive ? known : undefined;
+    return known?.isAlive ? known : undefined;
   }
 
   private constructor() {
@@ -108,6 +107,11 @@ export class Launcher {
         ),
       (errno) => (errno === 13 ? 'sysctl vm.memfd_noexec=2 forbids running programs from memory; set it to 0 or 1' : undefined),
     );
+  }
+
+  /** False once the monitor is gone. */
+  get isAlive(): boolean {
+    return this.#alive;
   }
 
   /** The monitor's pid. */
@@ -161,7 +165,7 @@ export class Launcher {
 
   #submit(plan: Plan, kind: 'launch' | 'hold', hints: HintSource, ownFds: number[]): Job {
     const id = this.#nextId++;
-    const job: Job = { plan, hints, started: withResolvers(), exited: withResolvers(), cleaned: withResolvers(), running: false };
+    const job: Job = { plan, hints, started: withResolvers(), exited: withResolvers(), cleaned: withResolvers() };
     try {
       this.#sendEncoded(encodePlan(plan, id, kind), ownFds);
     } catch (e) {
@@ -175,10 +179,13 @@ export class Launcher {
   }
 
   #sendEncoded(encoded: EncodedPlan, ownFds: number[]): void {
-    if (!encoded.large) return this.#send(encoded.message, encoded.fds, ownFds);
-    const large = encoded.large;
+    const { large } = encoded;
+    if (!large) {
+      this.#send(encoded.message, encoded.fds, ownFds);
+      return;
+    }
     const memfd = callNative('hand a large plan to the monitor', (b) => b.memfd(large));
-    this.#send(encoded.message, [memfd, ...encoded.fds], [memfd, ...ownFds]);
+    this.#send(encoded.message, [...encoded.fds, memfd], [...ownFds, memfd]);
   }
 
   #send(message: Uint8Array, fds: readonly number[], own: number[]): void {
@@ -201,27 +208,19 @@ export class Launcher {
   }
 
   #onMessage(message: Buffer | null, fd: number): void {
-    if (message === null) return this.#onGone();
-    const event = decodeEvent(message);
-    const job = this.#jobs.get(event.id);
-    if (job) return this.#route(event, job, fd);
-    if (fd >= 0) closeSync(fd);
+    const event = message && decodeEvent(message);
+    const job = event && this.#jobs.get(event.id);
+    if (event === null) this.#onGone();
+    else if (job) this.#route(event, job, fd);
+    else if (fd >= 0) closeSync(fd);
   }
 
   #route(event: MonitorEvent, job: Job, fd: number): void {
-    switch (event.kind) {
-      case 'started':
-        job.running = true;
-        return job.started.resolve({ pid: event.a, pidfd: fd, exited: job.exited.promise, cleaned: job.cleaned.promise });
-      case 'held':
-        return job.started.resolve({ pid: 0, pidfd: -1, exited: job.exited.promise, cleaned: job.cleaned.promise });
-      case 'failed':
-        return this.#onFailed(event, job);
-      case 'exited':
-        return this.#onExited(event, job);
-      case 'cleaned':
-        return this.#onCleaned(event, job);
-    }
+    const launched = { pid: event.a, pidfd: fd, exited: job.exited.promise, cleaned: job.cleaned.promise };
+    if (event.kind === 'started' || event.kind === 'held') job.started.resolve(launched);
+    else if (event.kind === 'failed') this.#onFailed(event, job);
+    else if (event.kind === 'exited') this.#onExited(event, job);
+    else if (event.kind === 'cleaned') this.#onCleaned(event, job);
   }
 
   #onFailed(event: MonitorEvent, job: Job): void {
@@ -234,8 +233,7 @@ export class Launcher {
 
   #onExited(event: MonitorEvent, job: Job): void {
     const files = new Map<string, string>();
-    for (const [step, text] of decodeFiles(event.payload)) files.set(String(job.plan.stages.collect[step]?.args[0]), text);
-    job.running = false;
+    for (const [step, text] of decodeFiles(event.payload)) files.set(String(stepAt(job.plan.stages.collect, step)?.args[0]), text);
     job.exited.resolve({
       ...decodeExit(event.a, event.b),
       usage: { cpuUserMs: event.userUs / 1000, cpuSystemMs: event.systemUs / 1000, maxRssBytes: event.maxRssKb * 1024 },
@@ -277,6 +275,6 @@ export class Launcher {
 /** A killed monitor leaves clean-up steps undone: a new one does them. They are idempotent. */
 async function cleanAfterMonitor(plan: Plan): Promise<void> {
   if (plan.stages.cleanup.length === 0) return;
-  const release = await Launcher.current.hold(holdPlan(`clean up after: ${plan.doing}`, [], plan.stages.cleanup), () => undefined);
+  const release = await Launcher.current.hold(holdPlan(`clean up after: ${plan.doing}`, [], plan.stages.cleanup.flat()), () => undefined);
   await release();
 }

@@ -2,7 +2,7 @@
 import { branded, CtrError, errnoName, errnoText, SyscallError } from '@ctr/internal/errors';
 import type { Step } from '@ctr/internal/steps';
 import { describeStep } from '../plan/describe-plan.js';
-import type { Plan, StageName, StepStage } from '../plan/plan.js';
+import { type Plan, type StageName, type StepStage, stepAt } from '../plan/plan.js';
 import { STAGE_NAMES, type StepFailure } from './events.js';
 
 /** What failed, for a table of hints. */
@@ -60,7 +60,7 @@ function pathOf(step: Step | undefined): string | undefined {
 }
 
 export function stepFacts(plan: Plan, stage: StageName | 'decode', index: number, errno: number): FailureFacts {
-  const step = stage === 'decode' || stage === 'clone' || stage === 'maps' ? undefined : plan.stages[stage as StepStage][index];
+  const step = stage === 'decode' || stage === 'clone' || stage === 'maps' ? undefined : stepAt(plan.stages[stage as StepStage], index);
   const syscall = step?.call ?? (stage === 'clone' ? 'clone3' : stage === 'maps' ? 'write' : 'recvmsg');
   const path = stage === 'maps' ? `/proc/<pid>/${MAP_FILES[index]}` : pathOf(step);
   return { stage, step, stepIndex: index, syscall, code: errnoName(errno), path, plan };

@@ -38,6 +38,16 @@ function note(step: Step): string {
   return parts.length > 0 ? `  # ${parts.join('; ')}` : '';
 }
 
+function describeClone(plan: Plan): string[] {
+  if (plan.stages.setup.length === 0) return [];
+  const flags = [...plan.cloneFlags, ...(plan.cgroup ? ['CLONE_INTO_CGROUP'] : [])].join('|');
+  const maps = plan.idMaps;
+  return [
+    `clone3(${flags || '0'})${plan.cgroup ? ` into ${plan.cgroup}` : ''}`,
+    ...(maps ? [`maps: uid ${maps.uid.trim()}, gid ${maps.gid.trim()}${maps.denySetgroups ? ', setgroups deny' : ''}`] : []),
+  ];
+}
+
 /**
  * Writes a plan out, stage by stage.
  *
@@ -49,15 +59,8 @@ function note(step: Step): string {
 export function describePlan(plan: Plan): string {
   const lines = [plan.doing];
   for (const stage of STEP_STAGES) {
-    if (stage === 'enter' || (stage === 'setup' && plan.stages.enter.length === 0)) {
-      const flags = [...plan.cloneFlags, ...(plan.cgroup ? ['CLONE_INTO_CGROUP'] : [])].join('|');
-      if (stage === 'setup') lines.push(`clone3(${flags || '0'})${plan.cgroup ? ` into ${plan.cgroup}` : ''}`);
-      if (stage === 'setup' && plan.idMaps)
-        lines.push(
-          `maps: uid ${plan.idMaps.uid.trim()}, gid ${plan.idMaps.gid.trim()}${plan.idMaps.denySetgroups ? ', setgroups deny' : ''}`,
-        );
-    }
-    const steps = plan.stages[stage];
+    if (stage === 'setup') lines.push(...describeClone(plan));
+    const steps = plan.stages[stage].flat();
     if (steps.length === 0) continue;
     lines.push(WHERE[stage]);
     for (const s of steps) lines.push(`  ${describeStep(s)}${note(s)}`);

@@ -1,6 +1,9 @@
 // What the launcher executes, as plain data: the whole life of one process, from the first mkdir to the last rmdir.
 import type { Step } from '@ctr/internal/steps';
 
+/** Steps that belong together. A frozen group is taken to be the same for ever, and is encoded once. */
+export type StepGroup = readonly Step[];
+
 /** The stages of a plan, in the order in which they run. */
 export type StageName = 'prepare' | 'clone' | 'maps' | 'enter' | 'setup' | 'kill' | 'collect' | 'cleanup';
 
@@ -27,12 +30,27 @@ export interface Plan {
   readonly idMaps?: { readonly uid: string; readonly gid: string; readonly denySetgroups: boolean };
   /** Descriptors of this process that go along, by the slot that takes them. */
   readonly fds: Readonly<Record<string, number>>;
-  readonly stages: Readonly<Record<StepStage, readonly Step[]>>;
+  readonly stages: Readonly<Record<StepStage, readonly StepGroup[]>>;
 }
 
 export const STEP_STAGES: readonly StepStage[] = ['prepare', 'enter', 'setup', 'kill', 'collect', 'cleanup'];
 
 /** A plan without a process: the monitor holds what `prepare` opened until it is released or Node is gone. */
 export function holdPlan(doing: string, prepare: readonly Step[], cleanup: readonly Step[]): Plan {
-  return { doing, cloneFlags: [], fds: {}, stages: { prepare, enter: [], setup: [], kill: [], collect: [], cleanup } };
+  return {
+    doing,
+    cloneFlags: [],
+    fds: {},
+    stages: { prepare: [prepare], enter: [], setup: [], kill: [], collect: [], cleanup: [cleanup] },
+  };
+}
+
+/** The step that has this number in its stage. */
+export function stepAt(groups: readonly StepGroup[], index: number): Step | undefined {
+  let left = index;
+  for (const group of groups) {
+    if (left < group.length) return group[left];
+    left -= group.length;
+  }
+  return undefined;
 }

@@ -13,7 +13,7 @@ import { resolveDockerProfile } from './docker-profile.js';
 import { Graph, type Node } from './graph.js';
 import { decision, rulesByName } from './rules.js';
 import type { CompileSeccompOptions, OciSeccomp } from './types.js';
-import { checkProfile } from './validate.js';
+import { checkKeys, checkProfile } from './validate.js';
 
 /** Defaults under which a call that nobody has heard of goes to the kernel or the tracer, which answers ENOSYS itself; as in runc. */
 const LETS_UNKNOWN_PASS: readonly string[] = ['SCMP_ACT_ALLOW', 'SCMP_ACT_LOG', 'SCMP_ACT_TRACE'];
@@ -28,7 +28,7 @@ function allRuns(graph: Graph, profile: OciSeccomp, arch: SyscallArch): Run[] {
   const table = syscallTable(arch);
   const byName = rulesByName(profile);
   const runs: Run[] = [{ start: 0, verdict: fallback }];
-  for (const [name, number] of [...table].sort((a, b) => a[1] - b[1])) {
+  for (const [name, number] of table) {
     const rules = byName.get(name);
     if (rules) runs.push({ start: number, verdict: decision(graph, rules, fallback) }, { start: number + 1, verdict: fallback });
   }
@@ -52,6 +52,13 @@ function buildGraph(profile: OciSeccomp, arch: SyscallArch, foreign: 'kill' | 'e
   return graph.load(OFFSET_ARCH, graph.branch(JMP_JEQ_K, AUDIT_ARCH[arch], native, other));
 }
 
+/** Compiles a profile that is known to be right and plain OCI; nothing is checked again. */
+export function compilePlainProfile(profile: OciSeccomp, arch: SyscallArch, foreign: 'kill' | 'enosys' = 'kill'): Uint8Array {
+  const program = assemble(buildGraph(profile, arch, foreign));
+  if (program.length <= MAX_INSTRUCTIONS) return encodeProgram(program);
+  throw new InvalidArgumentError('seccomp', `a profile of at most ${MAX_INSTRUCTIONS} instructions, the kernel's limit`, program.length);
+}
+
 /**
  * Compiles an OCI seccomp object, or a Docker profile, into the bytes of a BPF program: what `struct sock_fprog` points to.
  *
@@ -71,13 +78,12 @@ function buildGraph(profile: OciSeccomp, arch: SyscallArch, foreign: 'kill' | 'e
  * })
  */
 export function compileSeccomp(profile: OciSeccomp, options: CompileSeccompOptions = {}): Uint8Array {
+  checkKeys(options, 'options', ['arch', 'capabilities', 'kernel', 'foreignArch']);
   const arch = syscallArch(options.arch);
   const foreign = options.foreignArch ?? 'kill';
   if (foreign !== 'kill' && foreign !== 'enosys') throw new InvalidArgumentError('foreignArch', "'kill' or 'enosys'", foreign);
   checkProfile(profile);
-  const program = assemble(buildGraph(resolveDockerProfile(profile, { ...options, arch }), arch, foreign));
-  if (program.length <= MAX_INSTRUCTIONS) return encodeProgram(program);
-  throw new InvalidArgumentError('seccomp', `a profile of at most ${MAX_INSTRUCTIONS} instructions, the kernel's limit`, program.length);
+  return compilePlainProfile(resolveDockerProfile(profile, { ...options, arch }), arch, foreign);
 }
 
 /** Names that no architecture known here has: spelling mistakes, or calls of others such as i386. They do nothing in a filter. */

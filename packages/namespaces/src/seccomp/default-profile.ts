@@ -2,7 +2,7 @@
 import { type CapabilityName, parseCapability } from '../capabilities.js';
 import { type SyscallArch, syscallArch } from '../syscalls/index.js';
 import { EAFNOSUPPORT, ENOSYS, EPERM, EPROTONOSUPPORT } from './actions.js';
-import { compileSeccomp } from './compile.js';
+import { compilePlainProfile } from './compile.js';
 import { ALLOWED, DENIED, OPENED_BY } from './default-table.js';
 import type { OciSeccomp, OciSeccompArg, OciSeccompRule } from './types.js';
 
@@ -140,7 +140,7 @@ export function defaultSeccompFilter(capabilities: readonly string[], arch?: Sys
   const key = [which, ...RELEVANT.filter((name) => held.has(name))].join(' ');
   let filter = compiled.get(key);
   if (!filter) {
-    filter = compileSeccomp(defaultSeccompProfile({ capabilities, arch: which }), { arch: which });
+    filter = compilePlainProfile(defaultSeccompProfile({ capabilities, arch: which }), which);
     compiled.set(key, filter);
   }
   return filter;

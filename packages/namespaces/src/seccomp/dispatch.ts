@@ -19,33 +19,37 @@ export function mergeRuns(runs: readonly Run[]): Run[] {
   return runs.filter((run, i) => i === 0 || runs[i - 1]?.verdict !== run.verdict);
 }
 
-/** Expects the number in the accumulator. */
-export function dispatch(graph: Graph, runs: readonly Run[]): Node {
-  const starts = runs.map((run) => run.start);
-  const startOf = (i: number): number => starts[i] ?? Number.POSITIVE_INFINITY;
-  const weight = (from: number, to: number): number => Math.min(startOf(to), LAST_TRIED) - Math.min(startOf(from), LAST_TRIED);
-  const verdict = (i: number): Node => (runs[i] as Run).verdict;
-
-  /** The tree for the runs from..to-1. */
-  const tree = (from: number, to: number): Node => {
-    if (to - from === 1) return verdict(from);
-    // A single number inside a run: one test for equality instead of two for order.
-    if (to - from === 3 && startOf(from + 2) === startOf(from + 1) + 1 && verdict(from) === verdict(from + 2)) {
-      return graph.branch(JMP_JEQ_K, startOf(from + 1), verdict(from + 1), verdict(from));
-    }
-    const middle = heaviestCut(from, to, weight);
-    return graph.branch(JMP_JGE_K, startOf(middle), tree(middle, to), tree(from, middle));
-  };
-  return tree(0, runs.length);
+/** Takes a single number out of the run around it, where there is one: a test for equality instead of two for order. */
+function withExceptions(graph: Graph, runs: readonly Run[]): Run[] {
+  const result: Run[] = [];
+  for (let i = 0; i < runs.length; i++) {
+    const [around, single, after] = [runs[i], runs[i + 1], runs[i + 2]] as [Run, Run | undefined, Run | undefined];
+    if (single && after?.verdict === around.verdict && after.start === single.start + 1) {
+      result.push({ start: around.start, verdict: graph.branch(JMP_JEQ_K, single.start, single.verdict, around.verdict) });
+      i += 2;
+    } else result.push(around);
+  }
+  return result;
 }
 
-/** Where to cut the runs from..to-1 in two so that both halves hold about as many numbers. */
-function heaviestCut(from: number, to: number, weight: (from: number, to: number) => number): number {
-  let best = from + 1;
-  let least = Number.POSITIVE_INFINITY;
-  for (let cut = from + 1; cut < to; cut++) {
-    const difference = Math.abs(weight(from, cut) - weight(cut, to));
-    if (difference < least) [best, least] = [cut, difference];
-  }
-  return best;
+/** Expects the number in the accumulator. */
+export function dispatch(graph: Graph, runs: readonly Run[]): Node {
+  const leaves = withExceptions(graph, runs);
+  const startOf = (i: number): number => Math.min(leaves[i]?.start ?? LAST_TRIED, LAST_TRIED);
+
+  /** Where to cut the leaves from..to-1 in two so that both halves hold about as many numbers. */
+  const cutOf = (from: number, to: number): number => {
+    const imbalance = (cut: number) => Math.abs(startOf(cut) - startOf(from) - (startOf(to) - startOf(cut)));
+    let best = from + 1;
+    for (let cut = best + 1; cut < to; cut++) if (imbalance(cut) < imbalance(best)) best = cut;
+    return best;
+  };
+
+  /** The tree for the leaves from..to-1. */
+  const tree = (from: number, to: number): Node => {
+    if (to - from === 1) return (leaves[from] as Run).verdict;
+    const cut = cutOf(from, to);
+    return graph.branch(JMP_JGE_K, (leaves[cut] as Run).start, tree(cut, to), tree(from, cut));
+  };
+  return tree(0, leaves.length);
 }

@@ -1,6 +1,7 @@
 // Docker's profiles are OCI's with conditions on whole rules: capabilities, architecture, kernel. This settles them, so that
 // what remains is plain OCI.
 import { release } from 'node:os';
+import { InvalidArgumentError } from '@ctr/internal/errors';
 import { parseCapability } from '../capabilities.js';
 import { type SyscallArch, syscallArch } from '../syscalls/index.js';
 import type { OciSeccomp, OciSeccompRule, SeccompRuleFilter } from './types.js';
@@ -19,8 +20,9 @@ export interface DockerProfileFacts {
 const GO_ARCH: Readonly<Record<SyscallArch, string>> = { x64: 'amd64', arm64: 'arm64' };
 
 function version(text: string): [number, number] {
-  const [major, minor] = text.split('.').map((part) => Number.parseInt(part, 10));
-  return [major ?? 0, minor ?? 0];
+  const match = /^(\d{1,3})\.(\d{1,4})/.exec(text);
+  if (!match) throw new InvalidArgumentError('kernel', "a kernel version such as '6.18'", text);
+  return [Number(match[1]), Number(match[2])];
 }
 
 function isAtLeast(kernel: string, least: string): boolean {

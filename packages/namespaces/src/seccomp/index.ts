@@ -5,7 +5,7 @@ export { type DefaultSeccompOptions, defaultSeccompFilter, defaultSeccompProfile
 export { describeSeccomp } from './describe.js';
 export { type DockerProfileFacts, resolveDockerProfile } from './docker-profile.js';
 export { SECCOMP_FILTER_FLAGS, seccompFlags } from './flags.js';
-export { type SimulatedCall, type SimulatedVerdict, seccompProgramFault, simulateSeccomp } from './simulate.js';
+export { type SimulatedCall, type SimulatedVerdict, seccompProgramFault, seccompSimulator, simulateSeccomp } from './simulate.js';
 export type {
   CompileSeccompOptions,
   OciSeccomp,

@@ -52,7 +52,11 @@ export function rulesByName(profile: OciSeccomp): Map<string, Rule[]> {
     const value = returnValue(rule.action, rule.errnoRet);
     if (value === fallback) continue;
     const alternatives = split(rule).map((conditions) => ({ value, conditions }));
-    for (const name of rule.names) byName.set(name, [...(byName.get(name) ?? []), ...alternatives]);
+    for (const name of rule.names) {
+      const before = byName.get(name);
+      if (before) before.push(...alternatives);
+      else byName.set(name, [...alternatives]);
+    }
   }
   return byName;
 }

@@ -69,15 +69,18 @@ export function seccompProgramFault(bytes: Uint8Array): string | undefined {
 }
 
 /**
- * What a filter answers to a system call. Understands the instructions that `compileSeccomp` and libseccomp generate.
- * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for a program that the kernel would refuse or that uses other instructions.
- * @example simulateSeccomp(filter, { nr: syscallNumber('clone'), args: [0x10000000] }).action // 'SCMP_ACT_ERRNO'
+ * A filter to ask many times: checked and decoded once, from the bytes as they are now.
+ * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for a program that the kernel would refuse or that uses instructions which
+ * neither `compileSeccomp` nor libseccomp generate.
  */
-export function simulateSeccomp(bytes: Uint8Array, call: SimulatedCall): SimulatedVerdict {
+export function seccompSimulator(bytes: Uint8Array): (call: SimulatedCall) => SimulatedVerdict {
   const fault = seccompProgramFault(bytes);
   if (fault !== undefined) throw new InvalidArgumentError('bytes', `a seccomp filter (${fault})`, bytes);
   const program = bpf.decodeProgram(bytes);
-  const data = seccompData(call);
+  return (call) => run(program, seccompData(call));
+}
+
+function run(program: readonly bpf.Instruction[], data: DataView): SimulatedVerdict {
   let accumulator = 0;
   let at = 0;
   for (let steps = 1; ; steps++) {
@@ -88,4 +91,13 @@ export function simulateSeccomp(bytes: Uint8Array, call: SimulatedCall): Simulat
     else if (code === bpf.JMP_JA) at += k;
     else at += isTrue(code, accumulator, k) ? jt : jf;
   }
+}
+
+/**
+ * What a filter answers to a system call.
+ * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT as `seccompSimulator` does.
+ * @example simulateSeccomp(filter, { nr: syscallNumber('clone'), args: [0x10000000] }).action // 'SCMP_ACT_ERRNO'
+ */
+export function simulateSeccomp(bytes: Uint8Array, call: SimulatedCall): SimulatedVerdict {
+  return seccompSimulator(bytes)(call);
 }

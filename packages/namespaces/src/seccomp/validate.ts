@@ -33,6 +33,14 @@ function record(value: unknown, path: string, keys: readonly string[]): Record<s
   return value as Record<string, unknown>;
 }
 
+/**
+ * Checks that an options object has no key that we do not know.
+ * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT with the right spelling when one is near.
+ */
+export function checkKeys(options: unknown, path: string, keys: readonly string[]): void {
+  record(options, path, keys);
+}
+
 function list(value: unknown, path: string): unknown[] {
   if (Array.isArray(value)) return value;
   throw new InvalidArgumentError(path, 'a list', value);

@@ -2,9 +2,10 @@
 import { Fd } from '@ctr/internal/fd';
 import { named, type Step, slot } from '@ctr/internal/steps';
 import { CLONE_FLAG_OF, CLONE_FLAGS, NAMESPACE_KINDS, type NamespaceKind } from '../plan/clone-flags.js';
-import type { Plan } from '../plan/plan.js';
-import { AT_FDCWD, atFlags, mountAttrBytes, msFlags } from '../steps/flags.js';
+import type { Plan, StepGroup } from '../plan/plan.js';
+import { AT_FDCWD, atFlags, mountAttrBytes } from '../steps/flags.js';
 import { setUser } from '../steps/identity.js';
+import { keep } from '../steps/keep.js';
 import { attach } from '../steps/mount-steps.js';
 import { raiseLoopback } from '../steps/network.js';
 import { makeDirectories } from '../steps/paths.js';
@@ -58,29 +59,37 @@ function ids(o: SpawnOptions, caller: { uid: number; gid: number }): Ids {
 }
 
 /** After the groups are entered, so that the new namespace's root is the container's own cgroup. */
-const unshareCgroup = (): Step => ({
-  call: 'unshare',
-  args: [named(CLONE_FLAGS['CLONE_NEWCGROUP'] as number, 'CLONE_NEWCGROUP')],
-  doing: 'make the cgroup namespace',
-});
+const unshareCgroup = () =>
+  keep('unshare cgroup', () => [
+    { call: 'unshare', args: [named(CLONE_FLAGS['CLONE_NEWCGROUP'] as number, 'CLONE_NEWCGROUP')], doing: 'make the cgroup namespace' },
+  ]);
+
+const begin = () =>
+  keep('begin', () => [
+    { call: 'setsid', args: [], doing: 'make a session' },
+    { call: 'umask', args: [0o022] },
+  ]);
 
 /** No mount made here may reach the host, and with a root of its own nothing of the host need come here. */
-const detachPropagation = (o: SpawnOptions): Step => ({
-  call: 'mount_setattr',
-  args: [AT_FDCWD, '/', atFlags('AT_RECURSIVE'), mountAttrBytes({ propagation: o.root ? 'MS_PRIVATE' : 'MS_SLAVE' }), 32],
-  doing: 'cut the mounts off from the host',
-});
+const detachPropagation = (ownRoot: boolean) =>
+  keep(`propagation ${ownRoot}`, () => [
+    {
+      call: 'mount_setattr',
+      args: [AT_FDCWD, '/', atFlags('AT_RECURSIVE'), mountAttrBytes({ propagation: ownRoot ? 'MS_PRIVATE' : 'MS_SLAVE' }), 32],
+      doing: 'cut the mounts off from the host',
+    },
+  ]);
 
 /** The root's mount covers the host's, becomes / and the host's tree is let go. See pivot_root(2), NOTES. */
-function pivot(root: string): Step[] {
+function pivot(root: string): readonly Step[] {
   const doing = 'make the new root /';
-  return [
+  return keep(`pivot ${root}`, () => [
     attach(root, '/', { doing }),
     { call: 'fchdir', args: [slot(root)], doing },
     { call: 'pivot_root', args: ['.', '.'], doing },
     { call: 'umount2', args: ['.', MNT_DETACH], doing },
     { call: 'chdir', args: ['/'], doing },
-  ];
+  ]);
 }
 
 function hostNames(o: SpawnOptions): Step[] {
@@ -91,31 +100,34 @@ function hostNames(o: SpawnOptions): Step[] {
   return [...name('sethostname', o.hostname), ...name('setdomainname', o.domainname)];
 }
 
-function rootAndMounts(o: SpawnOptions, c: MountContext): { steps: Step[]; fds: Record<string, number> } {
-  if (!isNew(o, 'mount')) return { steps: [], fds: {} };
+function rootAndMounts(o: SpawnOptions, c: MountContext): { groups: StepGroup[]; fds: Record<string, number> } {
+  if (!isNew(o, 'mount')) return { groups: [], fds: {} };
   const masked = o.maskedPaths ?? [];
   const mounts: MountSteps[] = (o.mounts ?? []).map((m, i) => mountSteps(m, i, c));
-  const steps = [
-    detachPropagation(o),
-    ...(o.root?.steps ?? []),
-    ...mounts.flatMap((m) => m.before),
-    ...prepareMasks(masked),
-    ...(o.root ? pivot(o.root.slot) : []),
-    ...mounts.flatMap((m) => m.after),
-    ...maskPaths(masked),
-    ...makeReadonly(o.readonlyPaths ?? []),
+  const groups = [
+    detachPropagation(o.root !== undefined),
+    o.root?.steps ?? [],
+    ...mounts.map((m) => m.before),
+    prepareMasks(masked),
+    o.root ? pivot(o.root.slot) : [],
+    ...mounts.map((m) => m.after),
+    maskPaths(masked),
+    makeReadonly(o.readonlyPaths ?? []),
     // Before the root may become read-only.
-    ...(o.createCwd && o.cwd ? makeDirectories(o.cwd, `make the working directory ${o.cwd}`) : []),
-    ...(o.readOnlyRoot ? [readOnlyRoot()] : []),
+    o.createCwd && o.cwd ? makeDirectories(o.cwd, `make the working directory ${o.cwd}`) : [],
+    o.readOnlyRoot ? readOnlyRoot() : [],
   ];
-  return { steps, fds: Object.assign({}, ...mounts.map((m) => m.fds)) };
+  return { groups, fds: Object.assign({}, ...mounts.map((m) => m.fds)) };
 }
 
-const readOnlyRoot = (): Step => ({
-  call: 'mount_setattr',
-  args: [AT_FDCWD, '/', 0, mountAttrBytes({ set: ['MOUNT_ATTR_RDONLY'] }), 32],
-  doing: 'make the root read-only',
-});
+const readOnlyRoot = () =>
+  keep('read-only root', () => [
+    {
+      call: 'mount_setattr',
+      args: [AT_FDCWD, '/', 0, mountAttrBytes({ set: ['MOUNT_ATTR_RDONLY'] }), 32],
+      doing: 'make the root read-only',
+    },
+  ]);
 
 /**
  * What spawn() would do with these options, as data; nothing is done.
@@ -136,25 +148,24 @@ export function describeSpawn(o: SpawnOptions, caller = { uid: process.geteuid?.
     ...(id.idMaps ? { idMaps: id.idMaps } : {}),
     fds,
     stages: {
-      prepare: [...(o.prepare ?? []), ...(o.cgroup?.prepare ?? [])],
-      enter: join.enter,
+      prepare: [o.prepare ?? [], o.cgroup?.prepare ?? []],
+      enter: join.enter.length > 0 ? [join.enter] : [],
       setup: [
-        ...(o.cgroup?.setup ?? []),
-        ...(isNew(o, 'cgroup') ? [unshareCgroup()] : []),
-        { call: 'setsid', args: [], doing: 'make a session' },
-        ...connectStdio(stdio.slots),
-        ...join.setup,
-        ...(id.idMaps ? setUser({ uid: 0, gid: 0 }, { setgroups: id.setgroups }) : []),
-        ...setOomScoreAdj(o.oomScoreAdj),
-        { call: 'umask', args: [0o022] },
-        ...mounts.steps,
-        ...hostNames(o),
-        ...(isNew(o, 'network') && (o.loopback ?? true) ? raiseLoopback() : []),
+        o.cgroup?.setup ?? [],
+        isNew(o, 'cgroup') ? unshareCgroup() : [],
+        begin(),
+        connectStdio(stdio.slots),
+        join.setup,
+        id.idMaps ? setUser({ uid: 0, gid: 0 }, { setgroups: id.setgroups }) : [],
+        setOomScoreAdj(o.oomScoreAdj),
+        ...mounts.groups,
+        hostNames(o),
+        isNew(o, 'network') && (o.loopback ?? true) ? raiseLoopback() : [],
         ...programSteps(o, id.setgroups),
       ],
-      kill: o.cgroup?.kill ?? [],
-      collect: o.cgroup?.collect ?? [],
-      cleanup: [...(o.cgroup?.cleanup ?? []), ...(o.cleanup ?? [])],
+      kill: [o.cgroup?.kill ?? []],
+      collect: [o.cgroup?.collect ?? []],
+      cleanup: [o.cgroup?.cleanup ?? [], o.cleanup ?? []],
     },
   };
 }

@@ -43,18 +43,18 @@ export function describeEnter(
     ...(o.cgroup?.cloneInto === undefined ? {} : { cgroup: o.cgroup.cloneInto }),
     fds,
     stages: {
-      prepare: o.cgroup?.prepare ?? [],
+      prepare: [o.cgroup?.prepare ?? []],
       // Before the mount namespace changes, oom_score_adj is the host's file; the child inherits the value.
-      enter: [...setOomScoreAdj(o.oomScoreAdj), ...join(kinds, target.pid)],
+      enter: [setOomScoreAdj(o.oomScoreAdj), join(kinds, target.pid)],
       setup: [
-        ...(o.cgroup?.setup ?? []),
-        { call: 'setsid', args: [], doing: 'make a session' },
-        ...connectStdio(stdio.slots),
+        o.cgroup?.setup ?? [],
+        [{ call: 'setsid', args: [], doing: 'make a session' }],
+        connectStdio(stdio.slots),
         ...programSteps(o, !ownUser),
       ],
       kill: [],
-      collect: o.cgroup?.collect ?? [],
-      cleanup: o.cgroup?.cleanup ?? [],
+      collect: [o.cgroup?.collect ?? []],
+      cleanup: [o.cgroup?.cleanup ?? []],
     },
   };
 }

@@ -2,6 +2,7 @@
 // <https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md#masked-paths>
 import type { Step } from '@ctr/internal/steps';
 import { AT_FDCWD, openFlags } from '../steps/flags.js';
+import { keep } from '../steps/keep.js';
 import { attach, cloneSlot, cloneTree, closeSlot, newMount, setAttributes } from '../steps/mount-steps.js';
 import { isKernelPath, kernelPathKind } from './host-facts.js';
 
@@ -9,13 +10,13 @@ const NULL = 'mask.null';
 const EMPTY = 'mask.empty';
 
 /** Before the pivot: the host's own null device by name of the host, never the container's (CVE-2025-31133), and one empty read-only folder for all. */
-export function prepareMasks(paths: readonly string[]): Step[] {
+export function prepareMasks(paths: readonly string[]): readonly Step[] {
   if (paths.length === 0) return [];
   const doing = 'make the masks';
-  return [
+  return keep('masks', () => [
     cloneTree('/dev/null', NULL, { recursive: false, doing }),
     ...newMount('tmpfs', EMPTY, { options: { mode: '755', nr_inodes: '1' }, attributes: ['ro', 'nosuid', 'nodev', 'noexec'], doing }),
-  ];
+  ]);
 }
 
 function maskKnown(path: string, kind: 'file' | 'directory'): Step[] {
@@ -38,25 +39,27 @@ function maskUnknown(path: string): Step[] {
 }
 
 /** After the mounts. */
-export function maskPaths(paths: readonly string[]): Step[] {
+export function maskPaths(paths: readonly string[]): readonly Step[] {
   if (paths.length === 0) return [];
-  const steps = paths.flatMap((path) => {
-    if (!isKernelPath(path)) return maskUnknown(path);
-    const kind = kernelPathKind(path);
-    return kind === undefined ? [] : maskKnown(path, kind);
-  });
-  return [...steps, closeSlot(NULL), closeSlot(EMPTY)];
+  return keep(`mask ${paths.join('\0')}`, () => [...paths.flatMap(maskPath), closeSlot(NULL), closeSlot(EMPTY)]);
+}
+
+function maskPath(path: string): Step[] {
+  if (!isKernelPath(path)) return maskUnknown(path);
+  const kind = kernelPathKind(path);
+  return kind === undefined ? [] : maskKnown(path, kind);
 }
 
 /** A path becomes a read-only mount of itself, with all below it. */
-export function makeReadonly(paths: readonly string[]): Step[] {
-  return paths.flatMap((path) => {
-    if (isKernelPath(path) && kernelPathKind(path) === undefined) return [];
-    const doing = `make ${path} read-only`;
-    return [
-      cloneTree(path, 'readonly', { recursive: true, doing, allow: ['ENOENT'], skipOnAllowed: 2 }),
-      setAttributes('readonly', { set: ['MOUNT_ATTR_RDONLY'] }, { recursive: true, doing }),
-      attach('readonly', path, { doing }),
-    ];
-  });
+export const makeReadonly = (paths: readonly string[]): readonly Step[] =>
+  keep(`readonly ${paths.join('\0')}`, () => paths.flatMap(readonlyPath));
+
+function readonlyPath(path: string): Step[] {
+  if (isKernelPath(path) && kernelPathKind(path) === undefined) return [];
+  const doing = `make ${path} read-only`;
+  return [
+    cloneTree(path, 'readonly', { recursive: true, doing, allow: ['ENOENT'], skipOnAllowed: 2 }),
+    setAttributes('readonly', { set: ['MOUNT_ATTR_RDONLY'] }, { recursive: true, doing }),
+    attach('readonly', path, { doing }),
+  ];
 }

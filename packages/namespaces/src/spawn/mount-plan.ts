@@ -4,6 +4,7 @@ import { Fd } from '@ctr/internal/fd';
 import { type Step, slot } from '@ctr/internal/steps';
 import { attachDevNodes, DEV_SLOT, prepareDev } from '../steps/dev.js';
 import { atFlags, mountAttrBytes } from '../steps/flags.js';
+import { keep } from '../steps/keep.js';
 import { attributeName, cloneSlot, cloneTree, newMount } from '../steps/mount-steps.js';
 import { attachMaking } from '../steps/paths.js';
 import type { BindMount, KernelMount, Mount, MountFlags, TmpfsMount } from './options.js';
@@ -16,8 +17,8 @@ export interface MountContext {
 }
 
 export interface MountSteps {
-  before: Step[];
-  after: Step[];
+  before: readonly Step[];
+  after: readonly Step[];
   /** Descriptors of this process that go along. */
   fds: Record<string, number>;
 }
@@ -94,10 +95,19 @@ function kernel(m: KernelMount, name: string, c: MountContext): MountSteps {
   };
 }
 
+/** Made once for equal mounts: all but binds depend on nothing else. */
+function keepMount(m: TmpfsMount | KernelMount, name: string, c: MountContext): MountSteps {
+  const key = `${name} ${c.userNamespace} ${c.ttyGid} ${JSON.stringify(m)}`;
+  let made: MountSteps | undefined;
+  const make = () => {
+    made ??= m.type === 'tmpfs' ? tmpfs(m, name) : kernel(m, name, c);
+    return made;
+  };
+  return { before: keep(`before ${key}`, () => [...make().before]), after: keep(`after ${key}`, () => [...make().after]), fds: {} };
+}
+
 /** The steps of one mount; `index` makes its slot's name. */
 export function mountSteps(m: Mount, index: number, c: MountContext): MountSteps {
   const name = `mount${index}`;
-  if (m.type === 'bind') return bind(m, name);
-  if (m.type === 'tmpfs') return tmpfs(m, name);
-  return kernel(m, name, c);
+  return m.type === 'bind' ? bind(m, name) : keepMount(m, name, c);
 }

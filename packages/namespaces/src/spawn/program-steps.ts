@@ -1,6 +1,7 @@
 // From "in the right namespaces" to execve: what spawn and enter have in common.
 import type { Fd } from '@ctr/internal/fd';
 import { type Step, slot } from '@ctr/internal/steps';
+import type { StepGroup } from '../plan/plan.js';
 import { closeFds, FIRST_PRIVATE_FD } from '../steps/close-fds.js';
 import { AT_FDCWD, openFlags, openHow } from '../steps/flags.js';
 import {
@@ -13,6 +14,7 @@ import {
   setRlimits,
   setUser,
 } from '../steps/identity.js';
+import { keep } from '../steps/keep.js';
 import { makeDirectories } from '../steps/paths.js';
 import type { ProgramOptions } from './options.js';
 
@@ -32,11 +34,12 @@ export function setOomScoreAdj(value: number | undefined): Step[] {
 }
 
 /** dup3 of what was given; /dev/null is there already, the monitor's own. */
-export function connectStdio(stdio: readonly (string | undefined)[]): Step[] {
-  return stdio.flatMap((from, n): Step[] =>
-    from === undefined ? [] : [{ call: 'dup3', args: [slot(from), n, 0], doing: 'connect the standard streams' }],
+export const connectStdio = (stdio: readonly (string | undefined)[]): readonly Step[] =>
+  keep(`stdio ${stdio.join()}`, () =>
+    stdio.flatMap((from, n): Step[] =>
+      from === undefined ? [] : [{ call: 'dup3', args: [slot(from), n, 0], doing: 'connect the standard streams' }],
+    ),
   );
-}
 
 /** No part of the path may be a magic link: /proc/self/fd/7 must not lead out (CVE-2024-21626). */
 function changeDirectory(o: ProgramOptions): Step[] {
@@ -73,12 +76,10 @@ function execute(o: ProgramOptions): Step[] {
   );
 }
 
-/** Everything after the mounts. `setgroups`: false where the user namespace denies it. */
-export function programSteps(o: ProgramOptions, setgroups: boolean): Step[] {
+/** Ids, groups, capabilities: in the order in which each still has the right to do its part. */
+function identity(o: ProgramOptions, setgroups: boolean): Step[] {
   const { user, capabilities } = o;
   return [
-    ...setRlimits(o.rlimits ?? {}),
-    ...changeDirectory(o),
     ...(capabilities ? dropBounding(capabilities.bounding) : []),
     ...(user && capabilities && user.uid !== 0 && capabilities.permitted.length > 0 ? [keepCapabilities()] : []),
     ...(user ? setUser(user, { setgroups }) : []),
@@ -87,8 +88,29 @@ export function programSteps(o: ProgramOptions, setgroups: boolean): Step[] {
     ...(o.noNewPrivileges ? [noNewPrivileges()] : []),
     ...dieWithMonitor(),
     closeFds(FIRST_PRIVATE_FD),
-    ...(o.seccomp ? [loadSeccomp(o.seccomp)] : []),
-    ...execute(o),
+  ];
+}
+
+const filters = new WeakMap<Uint8Array, readonly Step[]>();
+
+function filter(program: Uint8Array | undefined): readonly Step[] {
+  if (!program) return [];
+  const known = filters.get(program);
+  if (known) return known;
+  const group = Object.freeze([loadSeccomp(program)]);
+  filters.set(program, group);
+  return group;
+}
+
+/** Everything after the mounts. `setgroups`: false where the user namespace denies it. */
+export function programSteps(o: ProgramOptions, setgroups: boolean): StepGroup[] {
+  const who = JSON.stringify([o.user, o.capabilities, o.noNewPrivileges, setgroups]);
+  return [
+    keep(`rlimits ${JSON.stringify(o.rlimits)}`, () => setRlimits(o.rlimits ?? {})),
+    keep(`cwd ${o.createCwd} ${o.cwd}`, () => changeDirectory(o)),
+    keep(`identity ${who}`, () => identity(o, setgroups)),
+    filter(o.seccomp),
+    execute(o),
   ];
 }
 

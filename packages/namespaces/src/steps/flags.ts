@@ -66,7 +66,6 @@ export const atFlags = (...names: string[]): Named => flags(AT, names);
 export const openFlags = (...names: string[]): Named => flags(O, names);
 export const openTreeFlags = (...names: string[]): Named => flags(OPEN_TREE, names);
 export const moveMountFlags = (...names: string[]): Named => flags(MOVE_MOUNT, names);
-export const msFlags = (...names: string[]): Named => flags(MS, names);
 export const mountAttr = (names: readonly string[]): Named => flags(MOUNT_ATTR, names);
 
 /** struct open_how of openat2(2). */
