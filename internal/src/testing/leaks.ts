@@ -128,13 +128,8 @@ function directories(dir: string): string[] {
 const names = (dir: string): string[] => (existsSync(dir) ? readdirSync(dir) : []);
 
 function stateDirectories(o: LeakCheckOptions): string[] {
-  const runtime = process.env['XDG_RUNTIME_DIR'];
-  return [
-    '/run/ctr',
-    ...(runtime ? [path.join(runtime, 'ctr')] : []),
-    ...(process.env['CTR_ROOT'] ? [process.env['CTR_ROOT']] : []),
-    ...(o.directories ?? []),
-  ];
+  const { XDG_RUNTIME_DIR: runtime, CTR_ROOT: store, CTR_RUN: run } = process.env;
+  return [...(runtime ? [path.join(runtime, 'ctr')] : []), ...(store ? [store] : []), run ?? '/run/ctr', ...(o.directories ?? [])];
 }
 
 function tree(dir: string, depth: number): string[] {

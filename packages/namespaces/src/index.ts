@@ -33,6 +33,8 @@ export {
   resolveDockerProfile,
   SECCOMP_FILTER_FLAGS,
   seccompFlags,
+  seccompProgramFault,
+  seccompSimulator,
   simulateSeccomp,
   unknownSyscallNames,
 } from './seccomp/index.js';

@@ -1,5 +1,6 @@
 // Resource limits: names, values, the clamp for defaults, and this process's own limits.
 import { readFileSync } from 'node:fs';
+import { need } from '@ctr/internal/testing';
 import { describe, expect, it } from 'vitest';
 import {
   clampRlimit,
@@ -12,6 +13,7 @@ import {
   RLIMITS,
 } from './rlimits.js';
 
+const linux = need('linux');
 const inf = Number.POSITIVE_INFINITY;
 
 describe('rlimits', () => {
@@ -74,7 +76,7 @@ describe('rlimits', () => {
     expect(Buffer.from(encodeRlimit({ soft: 1024, hard: inf })).toString('hex')).toBe('0004000000000000ffffffffffffffff');
   });
 
-  it.runIf(process.platform === 'linux')('reads the limits of this process', () => {
+  it.skipIf(!linux.ok)(linux.title('reads the limits of this process'), () => {
     const limits = parseProcLimits(readFileSync('/proc/self/limits', 'utf8'));
     expect(Object.keys(limits).sort()).toEqual(Object.keys(RLIMITS).sort());
     for (const { soft, hard } of Object.values(limits)) expect(soft).toBeLessThanOrEqual(hard);

@@ -31,7 +31,8 @@ export function attachMaking(mount: string, target: string, doing: string): Step
   const make: Step[] = [
     ...all.map((p) => mkdir(p, doing)),
     mkdir(last, doing),
-    attach(mount, target, { doing, allow: ['ENOTDIR'], skipOnSuccess: 3 }),
+    // EINVAL: the mount is a file, the new target a folder (do_move_mount in fs/namespace.c).
+    attach(mount, target, { doing, allow: ['EINVAL'], skipOnSuccess: 3 }),
     { call: 'unlinkat', args: [AT_FDCWD, last, atFlags('AT_REMOVEDIR')], doing },
     { call: 'mknodat', args: [AT_FDCWD, last, S_IFREG | 0o644, 0], doing },
     attach(mount, target, { doing }),
