@@ -6,7 +6,8 @@ export const shared: Options = {
   format: ['esm', 'cjs'],
   target: 'node20',
   platform: 'node',
-  dts: { resolve: [/^@ctr\/internal/], compilerOptions: { customConditions: [] } },
+  // By paths, so that the private types are inlined like the private code.
+  dts: { compilerOptions: { customConditions: [], baseUrl: '.', paths: { '@ctr/internal/*': ['../../internal/src/*/index.ts'] } } },
   sourcemap: true,
   clean: true,
   splitting: false,

@@ -11,5 +11,7 @@ const prefix = path.resolve(process.execPath, '..', '..');
 const args = [gyp, '-C', 'native', ...(process.argv.length > 2 ? process.argv.slice(2) : ['configure', 'build', '-j', 'max'])];
 if (existsSync(path.join(prefix, 'include/node/node_api.h'))) args.push(`--nodedir=${prefix}`);
 const r = spawnSync(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], encoding: 'utf8' });
-if (r.status !== 0) process.stderr.write(`${r.stdout ?? ''}${r.stderr ?? ''}${r.error ?? ''}\n`);
+// What node-gyp says of itself buries what the compiler said.
+const speech = `${r.stdout ?? ''}${r.stderr ?? ''}${r.error ?? ''}`.split('\n').filter((line) => !/^gyp (info|http|verb)/.test(line));
+if (r.status !== 0) process.stderr.write(`${speech.join('\n')}\n`);
 process.exit(r.status ?? 1);

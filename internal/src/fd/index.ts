@@ -4,6 +4,12 @@ import { closeSync } from 'node:fs';
 const BRAND = Symbol.for('ctr.Fd');
 
 /**
+ * The numbers, by object. Not a private field: each package carries its own copy of this class, and a private field would make
+ * their types strangers to each other.
+ */
+const numbers = new WeakMap<object, number>();
+
+/**
  * An open file descriptor with an owner: a pidfd, a cgroup directory, a namespace, a detached mount, a pipe end.
  * Always close-on-exec. Release it with `using`, `close()` or hand it on with `release()`.
  *
@@ -13,13 +19,9 @@ const BRAND = Symbol.for('ctr.Fd');
  * ```
  */
 export class Fd {
-  #fd: number;
-  /** @internal */
-  readonly [BRAND] = true;
-
   constructor(fd: number) {
     if (!Number.isInteger(fd) || fd < 0) throw new TypeError(`not a file descriptor: ${fd}`);
-    this.#fd = fd;
+    numbers.set(this, fd);
   }
 
   /** Takes ownership of a descriptor number. */
@@ -34,25 +36,26 @@ export class Fd {
 
   /** The number; throws when it was closed or released, so that a stale number is never used. */
   get fd(): number {
-    if (this.#fd < 0) throw new Error('this file descriptor was closed');
-    return this.#fd;
+    const fd = numbers.get(this);
+    if (fd === undefined) throw new Error('this file descriptor was closed');
+    return fd;
   }
 
   /** True once closed or released. */
   get closed(): boolean {
-    return this.#fd < 0;
+    return !numbers.has(this);
   }
 
   /** Gives the number away: the caller closes it. */
   release(): number {
-    const fd = this.fd;
-    this.#fd = -1;
+    const { fd } = this;
+    numbers.delete(this);
     return fd;
   }
 
   /** Closes it; a second call does nothing. */
   close(): void {
-    if (this.#fd < 0) return;
+    if (this.closed) return;
     closeSync(this.release());
   }
 
@@ -60,3 +63,5 @@ export class Fd {
     this.close();
   }
 }
+
+Object.defineProperty(Fd.prototype, BRAND, { value: true });

@@ -12,7 +12,21 @@
   },
   'targets': [{
     'target_name': 'ctr_overlayfs',
-    'sources': ['src/addon.cc'],
+    'sources': [
+      'src/addon.cc',
+      'src/step_calls.cc',
+      'src/layer_extractor.cc',
+      'src/tar_reader.cc',
+      'src/tar_header.cc',
+      'src/pax.cc',
+      'src/entry_name.cc',
+      'src/entry_writer.cc',
+      'src/inode_metadata.cc',
+      'src/root_dir.cc',
+      'src/read_in_layers.cc',
+      'src/remove_tree.cc',
+      '../../../internal/native/library_floor.cc'
+    ],
     'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_DEPRECATED'],
     'dependencies': ['<!(node -p "require(\'node-addon-api\').targets"):node_addon_api_except']
   }]

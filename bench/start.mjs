@@ -1,0 +1,53 @@
+// How long does a container take to start, against bwrap, runc, crun, docker and a bare child process, in one interleaved run?
+// node bench/start.mjs [--rounds=50] [--out=FILE] [--heap=1024] [--only=disk,memory,bwrap,…]   See README.md for the method.
+import { bench, gap, interleave, option, say, summaries, wanted, write } from './bench.mjs';
+import { summary, table, us } from './numbers.mjs';
+import { judge, START } from './targets.mjs';
+
+const rounds = Number(option('rounds', 50));
+const heap = Number(option('heap', 1024));
+
+function allWays({ idle, loaded, peers, launch }) {
+  const node = (worker, way) => ({ worker, way, sample: () => worker.ask('sample', way, gap()) });
+  const launcher = launch();
+  return [
+    { key: 'disk', name: 'ours, disk layer', ...node(idle, 'disk') },
+    { key: 'memory', name: 'ours, memory layer', ...node(idle, 'memory') },
+    ...peers.map((p) => ({ ...p, sample: () => launcher.sample(p, Math.round(gap() * 1000)) })),
+    { key: 'spawn', name: 'child_process.spawn, no container', ...node(idle, 'spawn') },
+    { key: 'diskHeap', name: `ours, disk layer, ${heap} MiB heap`, ...node(loaded, 'disk') },
+    { key: 'memoryHeap', name: `ours, memory layer, ${heap} MiB heap`, ...node(loaded, 'memory') },
+    { key: 'spawnHeap', name: `child_process.spawn, ${heap} MiB heap`, ...node(loaded, 'spawn') },
+  ].filter((w) => wanted(w.key));
+}
+
+/** How long the event loop is held: apart from the latency, since it is measured by a loop that never sleeps. */
+async function hold({ worker, way }) {
+  await worker.ask('hold', way, 5);
+  const { longest, delayMaxMs } = await worker.ask('hold', way, Math.max(30, rounds));
+  return { ...summary(longest), delayMaxMs };
+}
+
+function row({ key, name }, results) {
+  const { start, run, called, hold: h } = results[key];
+  const base = results.bwrap?.start.p50;
+  const loop = h ? [us(called.p50), us(h.p50), us(h.p99), h.delayMaxMs.toFixed(1)] : ['', '', '', ''];
+  return [name, us(start.p50), us(start.p99), us(run.p50), us(run.p99), base ? (start.p50 / base).toFixed(2) : '-', ...loop];
+}
+
+await bench({ heap }, async (at) => {
+  const ways = allWays(at);
+  const samples = await interleave(ways, rounds);
+  const results = {};
+  for (const w of ways) results[w.key] = { name: w.name, ...summaries(samples[w.key]), ...(w.worker ? { hold: await hold(w) } : {}) };
+  say('Microseconds. start: until the program’s first instruction; run: until its end is known; call: the synchronous part of the call;');
+  say('held: the longest turn of the event loop during a start; delay: the worst that monitorEventLoopDelay saw, in milliseconds.\n');
+  const head = ['way', 'start p50', 'p99', 'run p50', 'p99', '/ bwrap', 'call p50', 'held p50', 'p99', 'delay'];
+  say(
+    table(
+      head,
+      ways.map((w) => row(w, results)),
+    ),
+  );
+  write({ rounds, results, targets: judge(START, results), samples });
+});

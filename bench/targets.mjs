@@ -1,0 +1,47 @@
+// The first-light targets: ratios of medians of one interleaved run, or absolute numbers. Each benchmark judges those it can measure.
+import { say } from './bench.mjs';
+import { table, us } from './numbers.mjs';
+
+const ratio = (what, a, b, most) => ({ what, most, value: (r) => (r[a] && r[b] ? r[a].start.p50 / r[b].start.p50 : undefined) });
+const times = (what, a, b, least) => ({ what, least, value: (r) => (r[a] && r[b] ? r[a].perSecond / r[b].perSecond : undefined) });
+const held = (what, key, field) => ({ what, most: 1000, unit: 'us', value: (r) => r[key]?.hold?.[field] });
+
+export const START = [
+  ratio('disk layer / bwrap minimal', 'disk', 'bwrap', 0.9),
+  ratio('disk layer / bwrap with equal mounts and filter', 'disk', 'bwrapEqual', 0.6),
+  ratio('disk layer / runc run', 'disk', 'runc', 1 / 10),
+  ratio('disk layer / crun run', 'disk', 'crun', 1 / 6),
+  ratio('disk layer / docker run', 'disk', 'docker', 1 / 45),
+  ratio('disk layer, 1 GiB of heap / idle', 'diskHeap', 'disk', 1.2),
+  ratio('memory layer, 1 GiB of heap / idle', 'memoryHeap', 'memory', 1.2),
+  held('event loop held by a start, p50', 'disk', 'p50'),
+  held('event loop held by a start, p50, 1 GiB of heap', 'diskHeap', 'p50'),
+  held('event loop held by a start, p99', 'disk', 'p99'),
+  held('event loop held by a start, p99, 1 GiB of heap', 'diskHeap', 'p99'),
+];
+
+export const EXEC = [ratio('exec / nsenter', 'exec', 'nsenter', 1), ratio('exec / runc exec', 'exec', 'runcExec', 1 / 8)];
+
+export const THROUGHPUT = [
+  times('starts per second / runc', 'disk', 'runc', 5),
+  times('starts per second / bwrap minimal', 'disk', 'bwrap', 1),
+];
+
+/** Prints which targets are met, and returns them with what was measured; `met` is undefined for what could not be. */
+export function judge(targets, results) {
+  const judged = targets.map(({ what, most, least, unit, value }) => {
+    const measured = value(results);
+    const met = measured === undefined ? undefined : most !== undefined ? measured <= most : measured >= least;
+    return { what, target: most ?? least, unit: unit ?? 'x', measured, met };
+  });
+  const show = (v, unit) => (v === undefined ? '-' : unit === 'us' ? us(v) : v.toFixed(3));
+  const word = (met) => (met === undefined ? 'not measured' : met ? 'met' : 'NOT MET');
+  const limit = (i, j) => `${targets[i].most !== undefined ? '≤' : '≥'} ${show(j.target, j.unit)}`;
+  say(
+    `\n${table(
+      ['first-light target', '', 'measured', ''],
+      judged.map((j, i) => [j.what, limit(i, j), show(j.measured, j.unit), word(j.met)]),
+    )}`,
+  );
+  return judged;
+}

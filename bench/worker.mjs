@@ -1,0 +1,117 @@
+// A Node process that starts containers and measures itself. With --heap=MIB it first fills that much live heap.
+// Messages in: { call, args }, one of the functions at the end; out: its result. Times are microseconds.
+import { spawn } from 'node:child_process';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const option = (name) => process.argv.find((a) => a.startsWith(`--${name}=`))?.slice(name.length + 3);
+const root = option('root');
+const { runContainer } = await import('@ctr/runtime');
+
+/** Live data as programs have it: mostly large arrays, and some millions of small objects. Never freed, all of it touched. */
+function fill(megabytes) {
+  const live = [];
+  for (let i = 0; i < megabytes * 0.75; i++) live.push(new Array(131_072).fill(i + 0.5));
+  const target = process.memoryUsage().heapUsed + megabytes * 0.25 * 2 ** 20;
+  while (process.memoryUsage().heapUsed < target) live.push(Array.from({ length: 10_000 }, (_, i) => ({ i, text: `v${i}` })));
+  return live;
+}
+globalThis.live = fill(Number(option('heap') ?? 0));
+
+const container = (writable) => () => runContainer({ rootfs: root, command: ['/bin/stamp'], writable, stderr: 'ignore' }).result();
+
+const bare = () =>
+  new Promise((resolve, reject) => {
+    const child = spawn(`${root}/bin/stamp`, [], { stdio: ['ignore', 'pipe', 'ignore'] });
+    let stdout = '';
+    child.stdout.on('data', (c) => {
+      stdout += c;
+    });
+    child.on('error', reject);
+    child.on('close', () => resolve({ stdout }));
+  });
+
+let box;
+const WAYS = {
+  disk: container('disk'),
+  memory: container('memory'),
+  spawn: bare,
+  exec: () => box.exec(['/bin/stamp'], { stderr: 'ignore' }).result(),
+};
+
+const now = () => Number(process.hrtime.bigint()) / 1e3;
+
+/** One start after `gapMs` of idleness. */
+async function sample(way, gapMs) {
+  await sleep(gapMs);
+  const requested = now();
+  const pending = WAYS[way]();
+  const called = now() - requested;
+  const { stdout } = await pending;
+  const run = now() - requested;
+  return { start: Number(stdout) / 1e3 - requested, run, called };
+}
+
+/** The longest time between two turns of an event loop that never sleeps, during one start. */
+async function longestTurn(way) {
+  let last = now();
+  let worst = 0;
+  let spinning = true;
+  const turn = () => {
+    const t = now();
+    worst = Math.max(worst, t - last);
+    last = t;
+    if (spinning) setImmediate(turn);
+  };
+  setImmediate(turn);
+  await new Promise((resolve) => setImmediate(resolve));
+  worst = 0;
+  await (way === 'nothing' ? sleep(3) : WAYS[way]());
+  spinning = false;
+  return worst;
+}
+
+async function hold(way, count) {
+  const longest = [];
+  for (let i = 0; i < count; i++) {
+    await sleep(12);
+    longest.push(await longestTurn(way));
+  }
+  const histogram = monitorEventLoopDelay({ resolution: 1 });
+  histogram.enable();
+  for (let i = 0; i < count; i++) {
+    await sleep(5);
+    await (way === 'nothing' ? sleep(3) : WAYS[way]());
+  }
+  histogram.disable();
+  return { longest, delayMaxMs: histogram.max / 1e6 };
+}
+
+/** `count` starts, `lanes` of them at a time: how many in a second. */
+async function throughput(way, count, lanes) {
+  let next = 0;
+  const started = now();
+  const lane = async () => {
+    while (next++ < count) await WAYS[way]();
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  return { perSecond: count / ((now() - started) / 1e6) };
+}
+
+/** A container that stays, for exec; its pid. */
+async function open() {
+  box = await runContainer({ rootfs: root, command: ['/bin/sleep', '1000000'], stdout: 'ignore', stderr: 'ignore' });
+  return { pid: box.pid };
+}
+
+const CALLS = { sample, hold, throughput, open };
+
+process.on('message', async ({ call, args }) => {
+  try {
+    process.send(await CALLS[call](...args));
+  } catch (error) {
+    process.send({ error: String(error?.stack ?? error) });
+  }
+});
+process.on('disconnect', () => process.exit(0));
+process.send({ heapUsedMiB: Math.round(process.memoryUsage().heapUsed / 2 ** 20) });

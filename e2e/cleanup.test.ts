@@ -1,0 +1,152 @@
+// The promise: nothing is left behind. After 1,000 containers, after kill -9 of Node in the middle of 50, after aborts at any moment,
+// after failed starts: no process, mount, control group, descriptor, link or directory, within a second.
+import './fixtures/store.js';
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { descendants, leakCheck, need } from '@ctr/internal/testing';
+import { runContainer } from '@ctr/runtime';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { busyboxRoot } from './fixtures/busybox-root.js';
+import { startChild } from './fixtures/child.js';
+
+const n = need('linux', 'userns', 'overlay-in-userns', 'busybox', 'static-cc');
+const WITHIN = { withinMs: 1000 };
+
+let rootfs = '';
+const start = (...command: string[]) => runContainer({ rootfs, command });
+const alive = (pids: number[]): number[] => pids.filter((pid) => existsSync(`/proc/${pid}`));
+
+beforeAll(async () => {
+  if (!n.ok) return;
+  rootfs = await busyboxRoot();
+  // The monitor and what else is made once stay for the life of Node.
+  await start('/bin/true').result();
+});
+
+describe.skipIf(!n.ok)(n.title('nothing is left'), () => {
+  it('after 1,000 containers, eight at a time', async () => {
+    const check = leakCheck();
+    let next = 0;
+    const lane = async (): Promise<void> => {
+      while (next++ < 1000) expect((await start('/inside/true').result()).exitCode).toBe(0);
+    };
+    await Promise.all(Array.from({ length: 8 }, lane));
+    await check.assertClean(WITHIN);
+  }, 300_000);
+
+  it('after 50 that run at once are disposed of', async () => {
+    const check = leakCheck();
+    const all = await Promise.all(Array.from({ length: 50 }, () => start('/bin/sleep', '1000')));
+    expect(alive(all.map((c) => c.pid))).toHaveLength(50);
+    await Promise.all(all.map((c) => c[Symbol.asyncDispose]()));
+    expect(alive(all.map((c) => c.pid))).toEqual([]);
+    await check.assertClean(WITHIN);
+  });
+
+  it('after aborts at random moments of the start and the run', async () => {
+    const check = leakCheck();
+    for (let i = 0; i < 100; i++) {
+      const abort = new AbortController();
+      const run = runContainer({ rootfs, command: ['/bin/sleep', '1000'], signal: abort.signal }).result();
+      setTimeout(() => abort.abort(), Math.random() * 15);
+      const outcome = await run.then(
+        (r) => r.reason,
+        (e: Error) => e.name,
+      );
+      expect(['aborted', 'AbortError']).toContain(outcome);
+    }
+    await check.assertClean(WITHIN);
+  }, 120_000);
+
+  it('after starts that fail', async () => {
+    const check = leakCheck();
+    for (let i = 0; i < 30; i++) await expect(start('/bin/not-there').result()).rejects.toThrow();
+    await check.assertClean(WITHIN);
+  });
+
+  it('after a program that leaves children, and children of children, behind', async () => {
+    const check = leakCheck();
+    const r = await start('/bin/sh', '-c', 'for i in 1 2 3 4 5; do (setsid sleep 1000 & sleep 1000) & done; exit 4').result();
+    expect(r.exitCode).toBe(4);
+    await check.assertClean(WITHIN);
+  });
+
+  it('of exec, also when the container ends before it', async () => {
+    const check = leakCheck();
+    const box = await start('/bin/sleep', '1000');
+    const running = [1, 2, 3].map(() => box.exec(['/bin/sleep', '1000']).result());
+    await sleep(50);
+    await box[Symbol.asyncDispose]();
+    for (const r of await Promise.allSettled(running)) if (r.status === 'fulfilled') expect(r.value.signal).toBe('SIGKILL');
+    await check.assertClean(WITHIN);
+  });
+});
+
+describe.skipIf(!n.ok)(n.title('nothing is left of a Node that dies'), () => {
+  it('by kill -9 in the middle of 50 running containers', async () => {
+    const check = leakCheck();
+    const child = startChild('many.mjs', [rootfs, '50']);
+    const pids = (await child.ready) as number[];
+    expect(alive(pids)).toHaveLength(50);
+    check.watch(child.node.pid ?? 0);
+    child.node.kill('SIGKILL');
+    await check.assertClean(WITHIN);
+    expect(alive(pids)).toEqual([]);
+  }, 60_000);
+
+  it('by kill -9 at random moments while it starts and ends containers', async () => {
+    for (let round = 0; round < 10; round++) {
+      const check = leakCheck();
+      const child = startChild('many.mjs', [rootfs, '3', '--loop']);
+      await child.ready;
+      await sleep(Math.random() * 100);
+      check.watch(child.node.pid ?? 0);
+      child.node.kill('SIGKILL');
+      await child.gone;
+      await check.assertClean(WITHIN);
+    }
+  }, 120_000);
+
+  it.each(['exit', 'throw', 'abort', 'dispose'])(
+    'by %s',
+    async (way) => {
+      const check = leakCheck();
+      const child = startChild('ending.mjs', [rootfs, way]);
+      const pids = (await child.ready) as number[];
+      check.watch(child.node.pid ?? 0);
+      child.node.stdin.end('now\n');
+      await child.gone;
+      await check.assertClean(WITHIN);
+      expect(alive(pids)).toEqual([]);
+    },
+    60_000,
+  );
+
+  it.each(['SIGTERM', 'SIGHUP', 'SIGINT'] as const)(
+    'by %s',
+    async (signal) => {
+      const check = leakCheck();
+      const child = startChild('many.mjs', [rootfs, '3']);
+      const pids = (await child.ready) as number[];
+      check.watch(child.node.pid ?? 0);
+      child.node.kill(signal);
+      expect((await child.gone).signal).toBe(signal);
+      await check.assertClean(WITHIN);
+      expect(alive(pids)).toEqual([]);
+    },
+    60_000,
+  );
+
+  it('or whose monitor is killed: the containers die, and Node hears of it', async () => {
+    const child = startChild('many.mjs', [rootfs, '3']);
+    const pids = (await child.ready) as number[];
+    const monitor = descendants(child.node.pid ?? 0).find((p) => !pids.includes(p.pid) && /^ctr/.test(p.comm) && p.ppid === child.node.pid);
+    expect(monitor).toBeDefined();
+    process.kill(monitor?.pid ?? 0, 'SIGKILL');
+    const end = performance.now() + 1000;
+    while (alive(pids).length > 0 && performance.now() < end) await sleep(10);
+    expect(alive(pids)).toEqual([]);
+    child.node.kill('SIGKILL');
+    await child.gone;
+  }, 60_000);
+});

@@ -1,0 +1,117 @@
+// The promise: no root needed. An ordinary user's container has one id mapped, the same walls, and limits where root delegated them.
+import './fixtures/store.js';
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { host, makeTempDir, need, ownCgroups } from '@ctr/internal/testing';
+import { checkHost, runContainer } from '@ctr/runtime';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { busyboxRoot } from './fixtures/busybox-root.js';
+import { startChild } from './fixtures/child.js';
+import type { Facts } from './fixtures/inside.js';
+
+const base = need('linux', 'userns', 'overlay-in-userns', 'busybox', 'static-cc');
+const user = need('ordinary-user');
+const root = need('root', 'cgroup:memory', 'cgroup:pids');
+const undelegated = user.ok && !host.can('cgroup:memory');
+
+let rootfs = '';
+
+beforeAll(async () => {
+  if (base.ok) rootfs = await busyboxRoot();
+});
+
+describe.skipIf(!base.ok || !user.ok)(user.title(base.title('an ordinary user')), () => {
+  const facts = () => runContainer({ rootfs, command: ['/inside/facts'] }).json<Facts>();
+
+  it('is root inside, and himself outside', async () => {
+    const f = await facts();
+    expect([f.uid, f.gid, f.uidMap.map((l) => l.trim().split(/\s+/))]).toEqual([0, 0, [['0', String(process.getuid?.()), '1']]]);
+    await using box = await runContainer({ rootfs, command: ['/bin/sleep', '60'] });
+    expect(readFileSync(`/proc/${box.pid}/status`, 'utf8')).toContain(`Uid:\t${process.getuid?.()}\t`);
+  });
+
+  it('gets the same walls as root does', async () => {
+    const { status, links, dev } = await facts();
+    expect([status.NoNewPrivs, status.Seccomp, links, dev.includes('null')]).toEqual(['1', '2', ['lo'], true]);
+  });
+
+  it('owns what his container writes into his folder', async () => {
+    const dir = makeTempDir('own');
+    await runContainer({
+      rootfs,
+      command: ['/bin/sh', '-c', 'echo x > /data/file'],
+      mounts: [{ type: 'bind', source: dir, target: '/data' }],
+    }).result();
+    expect(statSync(path.join(dir, 'file')).uid).toBe(process.getuid?.());
+  });
+
+  it('cannot be a user that is not mapped, and is told so', async () => {
+    const error = await runContainer({ rootfs, command: ['/bin/true'], user: { uid: 1000, gid: 1000 } })
+      .result()
+      .catch((e: unknown) => e);
+    expect(error).toMatchObject({ hint: expect.any(String) });
+    expect((error as Error).message).toMatch(/1000/);
+  });
+
+  it('learns from checkHost what he has and what he lacks', async () => {
+    const report = await checkHost();
+    expect(JSON.stringify(report)).toMatch(/user namespace/i);
+  });
+});
+
+describe.skipIf(!base.ok || !undelegated)(
+  base.title(undelegated ? 'a limit nobody delegated' : 'a limit nobody delegated [skipped: this user may make control groups]'),
+  () => {
+    it.each([{ memory: '100m' }, { pids: 10 }, { cpus: 0.5 }])(
+      '%j is refused before anything starts, never left out',
+      async (resources) => {
+        const error = await runContainer({ rootfs, command: ['/bin/true'], resources })
+          .result()
+          .catch((e: unknown) => e);
+        expect(error).toMatchObject({ name: 'UnsupportedError', code: 'CTR_UNSUPPORTED', hint: expect.any(String) });
+      },
+    );
+  },
+);
+
+describe.skipIf(!base.ok || !root.ok)(root.title(base.title('limits that root delegated')), () => {
+  const USER = 65534;
+
+  it('hold for the ordinary user', async () => {
+    const groups = ownCgroups().map((c) => ({ ...c, dir: path.join(c.directory, `delegated-${process.pid}`) }));
+    for (const g of groups) delegate(g.dir, g.controllers.includes('cpuset'));
+    const home = makeTempDir('home');
+    chownSync(home, USER, USER);
+    chmodSync(rootfs, 0o755);
+    try {
+      const join = `for d in ${groups.map((g) => g.dir).join(' ')}; do echo $$ > $d/cgroup.procs || exit 90; done; exec setpriv --reuid ${USER} --regid ${USER} --clear-groups "$@"`;
+      const child = startChild('limited.mjs', [rootfs], {
+        prefix: ['sh', '-c', join, 'sh'],
+        env: { HOME: home, TMPDIR: home, CTR_ROOT: path.join(home, 'store'), CTR_RUN: path.join(home, 'run'), XDG_RUNTIME_DIR: home },
+      });
+      let text = '';
+      child.node.stdout.on('data', (c) => {
+        text += c;
+      });
+      await child.gone;
+      expect(text === '' ? child.errors() : JSON.parse(text)).toEqual({ uid: USER, reason: 'oom', signal: 'SIGKILL' });
+    } finally {
+      for (const g of groups) rmdirSync(g.dir);
+    }
+  });
+
+  /** What an administrator does: the directory and the files that move processes belong to the user. */
+  function delegate(dir: string, cpuset: boolean): void {
+    mkdirSync(dir);
+    for (const f of ['', 'cgroup.procs', 'tasks', 'cgroup.subtree_control', 'cgroup.threads']) {
+      try {
+        chownSync(path.join(dir, f), USER, USER);
+      } catch {
+        // tasks is of v1, the other two of v2
+      }
+    }
+    // A new v1 cpuset is empty, and takes no process before it has cores and memory.
+    if (cpuset)
+      for (const f of ['cpuset.cpus', 'cpuset.mems']) writeFileSync(path.join(dir, f), readFileSync(path.join(path.dirname(dir), f)));
+  }
+});

@@ -1,0 +1,48 @@
+// What rendering knows of a host, of a parent, and of a cgroup that exists.
+import { existsSync } from 'node:fs';
+import type { CgroupHost } from '../host/detect.js';
+import type { CgroupDirectories } from '../names.js';
+import { CgroupParent } from '../parent/parent.js';
+import type { Terrain } from './render.js';
+
+const NONE = 'this host has no such controller';
+
+/** The parent knows which files there are. */
+const ofParent = (p: CgroupParent): Terrain => ({
+  place: (controller) => {
+    const h = p.hierarchyOf(controller);
+    return h && { version: h.version, has: (file) => h.files.has(file) };
+  },
+  reason: (controller) => p.missing[controller] ?? p.host.controllers[controller]?.reason ?? NONE,
+  exists: (controller) => Object.hasOwn(p.host.controllers, controller),
+  cpus: p.cpus,
+  mems: p.mems,
+});
+
+/** Files are known only once a cgroup was made: here every kernel is taken to have them. */
+const ofHost = (h: CgroupHost): Terrain => ({
+  place: (controller) => {
+    const c = h.controllers[controller];
+    return c?.writable ? { version: c.version, has: () => true } : undefined;
+  },
+  reason: (controller) => h.controllers[controller]?.reason ?? NONE,
+  exists: (controller) => Object.hasOwn(h.controllers, controller),
+  cpus: null,
+  mems: null,
+});
+
+/** The parent's or the host's. */
+export const terrainOf = (at: CgroupParent | CgroupHost): Terrain => (at instanceof CgroupParent ? ofParent(at) : ofHost(at));
+
+/** A cgroup that exists: looks at its files. */
+export const terrainOfCgroup = (directories: CgroupDirectories): Terrain => ({
+  place: (controller) => {
+    const directory = directories[controller];
+    if (directory === undefined) return undefined;
+    return { version: directory === directories['unified'] ? 2 : 1, has: (file) => existsSync(`${directory}/${file}`) };
+  },
+  reason: () => 'a cgroup without it',
+  exists: (controller) => Object.hasOwn(directories, controller),
+  cpus: null,
+  mems: null,
+});

@@ -1,0 +1,26 @@
+// @ctr/image: OCI images for Node.js. References, registries, a content store, unpacking.
+export {
+  AbortError,
+  CleanupError,
+  CtrError,
+  ImageError,
+  type ImageErrorCode,
+  InvalidArgumentError,
+  SyscallError,
+  UnsupportedError,
+} from '@ctr/internal/errors';
+export type { PullProgress } from './context.js';
+export { type Digest, isDigest, parseDigest } from './digest.js';
+export type { ImageConfig } from './document/config.js';
+export type { Image, ImageLayer } from './image.js';
+export { type CreateOptions, ImageStore, type LoadOptions, type PullOptions, type UnpackOptions } from './image-store.js';
+export type { UnpackLimits } from './limits.js';
+export type { RegistryOptions } from './options.js';
+export { formatPlatform, hostPlatform, type Platform, parsePlatform } from './platform.js';
+export { parseReference, type Reference } from './reference.js';
+export type { RegistryAuth } from './registry/credentials.js';
+export type { RetryOptions } from './registry/retry.js';
+export type { GcResult } from './store/gc.js';
+export type { Lease } from './store/leases.js';
+export { packTar, type TarEntry } from './tar/pack.js';
+export type { LayerSink, LayerWriter } from './unpack/layer-sink.js';

@@ -1,0 +1,182 @@
+// Brings layers into the store, as blobs and as unpacked trees: from a registry, or from blobs that are there already.
+import { chmod, lstat, mkdir, rename, unlink } from 'node:fs/promises';
+import path from 'node:path';
+import { CleanupError, ImageError } from '@ctr/internal/errors';
+import { type Emit, inParallel, type Remote, type StoreContext } from './context.js';
+import type { Digest } from './digest.js';
+import type { Image, ImageLayer } from './image.js';
+import type { UnpackLimits } from './limits.js';
+import { download } from './registry/download.js';
+import { BlobWriter, hasBlob, readBatches } from './store/blobs.js';
+import { isMissing, removeTree, storeError, syncDirectory } from './store/files.js';
+import type { Layout } from './store/layout.js';
+import { runLayer } from './unpack/layer.js';
+import type { LayerSink, LayerWriter } from './unpack/layer-sink.js';
+
+/** Layers at once: one inflates while another waits for the network or the disk. */
+const PARALLEL_LAYERS = 2;
+
+export interface LayerWork {
+  context: StoreContext;
+  /** Undefined: nothing is fetched, a missing blob is an error. */
+  remote: Remote | undefined;
+  /** Undefined: blobs only. */
+  sink: LayerSink | undefined;
+  limits: Required<UnpackLimits>;
+  reference: string;
+}
+
+/** Unpacked trees of an image, top first, each once: a layer that occurs twice is seen through its upper occurrence only. */
+export function layerTrees(layout: Layout, image: Image): string[] {
+  const topFirst = image.layers.map((layer) => layout.layerTree(layer.diffId)).reverse();
+  return [...new Set(topFirst)];
+}
+
+export async function isUnpacked(layout: Layout, diffId: Digest): Promise<boolean> {
+  const found = await lstat(layout.layerTree(diffId)).catch((error: unknown) => {
+    if (isMissing(error)) return undefined;
+    throw storeError(error, 'look for an unpacked layer');
+  });
+  return found?.isDirectory() === true;
+}
+
+/** What a layer lacks. A blob is needed to unpack, and when pulling, so that the store stays an image layout that other tools read. */
+async function lacks(layer: ImageLayer, work: LayerWork): Promise<{ blob: boolean; tree: boolean }> {
+  const { layout } = work.context;
+  const tree = work.sink !== undefined && !(await isUnpacked(layout, layer.diffId));
+  const blob = (tree || work.remote !== undefined) && !(await hasBlob(layout, layer.digest, layer.size));
+  return { blob, tree };
+}
+
+/** True when nothing would have to be fetched or unpacked. */
+export async function isComplete(image: Image, context: StoreContext, sink: LayerSink | undefined): Promise<boolean> {
+  const checks = image.layers.map((layer) =>
+    sink === undefined ? hasBlob(context.layout, layer.digest, layer.size) : isUnpacked(context.layout, layer.diffId),
+  );
+  return (await Promise.all(checks)).every(Boolean);
+}
+
+/** Makes all layers of an image present, the largest first. */
+export async function ensureLayers(image: Image, work: LayerWork, signal: AbortSignal, emit: Emit): Promise<void> {
+  const unique = [...new Map(image.layers.map((layer) => [`${layer.digest} ${layer.diffId}`, layer])).values()];
+  unique.sort((a, b) => b.size - a.size);
+  await inParallel(unique, PARALLEL_LAYERS, signal, (layer, stop) => ensureLayer(layer, work, stop, emit));
+}
+
+/** Does what the layer lacks, or waits for whoever does it already; tries itself when that one failed. */
+async function ensureLayer(layer: ImageLayer, work: LayerWork, signal: AbortSignal, emit: Emit): Promise<void> {
+  const { flights } = work.context;
+  for (let healed = false; ; ) {
+    const missing = await lacks(layer, work);
+    if (!missing.blob && !missing.tree) break;
+    if (missing.blob && work.remote === undefined) throw blobMissing(layer, work.reference);
+    const key = missing.tree ? `layer ${layer.diffId}` : `blob ${layer.digest}`;
+    const caller = { signal, what: `pull ${work.reference}`, listener: emit };
+    const { led, outcome } = await flights.run(key, caller, (stop, tell) => obtain(layer, missing, work, stop, tell));
+    if (outcome.status === 'fulfilled' || !led) continue;
+    if (healed || missing.blob || !(await dropDamagedBlob(outcome.reason, layer, work))) throw outcome.reason;
+    healed = true;
+  }
+  emit({ type: 'done', digest: layer.digest, bytes: layer.size, total: layer.size });
+}
+
+const blobMissing = (layer: ImageLayer, reference: string): ImageError =>
+  new ImageError(
+    'CTR_IMAGE_NOT_FOUND',
+    `the layer ${layer.digest} of ${reference} is not in the store`,
+    { reference, digest: layer.digest },
+    { hint: 'pull the image again' },
+  );
+
+/** A stored blob whose content is not its name any more is removed; with a registry at hand it is then fetched anew. */
+async function dropDamagedBlob(error: unknown, layer: ImageLayer, work: LayerWork): Promise<boolean> {
+  if (!(error instanceof ImageError) || error.code !== 'CTR_IMAGE_DIGEST_MISMATCH' || error.digest !== layer.digest) return false;
+  await unlink(work.context.layout.blob(layer.digest)).catch(() => undefined);
+  return work.remote !== undefined;
+}
+
+interface Target {
+  writer: LayerWriter;
+  directory: string;
+}
+
+/** Runs one layer through and publishes what came of it, or removes everything. */
+async function obtain(
+  layer: ImageLayer,
+  missing: { blob: boolean; tree: boolean },
+  work: LayerWork,
+  signal: AbortSignal,
+  emit: Emit,
+): Promise<void> {
+  const { layout } = work.context;
+  const blob = missing.blob ? await BlobWriter.create(layout) : undefined;
+  let target: Target | undefined;
+  try {
+    target = missing.tree && work.sink !== undefined ? await openTarget(layout, work.sink) : undefined;
+    await runLayer({
+      source: (stop) => sourceOf(layer, missing.blob ? work.remote : undefined, layout, stop),
+      digest: layer.digest,
+      size: layer.size,
+      blob,
+      unpack: target && {
+        writer: target.writer,
+        diffId: layer.diffId,
+        limits: work.limits,
+        onBytes: (bytes) => emit({ type: 'unpack', digest: layer.digest, bytes, total: undefined }),
+      },
+      onBytes: (bytes) => missing.blob && emit({ type: 'download', digest: layer.digest, bytes, total: layer.size }),
+      signal,
+    });
+    await blob?.publish(layer.digest);
+    if (target !== undefined) await publishTree(layout, target.directory, layer.diffId);
+  } catch (error) {
+    throw await undo(error, [
+      async () => target?.writer.abort(),
+      async () => target && removeTree(target.directory),
+      async () => blob?.abort(),
+    ]);
+  }
+}
+
+function sourceOf(layer: ImageLayer, remote: Remote | undefined, layout: Layout, signal: AbortSignal): AsyncIterable<Uint8Array[]> {
+  return remote === undefined ? readBatches(layout.blob(layer.digest)) : download(remote.client, layer, remote.retry, signal);
+}
+
+/** The first error stays the first; what failed while clearing up is attached to it. */
+async function undo(error: unknown, steps: (() => Promise<unknown>)[]): Promise<unknown> {
+  const failures: Error[] = [];
+  for (const step of steps) await step().catch((e: Error) => failures.push(e));
+  if (failures.length > 0 && error instanceof Error)
+    (error as { cleanup?: Error[] }).cleanup = [new CleanupError('an unfinished layer', failures)];
+  return error;
+}
+
+/** A temporary directory for one layer; its `fs` becomes the layer's root directory, so others in the container must be able to enter it. */
+export async function openTarget(layout: Layout, sink: LayerSink): Promise<Target> {
+  const directory = layout.tempName('layer');
+  const tree = path.join(directory, 'fs');
+  try {
+    await mkdir(directory, { mode: 0o700 });
+    await mkdir(tree);
+    await chmod(tree, 0o755);
+  } catch (error) {
+    throw storeError(error, 'begin a layer in the image store');
+  }
+  try {
+    return { writer: await sink.open(tree), directory };
+  } catch (error) {
+    throw await undo(error, [() => removeTree(directory)]);
+  }
+}
+
+/** Gives an unpacked layer its place. When another process was faster, its tree stays and ours goes. */
+export async function publishTree(layout: Layout, directory: string, diffId: Digest): Promise<void> {
+  try {
+    await rename(directory, layout.layer(diffId));
+    await syncDirectory(path.dirname(layout.layer(diffId)));
+  } catch (error) {
+    if (!['EEXIST', 'ENOTEMPTY'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      throw storeError(error, 'publish a layer in the image store');
+    await removeTree(directory);
+  }
+}

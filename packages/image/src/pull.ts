@@ -1,0 +1,183 @@
+// Pulling: what the store lacks of an image is fetched, verified, unpacked, and only then named in index.json.
+import { createHash } from 'node:crypto';
+import { ImageError } from '@ctr/internal/errors';
+import type { Emit, Remote, StoreContext } from './context.js';
+import { digestOf, splitDigest } from './digest.js';
+import { type Descriptor, parseDocument } from './document/manifest.js';
+import { findImage } from './find.js';
+import { type Fetch, type Image, resolveImage, verifyBytes } from './image.js';
+import { ensureLayers, isComplete } from './layers.js';
+import { MAX_MANIFEST_BYTES } from './limits.js';
+import type { RegistryOptions, Settled } from './options.js';
+import { formatPlatform } from './platform.js';
+import type { Reference } from './reference.js';
+import { RegistryClient } from './registry/client.js';
+import { credentialFiles, findCredentials } from './registry/credentials.js';
+import { download } from './registry/download.js';
+import { digestMismatch, putBlob, readBlob } from './store/blobs.js';
+import { collect } from './store/gc.js';
+import { Lease } from './store/leases.js';
+import type { LayerSink } from './unpack/layer-sink.js';
+
+export interface PullWork extends RegistryOptions, Settled {
+  context: StoreContext;
+  reference: Reference;
+  policy: 'missing' | 'always' | 'never';
+  sink: LayerSink | undefined;
+}
+
+/** Two pulls with the same key may share their work: same image, same credentials, same rules. */
+export function pullKey(work: PullWork): string {
+  const rules = [work.auth, work.insecure, work.trustedOrigins, work.retry, work.idleTimeoutMs, work.limits];
+  const hash = createHash('sha256').update(JSON.stringify(rules)).digest('base64');
+  return JSON.stringify(['pull', work.reference.name, formatPlatform(work.wanted), work.policy, work.sink !== undefined, hash]);
+}
+
+/** Pulls by policy. With the policy `missing` and everything there, no request is made. */
+export async function pullImage(work: PullWork, signal: AbortSignal, emit: Emit): Promise<Image> {
+  const { context, reference, policy } = work;
+  // A damaged copy is no copy: it is fetched anew. Without permission to fetch, its error is reported.
+  const stored = await findImage(context, reference, work.wanted).catch((error: unknown) => {
+    if (policy !== 'never' && error instanceof ImageError) return undefined;
+    throw error;
+  });
+  if (policy !== 'always' && stored !== undefined && (await isComplete(stored, context, work.sink))) return finish(stored, emit);
+  if (policy === 'never') return finish(await unpackStored(work, stored, signal, emit), emit);
+  const remote = await openRemote(work);
+  try {
+    return await fetchImage(work, remote, stored, signal, emit);
+  } finally {
+    remote.client.close();
+  }
+}
+
+function finish(image: Image, emit: Emit): Image {
+  const total = image.layers.reduce((sum, layer) => sum + layer.size, 0);
+  emit({ type: 'done', digest: image.digest, bytes: total, total });
+  return image;
+}
+
+async function unpackStored(work: PullWork, stored: Image | undefined, signal: AbortSignal, emit: Emit): Promise<Image> {
+  const { context, reference, sink, limits } = work;
+  if (stored === undefined)
+    throw new ImageError(
+      'CTR_IMAGE_NOT_FOUND',
+      `image ${reference.name} is not in the store, and the pull policy is "never"`,
+      { reference: reference.name },
+      {
+        hint: 'pull it first, load it from a file, or allow pulling',
+      },
+    );
+  await ensureLayers(stored, { context, remote: undefined, sink, limits, reference: reference.name }, signal, emit);
+  return stored;
+}
+
+async function openRemote(work: PullWork): Promise<Remote> {
+  const { reference, context, auth, insecure = false } = work;
+  const credentials =
+    auth === undefined
+      ? await findCredentials(reference.registry, reference.repository, credentialFiles())
+      : { auth: auth === false ? undefined : auth, helper: undefined };
+  const client = new RegistryClient({
+    reference,
+    credentials,
+    insecure: Array.isArray(insecure) ? insecure.map((h) => h.toLowerCase()).includes(reference.registry) : insecure,
+    trustedOrigins: work.trustedOrigins ?? [],
+    retry: work.retry ?? {},
+    idleTimeoutMs: work.idleTimeoutMs ?? 60_000,
+    tokens: context.tokens,
+  });
+  return { client, retry: work.retry ?? {} };
+}
+
+async function fetchImage(work: PullWork, remote: Remote, stored: Image | undefined, signal: AbortSignal, emit: Emit): Promise<Image> {
+  const { context, reference, sink, limits } = work;
+  const lease = new Lease(context.layout);
+  try {
+    const root = (await unchangedRoot(work, remote, stored, signal)) ?? (await fetchRoot(work, remote, lease, signal));
+    const image = await resolveImage(reference.name, root, { wanted: work.wanted, fetch: fetcher(work, remote, lease, signal) });
+    if (image === undefined)
+      throw new ImageError('CTR_IMAGE_NOT_FOUND', `image ${reference.name} is not complete in its registry`, { reference: reference.name });
+    await lease.add({ blobs: image.layers.map((l) => l.digest), layers: image.layers.map((l) => l.diffId) });
+    emit({ type: 'resolve', digest: image.digest, bytes: 0, total: image.layers.reduce((sum, l) => sum + l.size, 0) });
+    await ensureLayers(image, { context, remote, sink, limits, reference: reference.name }, signal, emit);
+    await context.index.set(reference.name, root);
+    return finish(image, emit);
+  } catch (error) {
+    // A full disk must not stay full because of what this pull brought: what nothing else uses goes again.
+    const full = ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '');
+    const mine = lease.held();
+    await lease.release();
+    if (full) await collect(context, mine).catch(() => undefined);
+    throw error;
+  } finally {
+    await lease.release();
+  }
+}
+
+/** With the policy `always`, a HEAD tells whether the tag still names what the store has. */
+async function unchangedRoot(
+  work: PullWork,
+  remote: Remote,
+  stored: Image | undefined,
+  signal: AbortSignal,
+): Promise<Descriptor | undefined> {
+  const { reference, context } = work;
+  if (stored === undefined) return undefined;
+  const known = await context.index.find(reference.name);
+  if (known === undefined || known.digest !== stored.root) return undefined;
+  if (work.policy !== 'always' || reference.digest !== undefined) return known;
+  const now = await remote.client.digestOf(reference.tag as string, signal);
+  return now === known.digest ? known : undefined;
+}
+
+/** Fetches what the reference names. The bytes are kept as they came; which digest they have decides everything else. */
+async function fetchRoot(work: PullWork, remote: Remote, lease: Lease, signal: AbortSignal): Promise<Descriptor> {
+  const { reference, context } = work;
+  const { bytes, mediaType } = await remote.client.manifest(reference.digest ?? (reference.tag as string), signal);
+  const digest = digestOf(bytes, reference.digest === undefined ? 'sha256' : splitDigest(reference.digest).algorithm);
+  if (reference.digest !== undefined && digest !== reference.digest)
+    throw digestMismatch(`the registry sent another manifest for ${reference.name}`, reference.digest, digest);
+  const document = parseDocument(bytes, mediaType, `manifest of ${reference.name}`);
+  await lease.add({ blobs: [digest] });
+  await putBlob(context.layout, bytes, digest);
+  return { mediaType: document.mediaType, digest, size: bytes.length, annotations: {} };
+}
+
+/** Documents from the store where it has them, else from the registry and into the store. */
+function fetcher(work: PullWork, remote: Remote, lease: Lease, signal: AbortSignal): Fetch {
+  const { layout } = work.context;
+  return async (what, kind) => {
+    if (what.size > MAX_MANIFEST_BYTES)
+      throw new ImageError(
+        'CTR_IMAGE_LIMIT',
+        `the ${kind} ${what.digest} of ${work.reference.name} is longer than ${MAX_MANIFEST_BYTES} bytes`,
+        { digest: what.digest },
+      );
+    await lease.add({ blobs: [what.digest] });
+    const known = await readBlob(layout, what.digest, what.size).catch(() => undefined);
+    if (known !== undefined) return known;
+    const bytes = kind === 'config' ? await fetchSmallBlob(remote, what, signal) : await fetchManifest(work, remote, what, signal);
+    verifyBytes(bytes, what, `the ${kind} of ${work.reference.name}`);
+    await putBlob(layout, bytes, what.digest);
+    return bytes;
+  };
+}
+
+async function fetchManifest(work: PullWork, remote: Remote, what: Descriptor, signal: AbortSignal): Promise<Uint8Array> {
+  const { bytes, mediaType } = await remote.client.manifest(what.digest, signal);
+  // Judged here once more with the type that this answer came with.
+  parseDocument(bytes, mediaType, `manifest of ${work.reference.name}`);
+  return bytes;
+}
+
+async function fetchSmallBlob(remote: Remote, what: Descriptor, signal: AbortSignal): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const batch of download(remote.client, what, remote.retry, signal)) {
+    chunks.push(...batch);
+    bytes += batch.reduce((sum, chunk) => sum + chunk.length, 0);
+    if (bytes > what.size) throw digestMismatch('the config is not what the manifest says', what.digest, `more than ${what.size} bytes`);
+  }
+  return Buffer.concat(chunks, bytes);
+}

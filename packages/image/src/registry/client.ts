@@ -1,0 +1,221 @@
+// A registry and one of its repositories: manifests and blobs by the distribution specification, pull side.
+import { ImageError } from '@ctr/internal/errors';
+import { type Digest, isDigest } from '../digest.js';
+import { ACCEPT_MANIFESTS, bareType } from '../document/media-types.js';
+import { MAX_AUTH_ROUNDS, MAX_MANIFEST_BYTES } from '../limits.js';
+import type { Reference } from '../reference.js';
+import { Authenticator, adviceWithout, type ContextFor } from './auth.js';
+import type { FoundCredentials } from './credentials.js';
+import { type Endpoint, findEndpoint } from './endpoint.js';
+import { discard, type HttpAnswer, HttpClient, readBody, readErrorBody, shownUrl } from './http.js';
+import { follow } from './redirect.js';
+import { asTransient, isTransientStatus, parseRetryAfter, type RetryOptions, retrying, Transient } from './retry.js';
+import type { TokenCache } from './token.js';
+
+export interface RegistryClientOptions {
+  reference: Reference;
+  credentials: FoundCredentials;
+  /** The user allows this registry to be reached without TLS, or with a certificate that nobody vouches for. */
+  insecure: boolean;
+  /** Origins that redirects and token requests may go to although they are private or not https. */
+  trustedOrigins: readonly string[];
+  retry: RetryOptions;
+  idleTimeoutMs: number;
+  tokens: TokenCache;
+}
+
+export interface FetchedDocument {
+  bytes: Buffer;
+  /** Content-Type without parameters. */
+  mediaType: string;
+}
+
+interface Ask {
+  method: 'GET' | 'HEAD';
+  path: string;
+  headers?: Record<string, string>;
+  /** Statuses that the caller understands; others become errors. */
+  accept: readonly number[];
+  /** What the user sees as the thing that failed. */
+  what: string;
+  signal: AbortSignal;
+}
+
+interface Session {
+  endpoint: Endpoint;
+  auth: Authenticator;
+}
+
+/** Talks to one registry about one repository. `close()` it at the end. */
+export class RegistryClient {
+  readonly #o: RegistryClientOptions;
+  readonly #http: HttpClient;
+  readonly #trusted: ReadonlySet<string>;
+  #session: Promise<Session> | undefined;
+
+  constructor(options: RegistryClientOptions) {
+    this.#o = options;
+    this.#http = new HttpClient({ idleTimeoutMs: options.idleTimeoutMs });
+    this.#trusted = new Set(options.trustedOrigins);
+  }
+
+  close(): void {
+    this.#http.close();
+  }
+
+  /** Fetches a manifest or index by tag or digest, at most 4 MiB. The caller verifies it. */
+  async manifest(name: string | Digest, signal: AbortSignal): Promise<FetchedDocument> {
+    const path = `manifests/${name}`;
+    return this.#retrying(`fetch the manifest of ${this.#o.reference.name}`, signal, async (what) => {
+      const answer = await this.#ask({ method: 'GET', path, headers: { accept: ACCEPT_MANIFESTS }, accept: [200], what, signal });
+      const bytes = await readBody(answer, MAX_MANIFEST_BYTES, `the manifest of ${this.#o.reference.name}`, signal);
+      return { bytes, mediaType: bareType(answer.headers['content-type']) };
+    });
+  }
+
+  /** The digest a tag has now, by HEAD, which Docker Hub does not count as a pull; undefined when the registry does not say. */
+  async digestOf(tag: string, signal: AbortSignal): Promise<Digest | undefined> {
+    const path = `manifests/${tag}`;
+    return this.#retrying(`look up ${this.#o.reference.name}`, signal, async (what) => {
+      // An answer to HEAD has no body that could say why, so errors are left to the GET that follows.
+      const accept = [200, 400, 403, 404, 405, 406, 501];
+      const answer = await this.#ask({ method: 'HEAD', path, headers: { accept: ACCEPT_MANIFESTS }, accept, what, signal });
+      answer.body.destroy();
+      const digest = answer.headers['docker-content-digest'];
+      return answer.status === 200 && isDigest(digest) ? digest : undefined;
+    });
+  }
+
+  /** Opens a blob at an offset: `from` tells where the body really starts, as a server may ignore Range. */
+  async openBlob(digest: Digest, offset: number, signal: AbortSignal): Promise<{ answer: HttpAnswer; from: number }> {
+    const headers: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {};
+    return this.#retrying(`fetch the blob ${digest} of ${this.#o.reference.name}`, signal, async (what) => {
+      const answer = await this.#ask({
+        method: 'GET',
+        path: `blobs/${digest}`,
+        headers,
+        accept: offset > 0 ? [200, 206] : [200],
+        what,
+        signal,
+      });
+      if (answer.status === 200) return { answer, from: 0 };
+      const from = Number(/^bytes (\d+)-\d+\//.exec(answer.headers['content-range'] ?? '')?.[1]);
+      if (from === offset) return { answer, from };
+      answer.body.destroy();
+      throw new Transient(
+        new ImageError('CTR_IMAGE_REGISTRY', `${what}: the registry sent another range than was asked for`, {
+          url: shownUrl(answer.url),
+          digest,
+        }),
+      );
+    });
+  }
+
+  /** Retries with this client's patience; network errors that may pass count as transient. */
+  #retrying<T>(what: string, signal: AbortSignal, work: (what: string) => Promise<T>): Promise<T> {
+    return retrying(what, this.#o.retry, signal, async () => {
+      try {
+        return await work(what);
+      } catch (error) {
+        throw asTransient(error);
+      }
+    });
+  }
+
+  /** One request with its redirects and its rounds of authentication. */
+  async #ask(ask: Ask): Promise<HttpAnswer> {
+    const { endpoint, auth } = await this.#open(ask.signal);
+    const url = new URL(`v2/${this.#o.reference.repository}/${ask.path}`, endpoint.url);
+    const context: ContextFor = (realm) => this.#tokenContext(realm, endpoint, ask.signal);
+    for (let round = 0; ; round++) {
+      const authorization = await auth.header(context);
+      const headers = { ...ask.headers, ...(authorization ? { authorization } : {}) };
+      const answer = await follow(this.#http, endpoint, url, { ...ask, headers });
+      if (answer.status !== 401 || !endpoint.owns(answer.url)) return this.#judge(answer, ask, await this.#open(ask.signal));
+      await discard(answer);
+      if (round >= MAX_AUTH_ROUNDS) throw this.#denied(answer, ask);
+      await auth.answer(answer, round + 1, context);
+    }
+  }
+
+  async #judge(answer: HttpAnswer, ask: Ask, { auth, endpoint }: Session): Promise<HttpAnswer> {
+    const encoding = answer.headers['content-encoding'];
+    if (ask.accept.includes(answer.status)) {
+      if (encoding === undefined || encoding.toLowerCase() === 'identity') return answer;
+      answer.body.destroy();
+      throw new ImageError('CTR_IMAGE_REGISTRY', `${ask.what}: the answer is encoded, which was not asked for`, {
+        url: shownUrl(answer.url),
+      });
+    }
+    const said = auth.redact(firstError(await readErrorBody(answer)));
+    const text = `${ask.what}: ${answer.url.host} answers ${answer.status}${said ? ` (${said})` : ''}`;
+    const facts = { url: shownUrl(answer.url), status: answer.status, reference: this.#o.reference.name };
+    // A signed URL that has expired: the registry gives a new one when it is asked again.
+    const stale = !endpoint.owns(answer.url) && [400, 401, 403].includes(answer.status);
+    if (stale || isTransientStatus(answer.status)) {
+      const hint = answer.status === 429 ? 'the registry limits how often one may ask: wait, or log in for a higher limit' : undefined;
+      throw new Transient(new ImageError('CTR_IMAGE_REGISTRY', text, facts, { hint }), parseRetryAfter(answer.headers['retry-after']));
+    }
+    if (answer.status === 404)
+      throw new ImageError('CTR_IMAGE_NOT_FOUND', text, facts, { hint: 'check the name and the tag of the image' });
+    if (answer.status === 401 || answer.status === 403) throw this.#denied(answer, ask, said);
+    throw new ImageError('CTR_IMAGE_REGISTRY', text, facts);
+  }
+
+  #denied(answer: HttpAnswer, ask: Ask, said = ''): ImageError {
+    const { credentials, reference } = this.#o;
+    const facts = { url: shownUrl(answer.url), status: answer.status, reference: reference.name };
+    return new ImageError(
+      'CTR_IMAGE_AUTH',
+      `${ask.what}: ${answer.url.host} refuses it with ${answer.status}${said ? ` (${said})` : ''}`,
+      facts,
+      {
+        hint:
+          credentials.auth === undefined
+            ? adviceWithout(credentials.helper)
+            : 'check the user name, the password and the rights to this repository',
+      },
+    );
+  }
+
+  #tokenContext(realm: URL, endpoint: Endpoint, signal: AbortSignal): ReturnType<ContextFor> {
+    const { auth, helper } = this.#o.credentials;
+    const helperHint = auth === undefined && helper !== undefined ? adviceWithout(helper) : undefined;
+    return { http: this.#http, signal, helperHint, ...endpoint.rulesFor(realm, 'the token server') };
+  }
+
+  /** Finds the registry once; who comes after a failed attempt tries anew. */
+  async #open(signal: AbortSignal): Promise<Session> {
+    const known = this.#session;
+    const found = await known?.catch(() => undefined);
+    if (found !== undefined) return found;
+    if (this.#session !== known && this.#session !== undefined) return this.#open(signal);
+    this.#session = this.#start(signal);
+    return this.#session;
+  }
+
+  async #start(signal: AbortSignal): Promise<Session> {
+    const { reference, credentials, tokens, retry, insecure } = this.#o;
+    const endpoint = await findEndpoint(this.#http, { registry: reference.registry, insecure, trusted: this.#trusted }, signal);
+    const auth = new Authenticator({
+      registry: endpoint.url,
+      repository: reference.repository,
+      credentials,
+      trusted: this.#trusted,
+      cache: tokens,
+      retry,
+    });
+    return { endpoint, auth };
+  }
+}
+
+/** The first message of the specification's error body, in printable ASCII and short; empty when there is none. */
+function firstError(body: string): string {
+  try {
+    const { code, message } = (JSON.parse(body) as { errors: { code?: unknown; message?: unknown }[] }).errors[0] ?? {};
+    const text = [code, message].filter((s) => typeof s === 'string').join(': ');
+    return text.replace(/[^\x20-\x7e]/g, ' ').slice(0, 200);
+  } catch {
+    return '';
+  }
+}

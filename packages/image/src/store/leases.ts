@@ -1,0 +1,72 @@
+// Leases: what running work needs and index.json does not name yet. gc() leaves it alone; a dead owner's lease counts for nothing.
+import { readdir, readFile, unlink } from 'node:fs/promises';
+import path from 'node:path';
+import type { Digest } from '../digest.js';
+import { isMissing, replaceFile, storeError } from './files.js';
+import type { Layout } from './layout.js';
+import { withLock } from './lock.js';
+import { isAlive } from './owner.js';
+
+export const INDEX_LOCK = 'index';
+
+/** Keeps blobs and layers from gc() until released or until this process ends. */
+export class Lease {
+  readonly #layout: Layout;
+  readonly #file: string;
+  readonly #blobs = new Set<string>();
+  readonly #layers = new Set<string>();
+  #released = false;
+
+  constructor(layout: Layout) {
+    this.#layout = layout;
+    this.#file = path.join(layout.leases, path.basename(layout.tempName('json')));
+  }
+
+  /**
+   * Adds to what is kept. Taken under the lock of gc(): what is found in the store after this stays there.
+   * A lease need not survive a power cut, so nothing is synced.
+   */
+  async add(what: { blobs?: Iterable<Digest>; layers?: Iterable<Digest> }): Promise<void> {
+    const size = this.#blobs.size + this.#layers.size;
+    for (const digest of what.blobs ?? []) this.#blobs.add(digest);
+    for (const digest of what.layers ?? []) this.#layers.add(digest);
+    if (this.#blobs.size + this.#layers.size === size) return;
+    const content = JSON.stringify({ blobs: [...this.#blobs], layers: [...this.#layers] });
+    try {
+      await withLock(this.#layout.locks, INDEX_LOCK, () => replaceFile(this.#layout.tempName('lease'), this.#file, content, false));
+    } catch (error) {
+      throw storeError(error, 'note what the pull needs');
+    }
+  }
+
+  /** What this lease keeps. */
+  held(): { blobs: ReadonlySet<string>; layers: ReadonlySet<string> } {
+    return { blobs: this.#blobs, layers: this.#layers };
+  }
+
+  /** Gives everything up; a second call does nothing. */
+  async release(): Promise<void> {
+    if (this.#released) return;
+    this.#released = true;
+    await unlink(this.#file).catch((error: unknown) => {
+      if (!isMissing(error)) throw storeError(error, 'release a lease of the image store');
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+}
+
+/** Everything that live leases hold. Call it with the lock held. */
+export async function leased(layout: Layout): Promise<{ blobs: Set<string>; layers: Set<string> }> {
+  const held = { blobs: new Set<string>(), layers: new Set<string>() };
+  for (const name of await readdir(layout.leases)) {
+    if (!isAlive(name.slice(0, Math.max(0, name.indexOf('.'))))) continue;
+    const text = await readFile(path.join(layout.leases, name), 'utf8').catch(() => '{}');
+    const { blobs = [], layers = [] } = JSON.parse(text) as { blobs?: string[]; layers?: string[] };
+    for (const digest of blobs) held.blobs.add(digest);
+    for (const digest of layers) held.layers.add(digest);
+  }
+  return held;
+}

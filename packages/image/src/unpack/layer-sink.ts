@@ -1,0 +1,20 @@
+// The interface through which a layer's files are made. This package makes none itself: @ctr/overlayfs has an object that fits.
+
+/** Takes one layer as uncompressed tar bytes, in any split. */
+export interface LayerWriter {
+  /** Takes the next bytes; resolves when it can take more. It may keep the memory until then, not longer. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** Resolves when the whole tree is made, and durable as far as the writer promises. */
+  end(): Promise<unknown>;
+  /** Stops and lets go of everything; what was made so far is removed by the store. */
+  abort(): Promise<void>;
+}
+
+/** Opens a writer for each layer. */
+export interface LayerSink {
+  /**
+   * @param directory - An empty directory (mode 0755) in a tree that only this user can enter. The layer's root directory becomes
+   * this one; it is moved to its place once the layer is complete and verified.
+   */
+  open(directory: string): LayerWriter | Promise<LayerWriter>;
+}

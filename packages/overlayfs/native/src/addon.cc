@@ -1,0 +1,121 @@
+// The exports table: the layer writer, reading and removing by descriptor, and the calls that mount steps are made of.
+#include <napi.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "async_task.h"
+#include "layer_extractor.h"
+#include "read_in_layers.h"
+#include "remove_tree.h"
+#include "step_calls.h"
+
+namespace ctr {
+namespace {
+
+Limits limitsOf(const Napi::Array& a) {
+  const auto at = [&a](uint32_t i) { return static_cast<uint64_t>(a.Get(i).As<Napi::Number>().Int64Value()); };
+  return Limits{at(0), at(1), at(2), at(3), at(4), at(5), at(6)};
+}
+
+Napi::Value statsObject(Napi::Env env, const LayerStats& s, bool end_marker) {
+  Napi::Object o = Napi::Object::New(env);
+  const auto number = [&](const char* key, uint64_t value) { o.Set(key, Napi::Number::New(env, static_cast<double>(value))); };
+  number("entries", s.entries);
+  number("bytes", s.bytes);
+  number("ownersDropped", s.owners_dropped);
+  number("xattrsDropped", s.xattrs_dropped);
+  number("devicesSkipped", s.devices_skipped);
+  number("implicitDirectories", s.implicit_directories);
+  number("auxiliarySkipped", s.auxiliary_skipped);
+  o.Set("opaqueRoot", s.opaque_root);
+  o.Set("endMarker", end_marker);
+  return o;
+}
+
+/** One layer; TypeScript sees to it that only one call is under way. */
+class LayerHandle : public Napi::ObjectWrap<LayerHandle> {
+ public:
+  /** new LayerHandle(directory, userxattr, limits) */
+  explicit LayerHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<LayerHandle>(info) {
+    extractor_ = std::make_shared<LayerExtractor>(info[0].As<Napi::String>(), info[1].As<Napi::Boolean>(), limitsOf(info[2].As<Napi::Array>()));
+  }
+
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "LayerHandle",
+                       {InstanceMethod<&LayerHandle::open>("open"), InstanceMethod<&LayerHandle::write>("write"),
+                        InstanceMethod<&LayerHandle::end>("end"), InstanceMethod<&LayerHandle::abort>("abort")});
+  }
+
+ private:
+  Napi::Value open(const Napi::CallbackInfo& info) {
+    return AsyncTask::start(info.Env(), [e = extractor_]() -> Settle {
+      e->open();
+      return {};
+    });
+  }
+
+  Napi::Value write(const Napi::CallbackInfo& info) {
+    const auto chunk = info[0].As<Napi::Uint8Array>();
+    // SAFETY: copied. The pool reads it while JS runs, and JS may transfer the buffer away or change it meanwhile.
+    auto bytes = std::make_shared<std::vector<uint8_t>>(chunk.Data(), chunk.Data() + chunk.ByteLength());
+    return AsyncTask::start(info.Env(), [e = extractor_, bytes]() -> Settle {
+      e->write(bytes->data(), bytes->size());
+      return {};
+    });
+  }
+
+  Napi::Value end(const Napi::CallbackInfo& info) {
+    return AsyncTask::start(info.Env(), [e = extractor_]() -> Settle {
+      const auto outcome = e->end();
+      return [outcome](Napi::Env env) { return statsObject(env, outcome.stats, outcome.end_marker); };
+    });
+  }
+
+  Napi::Value abort(const Napi::CallbackInfo& info) {
+    return AsyncTask::start(info.Env(), [e = extractor_]() -> Settle {
+      e->abort();
+      return {};
+    });
+  }
+
+  std::shared_ptr<LayerExtractor> extractor_;
+};
+
+/** removeTree(path) */
+Napi::Value removeTreeAsync(const Napi::CallbackInfo& info) {
+  return AsyncTask::start(info.Env(), [path = info[0].As<Napi::String>().Utf8Value()]() -> Settle {
+    removeTree(path);
+    return {};
+  });
+}
+
+/** readInLayers(layers, path, maxBytes) */
+Napi::Value readInLayersAsync(const Napi::CallbackInfo& info) {
+  std::vector<std::string> layers;
+  const auto list = info[0].As<Napi::Array>();
+  for (uint32_t i = 0; i < list.Length(); i++) layers.push_back(list.Get(i).As<Napi::String>());
+  const auto max = static_cast<uint64_t>(info[2].As<Napi::Number>().Int64Value());
+  return AsyncTask::start(info.Env(), [layers, path = info[1].As<Napi::String>().Utf8Value(), max]() -> Settle {
+    const auto content = readInLayers(layers, path, max);
+    return [content](Napi::Env env) -> Napi::Value {
+      if (!content) return env.Null();
+      return Napi::Buffer<char>::Copy(env, content->data(), content->size());
+    };
+  });
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  exports.Set("LayerHandle", LayerHandle::define(env));
+  exports.Set("removeTree", Napi::Function::New<removeTreeAsync>(env, "removeTree"));
+  exports.Set("readInLayers", Napi::Function::New<readInLayersAsync>(env, "readInLayers"));
+  exportStepCalls(env, exports);
+  return exports;
+}
+
+}  // namespace
+}  // namespace ctr
+
+static Napi::Object init(Napi::Env env, Napi::Object exports) { return ctr::init(env, exports); }
+NODE_API_MODULE(ctr_overlayfs, init)

@@ -1,0 +1,101 @@
+// Numbers are octal text or, for what does not fit, base-256 two's complement (GNU, also read by POSIX tools).
+#include "tar_header.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "layer_failure.h"
+
+namespace ctr {
+namespace {
+
+struct Field {
+  size_t at;
+  size_t size;
+};
+constexpr Field kName{0, 100}, kMode{100, 8}, kUid{108, 8}, kGid{116, 8}, kSize{124, 12}, kMtime{136, 12}, kChecksum{148, 8}, kLink{157, 100},
+    kMajor{329, 8}, kMinor{337, 8}, kPrefix{345, 155};
+constexpr size_t kType = 156, kMagic = 257;
+
+std::string text(const uint8_t* block, Field f) {
+  const char* start = reinterpret_cast<const char*>(block) + f.at;
+  return {start, strnlen(start, f.size)};
+}
+
+/** Big-endian two's complement; the first byte's top bit is the mark, its next bit the sign. */
+int64_t base256(const uint8_t* p, size_t size, const std::string& name) {
+  const bool negative = (p[0] & 0x40) != 0;
+  const uint8_t fill = negative ? 0xff : 0x00;
+  uint64_t value = 0;
+  for (size_t i = 0; i < size; i++) {
+    uint8_t byte = i == 0 ? static_cast<uint8_t>((p[0] & 0x7f) | (negative ? 0x80 : 0)) : p[i];
+    // Whatever does not fit into 63 bits and a sign must be plain sign extension (CVE-2026-59874: negative sizes).
+    const size_t left = size - i;
+    if (left > 8 && byte != fill) refuse("number-overflow", name);
+    if (left == 8 && ((byte & 0x80) != 0) != negative) refuse("number-overflow", name);
+    value = value << 8 | byte;
+  }
+  return static_cast<int64_t>(value);
+}
+
+/** Octal digits with spaces or zeros around them; an empty field is 0. */
+int64_t octal(const uint8_t* p, size_t size, const std::string& name) {
+  const auto blank = [](uint8_t c) { return c == ' ' || c == '\0'; };
+  size_t first = 0, last = size;
+  while (first < last && blank(p[first])) first++;
+  while (last > first && blank(p[last - 1])) last--;
+  uint64_t value = 0;
+  for (size_t i = first; i < last; i++) {
+    if (p[i] < '0' || p[i] > '7') refuse("bad-number", name);
+    value = value << 3 | static_cast<uint64_t>(p[i] - '0');  // 12 digits at most: 36 bits
+  }
+  return static_cast<int64_t>(value);
+}
+
+int64_t number(const uint8_t* block, Field f, const std::string& name) {
+  const uint8_t* p = block + f.at;
+  return (p[0] & 0x80) != 0 ? base256(p, f.size, name) : octal(p, f.size, name);
+}
+
+/** The sum of all bytes with the checksum's own field as spaces. Some old tars summed signed bytes: both are right. */
+void verifyChecksum(const uint8_t* block, const std::string& name) {
+  int64_t plain = 0, with_sign = 0;
+  for (size_t i = 0; i < kBlock; i++) {
+    const bool own = i >= kChecksum.at && i < kChecksum.at + kChecksum.size;
+    plain += own ? ' ' : block[i];
+    with_sign += own ? ' ' : static_cast<int8_t>(block[i]);
+  }
+  const int64_t stored = octal(block + kChecksum.at, kChecksum.size, name);
+  if (stored != plain && stored != with_sign) refuse("checksum", name);
+}
+
+}  // namespace
+
+bool isZeroBlock(const uint8_t* block) {
+  return std::all_of(block, block + kBlock, [](uint8_t c) { return c == 0; });
+}
+
+TarHeader parseTarHeader(const uint8_t* block) {
+  TarHeader h;
+  h.name = text(block, kName);
+  verifyChecksum(block, h.name);
+  h.type = static_cast<char>(block[kType]);
+  h.link = text(block, kLink);
+  // Only POSIX archives have a prefix: old GNU keeps times and its sparse map in that place.
+  if (std::memcmp(block + kMagic, "ustar", 6) == 0) {
+    const std::string prefix = text(block, kPrefix);
+    if (!prefix.empty()) h.name = prefix + "/" + h.name;
+  }
+  h.mode = static_cast<uint32_t>(number(block, kMode, h.name)) & 07777;
+  h.uid = number(block, kUid, h.name);
+  h.gid = number(block, kGid, h.name);
+  h.size = number(block, kSize, h.name);
+  h.mtime = number(block, kMtime, h.name);
+  if (h.type == '3' || h.type == '4') {
+    h.major = number(block, kMajor, h.name);
+    h.minor = number(block, kMinor, h.name);
+  }
+  return h;
+}
+
+}  // namespace ctr

@@ -1,0 +1,12 @@
+// @ctr/overlayfs: layers into one root filesystem, as detached mounts; layers written safely.
+export { AbortError, CleanupError, CtrError, ImageError, InvalidArgumentError, SyscallError, UnsupportedError } from '@ctr/internal/errors';
+export { Fd } from '@ctr/internal/fd';
+export type { Arg, Bytes, Named, Slot, Step, StringList } from '@ctr/internal/steps';
+export { type BindRootOptions, describeBindRoot } from './bind-root.js';
+export { type DescribedRoot, describeOverlay } from './describe-overlay.js';
+export { type ReadFileOptions, readFileInRoot, removeTree } from './files.js';
+export type { LayerLimits } from './layer-limits.js';
+export { type LayerStats, LayerWriter, type LayerWriterOptions, openLayerWriter } from './layer-writer.js';
+export { mountOverlay } from './mount-overlay.js';
+export type { OverlayOptions } from './overlay-options.js';
+export { type OverlayProbe, probeOverlay } from './probe.js';

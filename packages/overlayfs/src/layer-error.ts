@@ -1,0 +1,80 @@
+// The sentences for what native code reports by a word.
+import { ImageError, SyscallError } from '@ctr/internal/errors';
+
+/** Every reason for which native/src refuses a layer. */
+const REASONS: Readonly<Record<string, string>> = {
+  // tar_header.cc, tar_reader.cc
+  checksum: 'the checksum of its header is wrong: this is no tar archive, or it is damaged',
+  'bad-number': 'a number in its header is no octal number',
+  'number-overflow': 'a number in its header does not fit into 63 bits',
+  'negative-size': 'its size is negative',
+  'lone-zero-block': 'a single block of zeros stands between entries, where two would end the archive',
+  cut: 'the archive ends in the middle of it',
+  'extended-without-entry': 'the archive ends after an extended header, before the entry it is for',
+  'extended-twice': 'it has two extended headers of one kind',
+  'extended-empty': 'it has an empty extended header',
+  'two-names': 'its GNU and its PAX header give it different names',
+  'entry-type': 'it is of an unknown kind',
+  'size-without-data': 'it is of a kind that has no content, but claims a size',
+  sparse: 'it is a sparse file, which images do not use; pack the layer without --sparse',
+  owner: 'its owner is no valid user or group id',
+  'device-number': 'its device number is out of range',
+  // pax.cc
+  'pax-record': 'a record of its PAX header is malformed',
+  'pax-number': 'a number in its PAX header is malformed',
+  'pax-nul': 'a name in its extended header contains a zero byte',
+  'xattr-name': 'an extended attribute has no name',
+  'global-header': 'a global PAX header changes all entries after it, which tools read differently',
+  // entry_name.cc
+  'empty-name': 'it has no name',
+  'leaves-layer': 'its name contains ".."',
+  'whiteout-name': 'a name that begins with ".wh." must hide one plain name',
+  // entry_writer.cc
+  'root-entry': 'it would replace the root directory',
+  parent: 'what its name calls a directory is none',
+  'link-target': 'it links to what nothing can be linked to',
+  'link-missing': 'it links to a file that this layer does not have',
+  'whiteout-type': 'a whiteout must be an empty file',
+  'whiteout-device': 'a device 0:0 would act as a whiteout',
+  // limits
+  bytes: 'the layer is larger than the limit',
+  entries: 'the layer has more entries than the limit',
+  'path-length': 'its name or target is longer than the limit',
+  'component-length': 'a component of its name is longer than 255 bytes',
+  depth: 'it lies deeper than the limit',
+  'header-size': 'its extended header is larger than the limit',
+  'global-headers': 'the archive has more than 100 global headers',
+  'xattr-name-length': 'the name of an extended attribute is longer than 255 bytes',
+  'xattr-size': 'an extended attribute is larger than the limit',
+  'xattr-count': 'it has more extended attributes than the limit',
+  // read_in_layers.cc
+  'not-regular': 'it is no regular file',
+  'too-large': 'it is larger than the limit',
+  'too-many-links': 'it leads through too many links',
+  'not-directory': 'its path leads through something that is no directory',
+};
+
+const LIMITS: ReadonlySet<string> = new Set(['too-large', 'too-many-links']);
+
+interface NativeFacts {
+  kind?: string;
+  reason?: string;
+  entry?: string;
+  errno?: number;
+  syscall?: string;
+  path?: string;
+}
+
+/** Long or strange names are shown short and in one line. */
+const quote = (name: string): string => JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name);
+
+/** Turns what the addon rejected with into an ImageError or a SyscallError that says what we were doing. */
+export function errorOf(error: unknown, doing: string): Error {
+  const f = error as NativeFacts;
+  if (typeof f.errno === 'number' && typeof f.syscall === 'string')
+    return new SyscallError({ errno: f.errno, syscall: f.syscall, path: f.path, doing }, { cause: error });
+  if (f.kind === undefined || f.reason === undefined) return error as Error;
+  const limit = f.kind === 'layer-limit' || LIMITS.has(f.reason);
+  const what = f.kind === 'read' ? '' : f.entry ? `the entry ${quote(f.entry)}: ` : 'the archive: ';
+  return new ImageError(limit ? 'CTR_IMAGE_LIMIT' : 'CTR_IMAGE_INVALID', `${doing}: ${what}${REASONS[f.reason] ?? f.reason}`);
+}

@@ -1,0 +1,65 @@
+// The only file that loads the addon. Types of the binding are written by hand; facts come from C++, sentences are made here.
+import { fileURLToPath } from 'node:url';
+import { assertLinux } from '@ctr/internal/errors';
+import { loadAddon } from '@ctr/internal/native';
+
+/** A system call of a step, on the pool; resolves with its result. Arguments: numbers, strings, bytes, null. */
+export type StepCall = (...args: (number | string | Uint8Array | null)[]) => Promise<number>;
+
+/** The calls that steps of this package consist of, native/src/step_calls.cc. */
+export const STEP_CALLS = [
+  'openat',
+  'mkdirat',
+  'fchmodat',
+  'mount',
+  'umount2',
+  'chdir',
+  'open_tree',
+  'fsopen',
+  'fsconfig',
+  'fsmount',
+  'mount_setattr',
+] as const;
+
+export type StepBinding = Record<(typeof STEP_CALLS)[number], StepCall>;
+
+/** What a layer's extraction came to, native/src/layer_stats.h. */
+export interface NativeLayerStats {
+  entries: number;
+  bytes: number;
+  ownersDropped: number;
+  xattrsDropped: number;
+  devicesSkipped: number;
+  implicitDirectories: number;
+  auxiliarySkipped: number;
+  opaqueRoot: boolean;
+  endMarker: boolean;
+}
+
+/** native/src/layer_extractor.h; one call at a time. */
+export interface LayerHandle {
+  open(): Promise<void>;
+  write(chunk: Uint8Array): Promise<void>;
+  end(): Promise<NativeLayerStats>;
+  abort(): Promise<void>;
+}
+
+export interface Binding extends StepBinding {
+  LayerHandle: new (directory: string, userxattr: boolean, limits: readonly number[]) => LayerHandle;
+  /** unlinkat(2) on everything, by descriptor */
+  removeTree(path: string): Promise<void>;
+  /** openat(2) and statx(2), one component at a time */
+  readInLayers(layers: readonly string[], path: string, maxBytes: number): Promise<Buffer | null>;
+}
+
+/** dist/ and src/ both lie one step below the package's folder. */
+const nativeDir = fileURLToPath(new URL('../native/', import.meta.url));
+let loaded: Binding | undefined;
+
+/** The addon, loaded at the first call. */
+export function native(): Binding {
+  if (loaded) return loaded;
+  assertLinux('@ctr/overlayfs');
+  loaded = loadAddon<Binding>(nativeDir, 'ctr_overlayfs');
+  return loaded;
+}

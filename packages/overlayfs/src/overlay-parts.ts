@@ -1,0 +1,69 @@
+// The parts that the new and the old form of an overlay mount share: settings, the tmpfs, upper/ and work/.
+import { type Arg, type Step, slot } from '@ctr/internal/steps';
+import { AT_FDCWD, CLOEXEC, FSCONFIG, mountAttribute, openFlags } from './flags.js';
+import type { Overlay } from './overlay-options.js';
+
+const UPPER_PARENT = 'overlay.parent';
+const UPPER = 'overlay.upper';
+const WORK = 'overlay.work';
+
+/** Of the root that the container sees: overlayfs shows the upper directory's. */
+const ROOT_MODE = 0o755;
+
+/**
+ * SECURITY: said explicitly, since kernels are built with other defaults: an image must not be able to make the merged
+ * view follow redirects or take metadata from elsewhere by attributes it brings. `nofollow` and not `off`: where the kernel
+ * always follows, `off` still follows, and with userxattr only `nofollow` is accepted.
+ */
+export function overlaySettings(o: Overlay): [string, string | true][] {
+  const settings: [string, string | true][] = [
+    ['redirect_dir', 'nofollow'],
+    ['metacopy', 'off'],
+    ['index', 'off'],
+    ['xino', 'off'],
+  ];
+  if (o.userxattr) settings.push(['userxattr', true]);
+  if (o.volatile) settings.push(['volatile', true]);
+  return settings;
+}
+
+/** A tmpfs as a detached mount in the slot `into`. */
+export function memorySteps(size: number | undefined, into: string): Step[] {
+  const fs = slot(`${into}.fs`);
+  const set = (key: string, value: string): Step => ({ call: 'fsconfig', args: [fs, FSCONFIG.string, key, value, 0] });
+  return [
+    { call: 'fsopen', args: ['tmpfs', CLOEXEC], into: fs.slot },
+    set('mode', ROOT_MODE.toString(8).padStart(4, '0')),
+    ...(size === undefined ? [] : [set('size', String(size))]),
+    { call: 'fsconfig', args: [fs, FSCONFIG.create, null, null, 0], path: 'tmpfs' },
+    { call: 'fsmount', args: [fs, CLOEXEC, mountAttribute(false)], into },
+  ];
+}
+
+/** Makes and opens upper/ and work/, in a new tmpfs or in the caller's directory. */
+export function upperDirectories(o: Overlay): { steps: Step[]; upper: string; work: string } {
+  const disk = typeof o.upper === 'object' ? o.upper.directory : undefined;
+  const parent = disk === undefined ? memorySteps(o.size, UPPER_PARENT) : [openDirectory(AT_FDCWD, disk, UPPER_PARENT, false)];
+  const steps = [
+    ...parent,
+    ...makeDirectories(UPPER_PARENT, disk),
+    openDirectory(slot(UPPER_PARENT), 'upper', UPPER, true),
+    openDirectory(slot(UPPER_PARENT), 'work', WORK, true),
+  ];
+  return { steps, upper: UPPER, work: WORK };
+}
+
+/** upper/ with exactly the root's mode, whatever the umask; one that is there keeps the mode that the container gave it. */
+export function makeDirectories(parent: string, label: string | undefined): Step[] {
+  const at = label === undefined ? {} : { path: label };
+  return [
+    { call: 'mkdirat', args: [slot(parent), 'upper', ROOT_MODE], allow: ['EEXIST'], skipOnAllowed: 1, ...at },
+    { call: 'fchmodat', args: [slot(parent), 'upper', ROOT_MODE], ...at },
+    { call: 'mkdirat', args: [slot(parent), 'work', 0o700], allow: ['EEXIST'], ...at },
+  ];
+}
+
+export function openDirectory(from: Arg, path: string, into: string, ours: boolean): Step {
+  const flags = openFlags('O_PATH', 'O_DIRECTORY', ...(ours ? (['O_NOFOLLOW'] as const) : []), 'O_CLOEXEC');
+  return { call: 'openat', args: [from, path, flags, 0], into };
+}

@@ -1,0 +1,40 @@
+// Limits to OCI and back: what was asked for arrives at @ctr/cgroups unchanged.
+import { describe, expect, it } from 'vitest';
+import { readRunOptions } from '../options/read-options.js';
+import type { ResourceOptions } from '../options/part-options.js';
+import { ROOT_HOST } from './fixtures.js';
+import { fromOciResources, toOciResources } from './resources.js';
+
+const there = (resources: ResourceOptions, host = ROOT_HOST) => toOciResources(readRunOptions({ image: 'a', resources }), host);
+
+describe('limits', () => {
+  it('go to OCI and back', () => {
+    const limits = {
+      cpus: 0.5,
+      cpuWeight: 200,
+      cpusetCpus: '0-1',
+      cpusetMems: '0',
+      memory: 104_857_600,
+      memoryReservation: 52_428_800,
+      memoryHigh: 94_371_840,
+      memorySwap: 10_485_760,
+      pids: 64,
+      oomGroup: true,
+      devices: 'default' as const,
+      unified: { 'memory.min': '4096' },
+    };
+    expect(fromOciResources(there(limits))).toEqual(limits);
+  });
+
+  it('have defaults: 1024 processes, the harmless devices', () => expect(fromOciResources(there({}))).toEqual({ pids: 1024, devices: 'default' }));
+
+  it('leave out defaults that the host cannot hold', () => expect(fromOciResources(there({}, { ...ROOT_HOST, controllers: {} }))).toEqual({ devices: 'all' }));
+
+  it('kill all of a container together where the kernel can', () =>
+    expect(fromOciResources(there({ memory: '1g' }, { ...ROOT_HOST, controllers: { memory: 2 } })).oomGroup).toBe(true));
+
+  it('can be unlimited', () => expect(fromOciResources(there({ pids: 'unlimited' })).pids).toBeUndefined());
+
+  it('refuse a device list that is not ours', () =>
+    expect(() => fromOciResources({ devices: [{ allow: true, access: 'rwm' }] })).toThrow('a device list of its own'));
+});

@@ -1,0 +1,92 @@
+// OCI runtime-spec object -> what the launcher takes. The one path from configuration to kernel: whatever made the
+// object, options or a bundle, goes through here.
+import type { Fd } from '@ctr/internal/fd';
+import type { Step } from '@ctr/internal/steps';
+import type { CapabilitySets, CgroupEntry, HintSource, Rlimit, SpawnOptions, Stdio } from '@ctr/namespaces';
+import { toLauncherMount } from './mounts.js';
+import { RLIM_INFINITY } from './process.js';
+import type { OciIdMap, OciNamespaceType, OciProcess, OciSpec } from './types.js';
+
+/** What the object only names: descriptors, and the steps of the other packages. */
+export interface SpawnContext {
+  /** 'start container "web"' */
+  readonly doing: string;
+  readonly root: { readonly steps: readonly Step[]; readonly slot: string };
+  readonly cgroup: CgroupEntry | undefined;
+  readonly stdio: readonly [Stdio, Stdio, Stdio];
+  /** Namespaces to join, opened. */
+  readonly joined: ReadonlyMap<OciNamespaceType, Fd>;
+  /** The compiled filter. */
+  readonly seccomp: Uint8Array | undefined;
+  readonly prepare: readonly Step[];
+  readonly cleanup: readonly Step[];
+  readonly hints: HintSource;
+}
+
+function environment(list: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    list.map((entry) => {
+      const at = entry.indexOf('=');
+      return [entry.slice(0, at), entry.slice(at + 1)];
+    }),
+  );
+}
+
+/** Above 2^63 lies only "no limit". */
+const limit = (n: number): number => (n >= RLIM_INFINITY / 2 ? Number.POSITIVE_INFINITY : n);
+
+function rlimits(process: OciProcess): Record<string, Rlimit> {
+  return Object.fromEntries((process.rlimits ?? []).map((r) => [r.type.slice('RLIMIT_'.length).toLowerCase(), { soft: limit(r.soft), hard: limit(r.hard) }]));
+}
+
+const idMap = (maps: readonly OciIdMap[]) => maps.map((m) => ({ containerId: m.containerID, hostId: m.hostID, size: m.size }));
+
+function namespaces(oci: OciSpec, joined: SpawnContext['joined']): NonNullable<SpawnOptions['namespaces']> {
+  return Object.fromEntries(oci.linux.namespaces.map((n) => [n.type, n.path === undefined ? 'new' : (joined.get(n.type) ?? 'host')]));
+}
+
+/** What a program gets, in a new container or a running one. */
+export function toProgramOptions(process: OciProcess, seccomp: Uint8Array | undefined) {
+  const { user } = process;
+  return {
+    args: process.args,
+    env: environment(process.env),
+    cwd: process.cwd,
+    createCwd: true,
+    user: {
+      uid: user.uid,
+      gid: user.gid,
+      ...(user.additionalGids === undefined ? {} : { groups: user.additionalGids }),
+      ...(user.umask === undefined ? {} : { umask: user.umask }),
+    },
+    ...(process.capabilities === undefined ? {} : { capabilities: process.capabilities satisfies CapabilitySets }),
+    noNewPrivileges: process.noNewPrivileges ?? false,
+    rlimits: rlimits(process),
+    ...(process.oomScoreAdj === undefined ? {} : { oomScoreAdj: process.oomScoreAdj }),
+    ...(seccomp === undefined ? {} : { seccomp }),
+  };
+}
+
+export function toSpawnOptions(oci: OciSpec, context: SpawnContext): SpawnOptions {
+  const { linux } = oci;
+  const maps = linux.uidMappings && linux.gidMappings ? { uid: idMap(linux.uidMappings), gid: idMap(linux.gidMappings) } : undefined;
+  return {
+    ...toProgramOptions(oci.process, context.seccomp),
+    doing: context.doing,
+    namespaces: namespaces(oci, context.joined),
+    ...(maps === undefined ? {} : { idMaps: maps }),
+    root: context.root,
+    readOnlyRoot: oci.root.readonly ?? false,
+    mounts: oci.mounts.map(toLauncherMount),
+    maskedPaths: linux.maskedPaths ?? [],
+    readonlyPaths: linux.readonlyPaths ?? [],
+    ...(oci.hostname === undefined ? {} : { hostname: oci.hostname }),
+    ...(oci.domainname === undefined ? {} : { domainname: oci.domainname }),
+    loopback: true,
+    ...(context.cgroup === undefined ? {} : { cgroup: context.cgroup }),
+    stdio: context.stdio,
+    prepare: context.prepare,
+    cleanup: context.cleanup,
+    hints: context.hints,
+  };
+}

@@ -1,0 +1,83 @@
+// The parts of the OCI runtime specification that are made and understood here.
+// <https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md>
+import type { OciSeccomp } from '@ctr/namespaces';
+
+/** An OCI runtime-spec configuration: the middle language between options and the kernel. */
+export interface OciSpec {
+  ociVersion: string;
+  root: { path: string; readonly?: boolean };
+  process: OciProcess;
+  hostname?: string;
+  domainname?: string;
+  mounts: OciMount[];
+  annotations?: Record<string, string>;
+  linux: OciLinux;
+}
+
+export interface OciProcess {
+  terminal?: boolean;
+  user: { uid: number; gid: number; umask?: number; additionalGids?: number[] };
+  args: string[];
+  env: string[];
+  cwd: string;
+  capabilities?: Record<CapabilitySet, string[]>;
+  rlimits?: OciRlimit[];
+  noNewPrivileges?: boolean;
+  oomScoreAdj?: number;
+}
+
+export type CapabilitySet = 'bounding' | 'effective' | 'permitted' | 'inheritable' | 'ambient';
+
+export interface OciRlimit {
+  type: string;
+  soft: number;
+  hard: number;
+}
+
+export interface OciMount {
+  destination: string;
+  type?: string;
+  source?: string;
+  options?: string[];
+}
+
+export type OciNamespaceType = 'pid' | 'mount' | 'network' | 'ipc' | 'uts' | 'user' | 'cgroup' | 'time';
+
+export interface OciNamespace {
+  type: OciNamespaceType;
+  /** A namespace to join; without it a new one is made. */
+  path?: string;
+}
+
+export interface OciIdMap {
+  containerID: number;
+  hostID: number;
+  size: number;
+}
+
+export interface OciLinux {
+  namespaces: OciNamespace[];
+  uidMappings?: OciIdMap[];
+  gidMappings?: OciIdMap[];
+  cgroupsPath?: string;
+  resources?: OciResources;
+  seccomp?: OciSeccomp;
+  maskedPaths?: string[];
+  readonlyPaths?: string[];
+}
+
+export interface OciResources {
+  devices?: OciDeviceRule[];
+  memory?: { limit?: number; reservation?: number; swap?: number };
+  cpu?: { quota?: number; period?: number; cpus?: string; mems?: string };
+  pids?: { limit: number };
+  unified?: Record<string, string>;
+}
+
+export interface OciDeviceRule {
+  allow: boolean;
+  type?: 'a' | 'b' | 'c';
+  major?: number;
+  minor?: number;
+  access?: string;
+}

@@ -1,0 +1,140 @@
+// The public options of runContainer(): words of Docker's command line in camelCase, structure of OCI,
+// streams and signals of node:child_process. Types only; the checks are in run-schema.ts.
+import type { Readable, Writable } from 'node:stream';
+import type { ReadableStream, WritableStream } from 'node:stream/web';
+import type { Image, ImageStore, PullOptions } from '@ctr/image';
+import type { Fd } from '@ctr/internal/fd';
+import type { OciSeccomp } from '@ctr/namespaces';
+import type { OciSpec } from '../oci/types.js';
+import type { CapabilityOptions, IdMapOption, MountOptions, NamespaceName, ResourceOptions, RlimitName, RlimitValue } from './part-options.js';
+import type { SignalName } from './units.js';
+
+/** Milliseconds, or text such as '500ms', '30s', '1m30s', '2h'. */
+export type Duration = number | string;
+
+/**
+ * Where the program's standard input comes from: a pipe, nothing (/dev/null), this process's own, a stream, or a
+ * descriptor. An inherited terminal is copied through a pipe: the container never holds the terminal itself.
+ */
+export type StdinOption = 'pipe' | 'ignore' | 'inherit' | Readable | ReadableStream | Fd;
+
+/** Where the program's output goes: a pipe, nowhere, to this process's own output, into a stream, or to a descriptor. */
+export type OutputOption = 'pipe' | 'ignore' | 'inherit' | Writable | WritableStream | Fd;
+
+/** A user and group: numbers, with the groups and the file mode mask to have. */
+export interface UserOption {
+  /** User id inside the container, 0 to 4294967294. */
+  uid: number;
+  /** Group id inside the container. Default: the one that the image's /etc/passwd has for the user, else 0. */
+  gid?: number | undefined;
+  /** Supplementary group ids. Default: none. */
+  groups?: readonly number[] | undefined;
+  /** File mode mask. Default: 0o022. */
+  umask?: number | undefined;
+}
+
+/** What a started process needs, in a new container or in a running one. */
+export interface ProcessOptions {
+  /** Environment variables; `undefined` as a value takes away one that the image sets. Nothing of this process's environment is passed on. */
+  env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Working directory inside the container. Default: the image's, else '/'. Made when it is missing. */
+  cwd?: string | undefined;
+  /** 'name', '1000', 'name:group' or '1000:1000', looked up in the image's own /etc/passwd and /etc/group, or numbers. Default: the image's, else 0. */
+  user?: string | UserOption | undefined;
+  /** Default: 'ignore', or a pipe when `input` is given. */
+  stdin?: StdinOption | undefined;
+  /** Text or bytes to write to the standard input, which is closed afterwards. */
+  input?: string | Uint8Array | undefined;
+  /** Default: 'pipe'. Somebody must read a pipe: the program stops when 64 KiB wait in it. `result()` and its kin do. */
+  stdout?: OutputOption | undefined;
+  /** Default: 'pipe'. */
+  stderr?: OutputOption | undefined;
+  /** How many bytes of each stream `result()`, `text()` and `json()` keep before they kill the program and reject. Default: 16 MiB. */
+  maxBuffer?: number | string | undefined;
+  /** How `result()` and `text()` decode output. Default: 'utf8'. */
+  encoding?: BufferEncoding | undefined;
+  /** Kills the program when it fires; promises settle after the kernel has confirmed its death. */
+  signal?: AbortSignal | undefined;
+  /** Kills the program after this time; `reason` is then 'timeout'. Counted from the moment the program runs. Default: no limit. */
+  timeout?: Duration | undefined;
+  /** The signal that `signal` and `timeout` send. Default: 'SIGKILL'. */
+  killSignal?: SignalName | undefined;
+}
+
+/** Options of {@link runContainer}. Unknown keys are errors; all are checked before the host is touched. */
+export interface RunOptions extends ProcessOptions {
+  /** A reference such as 'debian:12' or 'registry.example/app@sha256:…', or an Image of @ctr/image. Either this or `rootfs`. */
+  image?: string | Image | undefined;
+  /** A folder as the root, or 'host' for the machine's own tree. It is never written to: changes go to the writable layer. */
+  rootfs?: string | undefined;
+  /** Program and arguments; a text is never split. Default: the image's Cmd. */
+  command?: readonly string[] | undefined;
+  /** Goes before the command. Default: the image's. When it is given, the image's Cmd is left out; `null` takes the image's entrypoint away. */
+  entrypoint?: readonly string[] | null | undefined;
+  /** Name for messages and `inspect()`. Default: the id. */
+  name?: string | undefined;
+  /** Default: the first 12 letters of the id. */
+  hostname?: string | undefined;
+  /** NIS domain name. Default: none. */
+  domainname?: string | undefined;
+  /** Free words kept with the container, as OCI annotations. */
+  labels?: Readonly<Record<string, string>> | undefined;
+  /** The signal with which stop() asks. Default: the image's, else 'SIGTERM'. */
+  stopSignal?: SignalName | undefined;
+  /** How long stop() waits before it kills. Default: 10 s. */
+  stopTimeout?: Duration | undefined;
+
+  /** Whether to ask the registry: only for a missing image (default), always, or never. */
+  pull?: 'missing' | 'always' | 'never' | undefined;
+  /** 'linux/amd64', 'linux/arm64/v8' … Default: this machine's. */
+  platform?: string | undefined;
+  /** Who we are to the registry. Default: anonymous. */
+  auth?: PullOptions['auth'] | undefined;
+  /** Speak plain HTTP to the registry. Default: only with the machine itself. */
+  insecure?: boolean | undefined;
+  /** Called with the progress of a pull. */
+  onProgress?: PullOptions['onProgress'] | undefined;
+  /** Where images are kept. Default: one store per user, see ImageStore.open(). */
+  store?: ImageStore | undefined;
+
+  /** Folders and memory file systems to mount. */
+  mounts?: readonly MountOptions[] | undefined;
+  /** Memory file systems: target -> size, such as { '/tmp': '64m' }. */
+  tmpfs?: Readonly<Record<string, string | number | { size?: number | string | undefined; mode?: number | undefined }>> | undefined;
+  /** No writing to the root; mounts stay as they are. Default: false. */
+  readOnly?: boolean | undefined;
+  /** Where changes go: memory (counted to the container), or disk. Both end with the container. Default: memory where the kernel can, else disk. */
+  writable?: 'memory' | 'disk' | undefined;
+  /** Paths to hide. Default: what tells about or controls the host in /proc and /sys. */
+  maskedPaths?: readonly string[] | undefined;
+  /** Paths to make read-only. Default: /proc/sys and its kin. */
+  readonlyPaths?: readonly string[] | undefined;
+
+  /** Limits. A limit that the host cannot enforce is an error, never left out. */
+  resources?: ResourceOptions | undefined;
+  /** Process limits, by their names without RLIMIT_. Default: nofile 1024 (hard 524288), core 0, memlock 8 MiB. */
+  ulimits?: Readonly<Partial<Record<RlimitName, RlimitValue>>> | undefined;
+  /** -1000 to 1000: who dies first when memory runs out. Default: this process's. */
+  oomScoreAdj?: number | undefined;
+
+  /** 'sandbox' (default), or Docker's own defaults: more capabilities, no pids limit, no_new_privs off. */
+  preset?: 'sandbox' | 'docker' | undefined;
+  /** 'none': only loopback (default). 'host': the host's network, without any wall. */
+  network?: 'none' | 'host' | undefined;
+  /** 'host': no user namespace (default as root). 'auto': one, with this user's own id (default for others). Or the maps. */
+  userns?: 'host' | 'auto' | { uidMap: readonly IdMapOption[]; gidMap: readonly IdMapOption[] } | undefined;
+  /** Each namespace: a new one, the host's, or one to join, as path or descriptor. Default: 'new' for all but user and time. */
+  namespaces?: Readonly<Partial<Record<NamespaceName, 'new' | 'host' | (string & {}) | Fd>>> | undefined;
+  /** Added to and taken from the preset's capabilities. */
+  capabilities?: CapabilityOptions | undefined;
+  /** No program may gain privileges by set-id bits or file capabilities. Default: true. */
+  noNewPrivileges?: boolean | undefined;
+  /** The system call filter: ours, none, or an OCI profile. Default: 'default'. */
+  seccomp?: 'default' | 'unconfined' | OciSeccomp | undefined;
+
+  /** Called last with the OCI runtime-spec object that was made from all of this: change it or return another. */
+  spec?: ((oci: OciSpec) => OciSpec | undefined) | undefined;
+}
+
+/** Options of {@link Container.exec}. */
+export interface ExecOptions extends ProcessOptions {}
