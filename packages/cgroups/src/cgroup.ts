@@ -59,10 +59,12 @@ export class Cgroup {
    * Stops every process where it is, and waits until all have stopped.
    *
    * @throws {SyscallError} ETIMEDOUT when one does not within 10 s; then all go on
+   * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT when this process is in it itself
    * @throws {UnsupportedError} CTR_UNSUPPORTED without cgroup2 and without v1's freezer
    */
-  freeze(): Promise<void> {
-    return this.#doing('freeze', setFrozen(this.directories, true));
+  async freeze(): Promise<void> {
+    this.#refuseOwn('freeze');
+    await this.#doing('freeze', setFrozen(this.directories, true));
   }
 
   /** Lets every process go on. */
@@ -75,9 +77,11 @@ export class Cgroup {
    * all are gone. One write to `cgroup.kill` where the cgroup has a cgroup2 directory; else freeze, kill each, thaw.
    *
    * @throws {SyscallError} ETIMEDOUT when a process does not die within 10 s, EPERM when it may not be killed
+   * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT when this process is in it itself
    */
-  kill(): Promise<void> {
-    return this.#doing('kill', killAll(this.directories));
+  async kill(): Promise<void> {
+    this.#refuseOwn('kill');
+    await this.#doing('kill', killAll(this.directories));
   }
 
   /** The pids in it and below, in ascending order, as this process sees them. */
@@ -127,6 +131,12 @@ export class Cgroup {
     if (this.#all.length === 0) return;
     await this.kill();
     await this.remove();
+  }
+
+  /** Nobody could thaw us, and nobody would hear of the success. */
+  #refuseOwn(what: string): void {
+    if (listPids(this.directories).includes(process.pid))
+      throw new InvalidArgumentError('cgroup', `one that this process is not in itself, to ${what} it`, this.#all[0]);
   }
 
   async #doing(what: string, work: Promise<void>): Promise<void> {
@@ -199,6 +209,8 @@ export async function createCgroup(parent: CgroupParent, name: string, resources
  * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT when a directory is no absolute path
  */
 export function openCgroup(directories: CgroupDirectories): Cgroup {
+  if (typeof directories !== 'object' || directories === null)
+    throw new InvalidArgumentError('directories', 'an object of paths', directories);
   for (const [controller, directory] of Object.entries(directories)) {
     const ok =
       typeof directory === 'string' && directory.startsWith('/') && !directory.includes('\0') && !directory.split('/').includes('..');

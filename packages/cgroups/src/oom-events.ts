@@ -1,6 +1,7 @@
 // Tells when the OOM killer has taken processes of a cgroup: v1 by an eventfd, v2 by inotify on memory.events. The notice
 // says that something happened, the counter says what: an event is told when the counter has grown.
-import { closeSync, constants, openSync, watch } from 'node:fs';
+import { closeSync, constants, type FSWatcher, openSync, watch } from 'node:fs';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { syscallErrorFrom, UnsupportedError } from '@ctr/internal/errors';
 import type { Source } from './controllers/controller.js';
@@ -40,12 +41,19 @@ async function watchV1(directory: string, notice: () => void): Promise<Watching>
   }
 }
 
+/** inotify is silent about the end of a cgroup's own files, but the directory above tells that a name has gone. */
 async function watchV2(directory: string, notice: () => void): Promise<Watching> {
+  const watchers: FSWatcher[] = [];
+  const stop = (): void => {
+    for (const w of watchers) w.close();
+  };
   try {
-    const watcher = watch(`${directory}/memory.events`, notice);
-    watcher.on('error', notice);
-    return { stop: () => watcher.close() };
+    watchers.push(watch(`${directory}/memory.events`, notice));
+    watchers.push(watch(path.dirname(directory), (_, name) => name === path.basename(directory) && notice()));
+    for (const w of watchers) w.on('error', notice);
+    return { stop };
   } catch (error) {
+    stop();
     throw syscallErrorFrom(error, 'watch for out-of-memory notices', {
       hint: 'fs.inotify.max_user_watches and max_user_instances limit it',
     });

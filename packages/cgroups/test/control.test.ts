@@ -1,5 +1,6 @@
 // Members, freezing, killing and removing, on cgroup2 and on v1 alone.
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { need } from '@ctr/internal/testing';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -90,6 +91,22 @@ describe.each(KINDS)('$kind', ({ needs, of }) => {
 
 describe('the end of a cgroup', () => {
   const n = need('cgroup:pids');
+  it.skipIf(!n.ok)(n.title('with this process in it is neither frozen nor killed'), async () => {
+    await withParent(async (parent) => {
+      const box = await createCgroup(parent, 'box');
+      const pids = box.directories['pids'] as string;
+      const own = parent.host.controllers['pids']?.directory as string;
+      await writeFile(`${pids}/cgroup.procs`, `${process.pid}`);
+      try {
+        for (const work of [box.kill(), box.freeze()])
+          await expect(work).rejects.toMatchObject({ code: 'CTR_INVALID_ARGUMENT', path: 'cgroup' });
+      } finally {
+        await writeFile(`${own}/cgroup.procs`, `${process.pid}`);
+      }
+      await box.remove();
+    });
+  });
+
   it.skipIf(!n.ok)(n.title('with processes in it is refused, and nothing is killed'), async () => {
     await withParent(async (parent) => {
       const box = await createCgroup(parent, 'box');

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { need } from '@ctr/internal/testing';
 import { describe, expect, it } from 'vitest';
-import { canEnforce, createCgroup, describeCgroup, detectCgroups, openParent } from '../src/index.js';
+import { canEnforce, createCgroup, describeCgroup, detectCgroups, openParent, parentDirectories } from '../src/index.js';
 import { randomName } from './support.js';
 
 describe('this host', () => {
@@ -12,6 +12,14 @@ describe('this host', () => {
     const directories = [...new Set(Object.values(host.controllers).flatMap((c) => c.directory ?? []))];
     for (const d of directories) expect(readFileSync(`${d}/cgroup.procs`, 'utf8').split('\n'), d).toContain(`${process.pid}`);
     for (const c of Object.values(host.controllers)) expect(c.writable).toBe(c.reason === undefined);
+  });
+
+  it.skipIf(!linux.ok)(linux.title('is where parentDirectories() says a parent will be'), async () => {
+    const name = randomName();
+    const expected = parentDirectories(await detectCgroups(), name);
+    const parent = await openParent(name);
+    expect([...parent.directories].sort()).toEqual([...expected].sort());
+    await parent.remove();
   });
 
   const user = need('linux', 'ordinary-user');

@@ -1,5 +1,7 @@
 // Each limit is written, read back from the kernel and, where that is quick, felt by a process.
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import type { Readable } from 'node:stream';
 import { need } from '@ctr/internal/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { canEnforce, createCgroup, openParent } from '../src/index.js';
@@ -71,14 +73,33 @@ describe('limits', () => {
     });
   });
 
-  it.skipIf(!memory.ok)(memory.title('an update that the kernel refuses halfway is undone'), async () => {
+  it.skipIf(!memory.ok)(memory.title('an update with a bad value changes nothing'), async () => {
     await withParent(async (parent) => {
       await using box = await createCgroup(parent, 'box', { memory: 64 * MB, pids: 5 });
-      // The last to be written is a file that the kernel refuses.
       await expect(box.update({ memory: 128 * MB, devices: 'all' })).rejects.toMatchObject({ path: 'resources.devices' });
       await expect(box.update({ pids: 7, cpusetCpus: '4000' })).rejects.toMatchObject({ name: expect.stringMatching(/Error/) });
+      await expect(box.update({ pids: 7, memory: 1 })).rejects.toMatchObject({ path: 'resources.memory' });
       expect((await box.stats()).pids?.limit).toBe(5);
       expect((await box.stats()).memory?.limitBytes).toBe(64 * MB);
+    });
+  });
+
+  // v2 kills instead of refusing.
+  const refusing = need('cgroup1:memory', 'cgroup1:cpu');
+  it.skipIf(!refusing.ok)(refusing.title('an update that the kernel refuses halfway is undone'), async () => {
+    await withParent(async (parent) => {
+      await using box = await createCgroup(parent, 'box', { memory: 64 * MB, cpus: 1.5 });
+      const child = startWaiting(
+        `exec "${process.execPath}" -e "globalThis.b = Buffer.alloc(20e6, 1); console.log(1); setInterval(() => b, 1e3)"`,
+      );
+      await box.add(child.pid);
+      child.go();
+      await once(child.stdout as Readable, 'data');
+      await expect(box.update({ cpus: 0.5, memory: 4096 })).rejects.toMatchObject({
+        code: 'EBUSY',
+        hint: expect.stringContaining('uses more'),
+      });
+      expect(await box.stats()).toMatchObject({ cpu: { limitCpus: 1.5 }, memory: { limitBytes: 64 * MB } });
     });
   });
 

@@ -1,7 +1,7 @@
 // What this host offers: which controllers, of which version, and whether we may make cgroups for them.
 import { readFile, stat } from 'node:fs/promises';
 import { assertLinux, syscallErrorFrom } from '@ctr/internal/errors';
-import { V1_CONTROLLERS, V2_CONTROLLERS } from '../names.js';
+import { V2_CONTROLLERS } from '../names.js';
 import { type CgroupMode, type Hierarchy, type HierarchyPlace, modeOf, parseHierarchies } from './parse.js';
 import { placeUnified, type UnifiedPlace, whyNotWritable } from './unified.js';
 
@@ -103,7 +103,3 @@ export async function detectWith(extra: readonly string[]): Promise<CgroupHost> 
     });
   return detectFrom(await read('/proc/self/mountinfo'), await read('/proc/self/cgroup'), extra);
 }
-
-/** @internal The controllers that are used of a v1 hierarchy. */
-export const usedOfV1 = (names: readonly string[], extra: readonly string[]): string[] =>
-  names.filter((n) => (V1_CONTROLLERS as readonly string[]).includes(n) || extra.includes(n));

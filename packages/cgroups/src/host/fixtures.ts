@@ -27,7 +27,7 @@ export const HYBRID: HostTexts = {
 41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw`,
   cgroup: text`
 9:name=systemd:/
-4:memory:/process_api/65a8
+4:memory:/app/65a8
 2:cpuacct:/
 1:cpu:/
 0::/`,

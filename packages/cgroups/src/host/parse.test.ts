@@ -25,7 +25,7 @@ describe('finding the hierarchies', () => {
     expect(summary(HYBRID)).toMatchInlineSnapshot(`
       [
         "v1 name=systemd -> /sys/fs/cgroup/systemd (0:37)",
-        "v1 memory -> /sys/fs/cgroup/memory/process_api/65a8 (0:32)",
+        "v1 memory -> /sys/fs/cgroup/memory/app/65a8 (0:32)",
         "v1 cpuacct -> /sys/fs/cgroup/cpuacct (0:30)",
         "v1 cpu -> /sys/fs/cgroup/cpu (0:29)",
         "v2 - -> /sys/fs/cgroup/unified (0:38)",

@@ -2,9 +2,9 @@
 import type { Step } from '@ctr/internal/steps';
 import { CONTROLLERS } from '../controllers/index.js';
 import type { CgroupDirectories } from '../names.js';
-import type { CgroupParent } from '../parent/parent.js';
+import type { CgroupParent, ParentHierarchy } from '../parent/parent.js';
 import type { Resources } from '../resources.js';
-import { type Layout, type LayoutDirectory, layOut } from './layout.js';
+import { type Layout, layOut } from './layout.js';
 import { enterStep, makeStep, openDirectoryStep, openTasksStep, removalStep, reportStep, writeSteps } from './steps.js';
 
 /** How a process enters a cgroup that exists. */
@@ -37,38 +37,73 @@ export interface CgroupDescription extends CgroupEntry {
 
 const UNIFIED_SLOT = 'cg.unified';
 
+const openStep = (controller: string, directory: string): Step =>
+  openTasksStep(directory, `cg.${controller}`, `open the cgroup (${controller})`);
+const entryStep = (controller: string, directory: string): Step =>
+  enterStep(`cg.${controller}`, directory, `enter the cgroup (${controller})`);
+const openUnified = (directory: string): Step => openDirectoryStep(directory, UNIFIED_SLOT, 'open the cgroup (cgroup2)');
+
 /** v1 controllers that share a directory are entered together, by the slot of the first. */
 function entrance(directories: CgroupDirectories): CgroupEntrance {
-  const prepare: Step[] = [];
-  const setup: Step[] = [];
-  const unified = directories['unified'];
-  const seen = new Set<string>();
-  for (const [controller, directory] of Object.entries(directories)) {
-    if (directory === unified || seen.has(directory)) continue;
-    seen.add(directory);
-    const slot = `cg.${controller}`;
-    prepare.push(openTasksStep(directory, slot, `open the cgroup (${controller})`));
-    setup.push(enterStep(slot, directory, `enter the cgroup (${controller})`));
-  }
-  if (unified === undefined) return { prepare, setup };
-  prepare.push(openDirectoryStep(unified, UNIFIED_SLOT, 'open the cgroup (cgroup2)'));
-  return { prepare, setup, cloneInto: UNIFIED_SLOT };
+  const { unified, ...v1 } = directories;
+  const first = new Map<string, string>();
+  for (const [controller, directory] of Object.entries(v1))
+    if (directory !== unified && !first.has(directory)) first.set(directory, controller);
+  const prepare = [...first].map(([directory, controller]) => openStep(controller, directory));
+  const setup = [...first].map(([directory, controller]) => entryStep(controller, directory));
+  return unified === undefined ? { prepare, setup } : { prepare: [...prepare, openUnified(unified)], setup, cloneInto: UNIFIED_SLOT };
 }
 
-const label = (d: LayoutDirectory): string => (d.hierarchy.version === 2 ? 'cgroup2' : d.hierarchy.controllers.join(','));
+/** What of a hierarchy is the same for every cgroup in it: worked out once. */
+interface Constants {
+  readonly label: string;
+  /** The files that tell what happened. */
+  readonly collected: readonly string[];
+}
 
-const limitSteps = (layout: Layout): Step[] =>
-  layout.limits.flatMap((l) => writeSteps(l.file, l.value, `limit ${l.option} (write ${JSON.stringify(l.value)} to ${l.file})`));
+const known = new WeakMap<ParentHierarchy, Constants>();
 
-/** The files that are there and are told apart by controller; cgroup2 counts CPU time without the controller too. */
-function reports(layout: Layout): Step[] {
-  const files = layout.made.flatMap(({ hierarchy, directory }) => {
-    const place = { version: hierarchy.version, has: (f: string) => hierarchy.files.has(f) };
-    const of = CONTROLLERS.filter((c) => hierarchy.controllers.includes(c.name)).flatMap((c) => c.collected(place));
-    const always = hierarchy.version === 2 && layout.directories['cpuacct'] === undefined ? ['cpu.stat'] : [];
-    return [...new Set([...of, ...always])].filter(place.has).map((f) => `${directory}/${f}`);
-  });
-  return files.map(reportStep);
+/** cgroup2 counts CPU time without the controller too, which is of use where there is no cpuacct. */
+function constantsOf(h: ParentHierarchy, hasAccount: boolean): Constants {
+  const place = { version: h.version, has: (f: string) => h.files.has(f) };
+  const of = CONTROLLERS.filter((c) => h.controllers.includes(c.name)).flatMap((c) => c.collected(place));
+  const files = h.version === 2 && !hasAccount ? [...of, 'cpu.stat'] : of;
+  const constants = { label: h.version === 2 ? 'cgroup2' : h.controllers.join(','), collected: [...new Set(files)].filter(place.has) };
+  known.set(h, constants);
+  return constants;
+}
+
+/** The steps of a layout, directory by directory. */
+function stepsOf(layout: Layout, name: string): Omit<CgroupDescription, 'directories' | 'notEnforced'> {
+  const hasAccount = layout.directories['cpuacct'] !== undefined;
+  const make: Step[] = [];
+  const open: Step[] = [];
+  const setup: Step[] = [];
+  const collect: Step[] = [];
+  const cleanup: Step[] = [];
+  for (const { hierarchy, directory } of layout.made) {
+    const { label, collected } = known.get(hierarchy) ?? constantsOf(hierarchy, hasAccount);
+    make.push(makeStep(directory, `make the cgroup "${name}" (${label})`));
+    const [controller] = hierarchy.controllers;
+    if (hierarchy.version === 2) open.push(openUnified(directory));
+    else if (controller !== undefined) {
+      open.push(openStep(controller, directory));
+      setup.push(entryStep(controller, directory));
+    }
+    for (const file of collected) collect.push(reportStep(`${directory}/${file}`));
+    cleanup.push(removalStep(directory, `remove the cgroup "${name}" (${label})`));
+  }
+  const limits = layout.limits.flatMap((l) => writeSteps(l.file, l.value, `limit ${l.option} to ${l.value}`));
+  const { unified } = layout.directories;
+  const kill = unified === undefined ? [] : writeSteps(`${unified}/cgroup.kill`, '1', `kill the cgroup "${name}"`);
+  return {
+    prepare: [...make, ...limits, ...open],
+    setup,
+    ...(unified === undefined ? {} : { cloneInto: UNIFIED_SLOT }),
+    kill,
+    collect,
+    cleanup,
+  };
 }
 
 /**
@@ -91,21 +126,7 @@ function reports(layout: Layout): Step[] {
  */
 export function describeCgroup(parent: CgroupParent, name: string, resources: Resources = {}): CgroupDescription {
   const layout = layOut(parent, name, resources);
-  const unified = layout.directories['unified'];
-  const { prepare, ...enter } = entrance(layout.directories);
-  return {
-    prepare: [
-      ...layout.made.map((d) => makeStep(d.directory, `make the cgroup ${JSON.stringify(name)} (${label(d)})`)),
-      ...limitSteps(layout),
-      ...prepare,
-    ],
-    ...enter,
-    kill: unified === undefined ? [] : writeSteps(`${unified}/cgroup.kill`, '1', `kill the cgroup ${JSON.stringify(name)}`),
-    collect: reports(layout),
-    cleanup: layout.made.map((d) => removalStep(d.directory, `remove the cgroup ${JSON.stringify(name)} (${label(d)})`)),
-    directories: layout.directories,
-    notEnforced: layout.notEnforced,
-  };
+  return { ...stepsOf(layout, name), directories: layout.directories, notEnforced: layout.notEnforced };
 }
 
 /**

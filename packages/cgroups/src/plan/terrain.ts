@@ -1,8 +1,12 @@
 // What rendering knows of a host, of a parent, and of a cgroup that exists.
 import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { effectiveFile } from '../controllers/cpuset.js';
+import { parseCpuList } from '../cpu-list.js';
 import type { CgroupHost } from '../host/detect.js';
+import { tryRead } from '../kernfs.js';
 import type { CgroupDirectories } from '../names.js';
-import { CgroupParent } from '../parent/parent.js';
+import type { CgroupParent } from '../parent/parent.js';
 import type { Terrain } from './render.js';
 
 const NONE = 'this host has no such controller';
@@ -31,8 +35,16 @@ const ofHost = (h: CgroupHost): Terrain => ({
   mems: null,
 });
 
-/** The parent's or the host's. */
-export const terrainOf = (at: CgroupParent | CgroupHost): Terrain => (at instanceof CgroupParent ? ofParent(at) : ofHost(at));
+/** The parent's or the host's; by shape, since the parent may come from another copy of this package. */
+export const terrainOf = (at: CgroupParent | CgroupHost): Terrain => ('hierarchies' in at ? ofParent(at) : ofHost(at));
+
+/** What the cgroup above can hand down. */
+function above(directories: CgroupDirectories, what: 'cpus' | 'mems'): ReadonlySet<number> | null {
+  const directory = directories['cpuset'];
+  if (directory === undefined) return null;
+  const text = tryRead(`${path.dirname(directory)}/${effectiveFile(directory === directories['unified'] ? 2 : 1, what)}`);
+  return text === null ? null : parseCpuList(text);
+}
 
 /** A cgroup that exists: looks at its files. */
 export const terrainOfCgroup = (directories: CgroupDirectories): Terrain => ({
@@ -43,6 +55,6 @@ export const terrainOfCgroup = (directories: CgroupDirectories): Terrain => ({
   },
   reason: () => 'a cgroup without it',
   exists: (controller) => Object.hasOwn(directories, controller),
-  cpus: null,
-  mems: null,
+  cpus: above(directories, 'cpus'),
+  mems: above(directories, 'mems'),
 });
