@@ -8,11 +8,11 @@ const option = (name) => process.argv.find((a) => a.startsWith(`--${name}=`))?.s
 const root = option('root');
 const { runContainer } = await import('@ctr/runtime');
 
-/** Live data as programs have it: mostly large arrays, and some millions of small objects. Never freed, all of it touched. */
+/** Live data as programs have it: some large arrays, and mostly millions of small objects. Never freed, all of it touched. */
 function fill(megabytes) {
   const live = [];
-  for (let i = 0; i < megabytes * 0.75; i++) live.push(new Array(131_072).fill(i + 0.5));
-  const target = process.memoryUsage().heapUsed + megabytes * 0.25 * 2 ** 20;
+  for (let i = 0; i < megabytes * 0.25; i++) live.push(new Array(131_072).fill(i + 0.5));
+  const target = process.memoryUsage().heapUsed + megabytes * 0.75 * 2 ** 20;
   while (process.memoryUsage().heapUsed < target) live.push(Array.from({ length: 10_000 }, (_, i) => ({ i, text: `v${i}` })));
   return live;
 }

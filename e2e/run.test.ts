@@ -64,7 +64,8 @@ describe.skipIf(!n.ok)(n.title('the end of a program'), () => {
 
   it('says how long it took and what it used', async () => {
     const r = await runContainer({ rootfs, command: ['/inside/spin', '0.2'] }).result();
-    expect(r.durationMs).toBeGreaterThanOrEqual(200);
+    // Counted from the news that it runs, which is a moment later than its first instruction.
+    expect(r.durationMs).toBeGreaterThan(150);
     expect(r.usage.cpuUserMs + r.usage.cpuSystemMs).toBeGreaterThan(20);
     expect(r.startedAt).toBeInstanceOf(Date);
   });
@@ -288,7 +289,8 @@ describe.skipIf(!n.ok)(n.title('what the program may'), () => {
 describe.skipIf(!n.ok || !manyIds.ok)(manyIds.title(n.title('its user')), () => {
   it('is given by numbers, groups and mask', async () => {
     const f = await facts({ user: { uid: 4321, gid: 8765, groups: [5, 6], umask: 0o077 } });
-    expect([f.uid, f.savedUid, f.gid, f.groups, f.status.Umask]).toEqual([4321, 4321, 8765, [5, 6], '0077']);
+    // The primary group is among the supplementary ones, so that a negative group permission holds (CVE-2022-36109).
+    expect([f.uid, f.savedUid, f.gid, f.groups, f.status.Umask]).toEqual([4321, 4321, 8765, [5, 6, 8765], '0077']);
     expect([f.status.CapEff, f.status.CapPrm]).toEqual(['0'.repeat(16), '0'.repeat(16)]);
   });
 

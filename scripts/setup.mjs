@@ -62,7 +62,9 @@ export async function turbo(what, tasks) {
 }
 
 function isBuilt() {
-  const packages = readdirSync('packages').map((p) => path.join('packages', p));
+  const packages = readdirSync('packages')
+    .map((p) => path.join('packages', p))
+    .filter((p) => existsSync(path.join(p, 'package.json')));
   const native = packages.filter((p) => existsSync(path.join(p, 'native/binding.gyp')));
   return (
     packages.every((p) => existsSync(path.join(p, 'dist/index.js'))) &&

@@ -1,5 +1,5 @@
 // bubblewrap: as little as it can do, and with what our container has (mounts, masks, capabilities, seccomp; no cgroups, no overlay).
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { find } from '../scratch.mjs';
 
@@ -27,14 +27,17 @@ export async function bwrap({ root, dir }) {
   ];
 }
 
+/** Not every kernel has every file. */
+const there = (...files) => files.filter((f) => existsSync(f));
+
 async function equal(program, own, dir) {
   const filter = path.join(dir, 'filter.bpf');
   const { defaultSeccompFilter } = await import('@ctr/namespaces');
-  writeFileSync(filter, await defaultSeccompFilter());
+  writeFileSync(filter, defaultSeccompFilter(CAPS.map((c) => `CAP_${c}`)));
   const mounts = ['--tmpfs', '/dev/shm', '--mqueue', '/dev/mqueue', '--ro-bind', '/sys', '/sys'];
-  const hidden = ['/proc/kcore', '/proc/keys', '/proc/timer_list'].flatMap((f) => ['--ro-bind', '/dev/null', f]);
-  const empty = ['/proc/acpi', '/proc/scsi', '/sys/firmware'].flatMap((d) => ['--tmpfs', d, '--remount-ro', d]);
-  const fixed = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'].flatMap((f) => ['--ro-bind', f, f]);
+  const hidden = there('/proc/kcore', '/proc/keys', '/proc/timer_list').flatMap((f) => ['--ro-bind', '/dev/null', f]);
+  const empty = there('/proc/acpi', '/proc/scsi', '/sys/firmware').flatMap((d) => ['--tmpfs', d, '--remount-ro', d]);
+  const fixed = there('/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger').flatMap((f) => ['--ro-bind', f, f]);
   const caps = process.getuid() === 0 ? ['--cap-drop', 'ALL', ...CAPS.flatMap((c) => ['--cap-add', `CAP_${c}`])] : [];
   const rest = ['--hostname', 'bench', '--new-session', '--die-with-parent', '--clearenv', '--setenv', 'PATH', '/bin', '--chdir', '/'];
   return {

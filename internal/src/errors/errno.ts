@@ -65,6 +65,7 @@ const TEXTS: Record<string, string> = {
   ENOTEMPTY: 'directory not empty',
   ELOOP: 'too many symbolic links',
   EOPNOTSUPP: 'operation not supported',
+  ENOTSUP: 'operation not supported',
   EUSERS: 'too many user namespaces',
   EDQUOT: 'disk quota exceeded',
   ETIMEDOUT: 'timed out',

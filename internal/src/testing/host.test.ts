@@ -1,9 +1,16 @@
 // The probes must tell the truth, and a missing need must be loud where it is required.
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { host, need } from './host.js';
 
 host.define('the moon', { test: () => false, cure: 'fly there' });
 host.define('a probe that throws', { test: () => JSON.parse('{'), cure: 'none' });
+
+// What is missing on purpose here is nobody's skip.
+const log = process.env['CTR_SKIP_LOG'];
+delete process.env['CTR_SKIP_LOG'];
+afterAll(() => {
+  if (log !== undefined) process.env['CTR_SKIP_LOG'] = log;
+});
 
 describe('need', () => {
   afterEach(() => {

@@ -32,6 +32,8 @@ export function leakCheck(o: LeakCheckOptions = {}): LeakCheck {
   return {
     watch: (pid) => {
       for (const p of [pid, ...descendants(pid).map((d) => d.pid)]) watched.set(p, startTime(p));
+      // Remembers whose control groups are ours while the records are there.
+      left();
     },
     left,
     assertClean: async ({ withinMs = 1000 } = {}) => {
@@ -52,12 +54,12 @@ const more = (n: number): string => (n > 40 ? `\n  … and ${n - 40} more` : '')
 /** Everything that could leak, one line each; the difference of two such lists is the leak. */
 function snapshot(o: LeakCheckOptions): string[] {
   const all = processes();
-  const groups = cgroupDirectories();
+  const groups = cgroupDirectories().filter((dir) => !isStrangers(dir));
   return [
     ...ourProcesses(o.pid ?? process.pid, all, groups).map((p) => `process ${p.pid} ${p.comm} (${p.state}, child of ${p.ppid})`),
     ...[...openDescriptors(o.pid ?? process.pid)].map(([fd, to]) => `descriptor ${fd} -> ${to}`),
     ...mounts().map((m) => `mount ${m}`),
-    ...groups.filter((dir) => isOurs(dir, all, o.pid ?? process.pid)).map((dir) => `control group ${dir}`),
+    ...groups.map((dir) => `control group ${dir}`),
     ...names('/sys/class/net').map((n) => `link ${n}`),
     ...names(tmpdir())
       .filter((n) => n.startsWith('ctr') && !n.startsWith(TEMP_PREFIX))
@@ -72,7 +74,8 @@ function snapshot(o: LeakCheckOptions): string[] {
  */
 function ourProcesses(root: number, all: ProcessFacts[], groups: string[]): ProcessFacts[] {
   const isMonitor = (p: ProcessFacts): boolean => p.ppid === root && /^ctr/.test(p.comm) && p.state !== 'Z';
-  const orphans = all.filter((p) => p.ppid === 1 && /^ctr-init|^ctr:/.test(p.comm));
+  // A dead orphan is in the hands of the system's init, which may take its time.
+  const orphans = all.filter((p) => p.ppid === 1 && p.state !== 'Z' && /^ctr-init|^ctr:/.test(p.comm));
   const below = descendants(root, all);
   const monitors = below.filter(isMonitor);
   // More than one monitor is a leak, though each looks like a rightful one.
@@ -82,7 +85,7 @@ function ourProcesses(root: number, all: ProcessFacts[], groups: string[]): Proc
 /** Orphans (parent 1) in a control group called ctr*: what is left of a Node that died. */
 function strays(groups: string[], known: ProcessFacts[], all: ProcessFacts[]): ProcessFacts[] {
   const inside = new Set(groups.flatMap(members));
-  return all.filter((p) => p.ppid <= 1 && inside.has(p.pid) && !known.includes(p));
+  return all.filter((p) => p.ppid <= 1 && p.state !== 'Z' && inside.has(p.pid) && !known.includes(p));
 }
 
 function members(dir: string): number[] {
@@ -93,14 +96,18 @@ function members(dir: string): number[] {
   }
 }
 
-/** Test files run side by side: a group that holds another test's live processes is that test's affair. */
-function isOurs(dir: string, all: ProcessFacts[], root: number): boolean {
-  const inside = tree(dir, 4)
-    .filter((d) => d.endsWith('/cgroup.procs'))
-    .flatMap((d) => members(path.dirname(d)));
-  if (inside.length === 0) return true;
-  const below = new Set(descendants(root, all).map((p) => p.pid));
-  return inside.some((pid) => below.has(pid));
+const sessions = new Set<string>();
+
+/**
+ * Test files, and other people's programs, run side by side. A session's group is called ctr.<nonce>, its record <nonce> in CTR_RUN:
+ * when a test has a CTR_RUN of its own, a group whose record was never seen there is somebody else's.
+ */
+function isStrangers(dir: string): boolean {
+  const run = process.env['CTR_RUN'];
+  const nonce = /\/ctr\.([0-9a-f]{16})(?:\/|$)/.exec(dir)?.[1];
+  if (run === undefined || nonce === undefined) return false;
+  for (const name of names(run)) sessions.add(name);
+  return !sessions.has(nonce);
 }
 
 /** Directories called ctr* below our own control groups, with what is below them, in each hierarchy. */

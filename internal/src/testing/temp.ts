@@ -43,11 +43,19 @@ function openUp(dir: string): void {
   }
 }
 
+/** One that cannot be removed must not keep the others. */
 function removeAll(): void {
+  const failures: unknown[] = [];
   for (const dir of [...made]) {
     if (process.env['CTR_KEEP'] === '1') process.stderr.write(`kept ${dir}\n`);
-    else removeTempDir(dir);
+    else
+      try {
+        removeTempDir(dir);
+      } catch (error) {
+        failures.push(error);
+      }
   }
+  if (failures.length > 0) throw new AggregateError(failures, `temporary directories are left: ${failures.map(String).join('; ')}`);
 }
 
 // A vitest worker ends by a signal and runs no exit handler, so there the hook of the test file does it.

@@ -10,11 +10,11 @@ import { Json } from './document/json.js';
 import { OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP, OCI_MANIFEST } from './document/media-types.js';
 import { readImage } from './find.js';
 import type { Image } from './image.js';
-import { isUnpacked, openTarget, publishTree } from './layers.js';
 import type { Settled } from './options.js';
 import type { Reference } from './reference.js';
 import { BlobWriter, hasBlob, putBlob } from './store/blobs.js';
-import { removeTree } from './store/files.js';
+import { storeError } from './store/files.js';
+import { LayerTarget } from './store/layer-trees.js';
 import { Lease } from './store/leases.js';
 import type { LayerSink } from './unpack/layer-sink.js';
 
@@ -109,36 +109,25 @@ async function makeLayer(work: CreateWork, tar: AsyncIterable<Uint8Array>, lease
   const blob = await BlobWriter.create(layout);
   const diff = new Digester();
   const packed = new Digester();
-  const target =
-    work.sink === undefined
-      ? undefined
-      : await openTarget(layout, work.sink).catch(async (error: unknown) => {
-          await blob.abort();
-          throw error;
-        });
+  let target: LayerTarget | undefined;
   try {
-    for await (const chunk of compress(tee(tar, diff, target?.writer, work.signal), work.compression)) {
+    target = work.sink && (await LayerTarget.open(layout, work.sink));
+    for await (const chunk of compress(tee(tar, diff, target, work.signal), work.compression)) {
       packed.update(chunk);
       await blob.write([chunk]);
     }
-    await target?.writer.end();
-    const layer = {
-      mediaType: work.compression === 'gzip' ? OCI_LAYER_GZIP : OCI_LAYER,
-      digest: packed.digest(),
-      size: packed.bytes,
-      diffId: diff.digest(),
-    };
+    await target?.end();
+    const mediaType = work.compression === 'gzip' ? OCI_LAYER_GZIP : OCI_LAYER;
+    const layer = { mediaType, digest: packed.digest(), size: packed.bytes, diffId: diff.digest() };
     await lease.add({ blobs: [layer.digest], layers: [layer.diffId] });
     if (await hasBlob(layout, layer.digest, layer.size)) await blob.abort();
     else await blob.publish(layer.digest);
-    if (target !== undefined && !(await isUnpacked(layout, layer.diffId))) await publishTree(layout, target.directory, layer.diffId);
-    else if (target !== undefined) await removeTree(target.directory);
+    await target?.publish(layer.diffId);
     return layer;
   } catch (error) {
-    await target?.writer.abort().catch(() => undefined);
-    if (target !== undefined) await removeTree(target.directory);
+    await target?.abort().catch(() => undefined);
     await blob.abort();
-    throw abortOr(error, work.signal, `create ${work.reference.name}`);
+    throw storeError(abortOr(error, work.signal, `create ${work.reference.name}`), `create ${work.reference.name}`);
   }
 }
 

@@ -2,10 +2,11 @@
 import { assertLinux, InvalidArgumentError } from '@ctr/internal/errors';
 import { contextFor, type Emit, type PullProgress, type StoreContext } from './context.js';
 import { checkConfig, createImage } from './create.js';
+import { isDigest } from './digest.js';
 import type { ImageConfig } from './document/config.js';
 import { findImage, readImage } from './find.js';
 import type { Image } from './image.js';
-import { ensureLayers, layerTrees } from './layers.js';
+import { ensureLayers } from './layers.js';
 import type { UnpackLimits } from './limits.js';
 import { loadImages } from './load/load.js';
 import { checkOptions, checks, REGISTRY_CHECKS, type RegistryOptions, settle } from './options.js';
@@ -13,6 +14,7 @@ import { type PullWork, pullImage, pullKey } from './pull.js';
 import { parseReference } from './reference.js';
 import { collect, type GcResult } from './store/gc.js';
 import { REF_NAME } from './store/index-file.js';
+import { listTrees } from './store/layer-trees.js';
 import { defaultRoot, openLayout } from './store/layout.js';
 import { Lease } from './store/leases.js';
 import { sweepLeftovers } from './store/temp.js';
@@ -181,6 +183,7 @@ export class ImageStore {
 
   /** Keeps an image's blobs and layers from `gc()` until released; ends by itself when this process does. */
   async lease(image: Image): Promise<Lease> {
+    checkImage(image);
     const lease = new Lease(this.#context.layout);
     await lease.add({
       blobs: [image.root, image.digest, image.configDigest, ...image.layers.map((l) => l.digest)],
@@ -210,6 +213,7 @@ export class ImageStore {
    */
   async create(options: CreateOptions): Promise<Image> {
     checkOptions(options, 'options', CREATE_CHECKS);
+    CREATE_CHECKS.layers(options.layers, 'options.layers');
     const reference = parseReference(options.reference, 'options.reference');
     if (reference.digest !== undefined)
       throw new InvalidArgumentError('options.reference', 'a name with a tag: the digest follows from the content', options.reference);
@@ -225,12 +229,16 @@ export class ImageStore {
    * @throws {ImageError} CTR_IMAGE_NOT_FOUND when a blob is missing, CTR_IMAGE_DIGEST_MISMATCH, CTR_IMAGE_INVALID, CTR_IMAGE_LIMIT.
    */
   async unpack(image: Image, sink: LayerSink, options: UnpackOptions = {}): Promise<string[]> {
+    checkImage(image);
     checks.sink(sink, 'sink');
     checkOptions(options, 'options', UNPACK_CHECKS);
     const { signal, limits } = settle(options);
     const work = { context: this.#context, remote: undefined, sink, limits, reference: image.reference };
     await ensureLayers(image, work, signal, listenerOf(options.onProgress));
-    return layerTrees(this.#context.layout, image);
+    return listTrees(
+      this.#context.layout,
+      image.layers.map((layer) => layer.diffId),
+    );
   }
 }
 
@@ -250,6 +258,14 @@ const CREATE_CHECKS = {
   sink: checks.sink,
   signal: checks.signal,
 };
+
+/** SECURITY: its digests become paths, so an object that only looks like an image must not get through. */
+function checkImage(image: Image): void {
+  const layers = Array.isArray(image?.layers) ? image.layers : undefined;
+  const digests = [image?.digest, image?.root, image?.configDigest, ...(layers ?? []).flatMap((l) => [l?.digest, l?.diffId])];
+  if (layers === undefined || !digests.every(isDigest))
+    throw new InvalidArgumentError('image', 'an image that this package returned', image);
+}
 
 /** What a progress callback throws is the callback's own affair: it must not end a download that others wait for as well. */
 function listenerOf(callback: ((progress: PullProgress) => void) | undefined): Emit {

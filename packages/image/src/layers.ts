@@ -1,17 +1,16 @@
 // Brings layers into the store, as blobs and as unpacked trees: from a registry, or from blobs that are there already.
-import { chmod, lstat, mkdir, rename, unlink } from 'node:fs/promises';
-import path from 'node:path';
+import { unlink } from 'node:fs/promises';
 import { CleanupError, ImageError } from '@ctr/internal/errors';
 import { type Emit, inParallel, type Remote, type StoreContext } from './context.js';
-import type { Digest } from './digest.js';
 import type { Image, ImageLayer } from './image.js';
 import type { UnpackLimits } from './limits.js';
 import { download } from './registry/download.js';
 import { BlobWriter, hasBlob, readBatches } from './store/blobs.js';
-import { isMissing, removeTree, storeError, syncDirectory } from './store/files.js';
+import { storeError } from './store/files.js';
+import { isUnpacked, LayerTarget } from './store/layer-trees.js';
 import type { Layout } from './store/layout.js';
 import { runLayer } from './unpack/layer.js';
-import type { LayerSink, LayerWriter } from './unpack/layer-sink.js';
+import type { LayerSink } from './unpack/layer-sink.js';
 
 /** Layers at once: one inflates while another waits for the network or the disk. */
 const PARALLEL_LAYERS = 2;
@@ -24,20 +23,6 @@ export interface LayerWork {
   sink: LayerSink | undefined;
   limits: Required<UnpackLimits>;
   reference: string;
-}
-
-/** Unpacked trees of an image, top first, each once: a layer that occurs twice is seen through its upper occurrence only. */
-export function layerTrees(layout: Layout, image: Image): string[] {
-  const topFirst = image.layers.map((layer) => layout.layerTree(layer.diffId)).reverse();
-  return [...new Set(topFirst)];
-}
-
-export async function isUnpacked(layout: Layout, diffId: Digest): Promise<boolean> {
-  const found = await lstat(layout.layerTree(diffId)).catch((error: unknown) => {
-    if (isMissing(error)) return undefined;
-    throw storeError(error, 'look for an unpacked layer');
-  });
-  return found?.isDirectory() === true;
 }
 
 /** What a layer lacks. A blob is needed to unpack, and when pulling, so that the store stays an image layout that other tools read. */
@@ -95,11 +80,6 @@ async function dropDamagedBlob(error: unknown, layer: ImageLayer, work: LayerWor
   return work.remote !== undefined;
 }
 
-interface Target {
-  writer: LayerWriter;
-  directory: string;
-}
-
 /** Runs one layer through and publishes what came of it, or removes everything. */
 async function obtain(
   layer: ImageLayer,
@@ -109,32 +89,25 @@ async function obtain(
   emit: Emit,
 ): Promise<void> {
   const { layout } = work.context;
+  const { digest, size, diffId } = layer;
   const blob = missing.blob ? await BlobWriter.create(layout) : undefined;
-  let target: Target | undefined;
+  let target: LayerTarget | undefined;
   try {
-    target = missing.tree && work.sink !== undefined ? await openTarget(layout, work.sink) : undefined;
+    target = missing.tree && work.sink !== undefined ? await LayerTarget.open(layout, work.sink) : undefined;
+    const unpacked = (bytes: number): void => emit({ type: 'unpack', digest, bytes, total: undefined });
     await runLayer({
       source: (stop) => sourceOf(layer, missing.blob ? work.remote : undefined, layout, stop),
-      digest: layer.digest,
-      size: layer.size,
+      digest,
+      size,
       blob,
-      unpack: target && {
-        writer: target.writer,
-        diffId: layer.diffId,
-        limits: work.limits,
-        onBytes: (bytes) => emit({ type: 'unpack', digest: layer.digest, bytes, total: undefined }),
-      },
-      onBytes: (bytes) => missing.blob && emit({ type: 'download', digest: layer.digest, bytes, total: layer.size }),
+      unpack: target && { writer: target, diffId, limits: work.limits, onBytes: unpacked },
+      onBytes: (bytes) => missing.blob && emit({ type: 'download', digest, bytes, total: size }),
       signal,
     });
-    await blob?.publish(layer.digest);
-    if (target !== undefined) await publishTree(layout, target.directory, layer.diffId);
+    await blob?.publish(digest);
+    await target?.publish(diffId);
   } catch (error) {
-    throw await undo(error, [
-      async () => target?.writer.abort(),
-      async () => target && removeTree(target.directory),
-      async () => blob?.abort(),
-    ]);
+    throw await undo(storeError(error, `unpack the layer ${digest}`), [async () => target?.abort(), async () => blob?.abort()]);
   }
 }
 
@@ -149,34 +122,4 @@ async function undo(error: unknown, steps: (() => Promise<unknown>)[]): Promise<
   if (failures.length > 0 && error instanceof Error)
     (error as { cleanup?: Error[] }).cleanup = [new CleanupError('an unfinished layer', failures)];
   return error;
-}
-
-/** A temporary directory for one layer; its `fs` becomes the layer's root directory, so others in the container must be able to enter it. */
-export async function openTarget(layout: Layout, sink: LayerSink): Promise<Target> {
-  const directory = layout.tempName('layer');
-  const tree = path.join(directory, 'fs');
-  try {
-    await mkdir(directory, { mode: 0o700 });
-    await mkdir(tree);
-    await chmod(tree, 0o755);
-  } catch (error) {
-    throw storeError(error, 'begin a layer in the image store');
-  }
-  try {
-    return { writer: await sink.open(tree), directory };
-  } catch (error) {
-    throw await undo(error, [() => removeTree(directory)]);
-  }
-}
-
-/** Gives an unpacked layer its place. When another process was faster, its tree stays and ours goes. */
-export async function publishTree(layout: Layout, directory: string, diffId: Digest): Promise<void> {
-  try {
-    await rename(directory, layout.layer(diffId));
-    await syncDirectory(path.dirname(layout.layer(diffId)));
-  } catch (error) {
-    if (!['EEXIST', 'ENOTEMPTY'].includes((error as NodeJS.ErrnoException).code ?? ''))
-      throw storeError(error, 'publish a layer in the image store');
-    await removeTree(directory);
-  }
 }

@@ -92,9 +92,11 @@ async function openRemote(work: PullWork): Promise<Remote> {
 
 async function fetchImage(work: PullWork, remote: Remote, stored: Image | undefined, signal: AbortSignal, emit: Emit): Promise<Image> {
   const { context, reference, sink, limits } = work;
+  const unchanged = await unchangedRoot(work, remote, stored, signal);
+  if (unchanged !== undefined && stored !== undefined && (await isComplete(stored, context, sink))) return finish(stored, emit);
   const lease = new Lease(context.layout);
   try {
-    const root = (await unchangedRoot(work, remote, stored, signal)) ?? (await fetchRoot(work, remote, lease, signal));
+    const root = unchanged ?? (await fetchRoot(work, remote, lease, signal));
     const image = await resolveImage(reference.name, root, { wanted: work.wanted, fetch: fetcher(work, remote, lease, signal) });
     if (image === undefined)
       throw new ImageError('CTR_IMAGE_NOT_FOUND', `image ${reference.name} is not complete in its registry`, { reference: reference.name });

@@ -83,7 +83,7 @@ function splitSuffix(reference: string, fail: Fail): { rest: string; tag: string
 function splitRegistry(rest: string): { registry: string; repository: string } {
   const slash = rest.indexOf('/');
   const first = slash < 0 ? '' : rest.slice(0, slash);
-  const named = /[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase();
+  const named = /[.:]/.test(first) || first === 'localhost';
   const registry = named ? first.toLowerCase() : 'docker.io';
   const repository = named ? rest.slice(slash + 1) : rest;
   if (!['docker.io', 'index.docker.io', 'registry-1.docker.io'].includes(registry)) return { registry, repository };

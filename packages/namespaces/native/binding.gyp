@@ -13,7 +13,7 @@
   'targets': [
     {
       'target_name': 'ctr_namespaces',
-      'sources': ['src/addon.cc', 'src/monitor_handle.cc', 'src/monitor_spawn.cc'],
+      'sources': ['src/addon.cc', 'src/monitor_handle.cc', 'src/monitor_link.cc', 'src/monitor_spawn.cc'],
       'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_DEPRECATED'],
       'dependencies': ['<!(node -p "require(\'node-addon-api\').targets"):node_addon_api_except']
     },

@@ -25,6 +25,20 @@ export type { Plan, StageName, StepStage } from './plan/plan.js';
 export { ContainerProcess } from './process.js';
 export type { Rlimit, RlimitName } from './rlimits.js';
 export { clampRlimit, DEFAULT_RLIMITS, parseProcLimits, parseRlimit, parseRlimits, RLIMITS } from './rlimits.js';
+export type {
+  CompileSeccompOptions,
+  DefaultSeccompOptions,
+  DockerProfileFacts,
+  OciSeccomp,
+  OciSeccompArg,
+  OciSeccompRule,
+  SeccompActionName,
+  SeccompOperator,
+  SeccompRuleFilter,
+  SeccompVerdict,
+  SimulatedCall,
+  SimulatedVerdict,
+} from './seccomp/index.js';
 export {
   compileSeccomp,
   defaultSeccompFilter,
@@ -42,20 +56,6 @@ export { SIGNALS, signalName, signalNumber } from './signals.js';
 export { describeSpawn } from './spawn/compile-spawn.js';
 export { enter } from './spawn/enter.js';
 export { defaultHints } from './spawn/hints.js';
-export type {
-  CompileSeccompOptions,
-  DefaultSeccompOptions,
-  DockerProfileFacts,
-  OciSeccomp,
-  OciSeccompArg,
-  OciSeccompRule,
-  SeccompActionName,
-  SeccompOperator,
-  SeccompRuleFilter,
-  SeccompVerdict,
-  SimulatedCall,
-  SimulatedVerdict,
-} from './seccomp/index.js';
 export type {
   BindMount,
   CgroupEntry,

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { assertLinux, SyscallError } from '@ctr/internal/errors';
+import type { FdOwner } from '@ctr/internal/fd';
 import { findNative, loadAddon } from '@ctr/internal/native';
 
 /** native/src/monitor_handle.h */
@@ -27,8 +28,14 @@ export interface Binding {
   flock(fd: number, operation: number): void;
   /** pipe2(2), O_CLOEXEC: [read, write] */
   pipe(): [number, number];
+  /** poll(2) of a pidfd: whether the process has ended. */
+  pidfdEnded(pidfd: number): boolean;
   /** fcntl(2), F_DUPFD_CLOEXEC */
   dup(fd: number): number;
+  /** close(2) of a descriptor that came from here. */
+  close(fd: number): void;
+  /** Somebody else closes the descriptor from now on. What was neither closed nor released is closed with the environment. */
+  release(fd: number): void;
   /** memfd_create(2) and write(2) */
   memfd(bytes: Uint8Array): number;
 }
@@ -50,6 +57,16 @@ export function native(): Binding {
 export function initProgram(): Buffer {
   program ??= readFileSync(findNative(nativeDir, 'ctr-init'));
   return program;
+}
+
+/** The owner of descriptors that the addon made. */
+export const NATIVE_FDS: FdOwner = {
+  close: (fd) => native().close(fd),
+  release: (fd) => native().release(fd),
+};
+
+export function closeFds(fds: Iterable<number | undefined>): void {
+  for (const fd of fds) if (fd !== undefined) NATIVE_FDS.close(fd);
 }
 
 /** Runs a native call and says what it was for when it fails. */

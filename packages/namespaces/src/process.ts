@@ -1,19 +1,16 @@
 // A process that spawn or enter started: its streams, its end, and the signals to it.
-import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
-import { Fd } from '@ctr/internal/fd';
+import type { Fd } from '@ctr/internal/fd';
 import type { Launched, Launcher, ProcessExit } from './launcher/launcher.js';
-import { native } from './native.js';
+import { callNative, closeFds, native } from './native.js';
 import type { NamespaceKind } from './plan/clone-flags.js';
 import { signalNumber } from './signals.js';
 
 const ESRCH = -3;
 
 /** Closes pipe ends that nobody ever looked at once their process object is gone. */
-const forgotten = new FinalizationRegistry<(number | undefined)[]>((fds) => {
-  for (const fd of fds) if (fd !== undefined) closeSync(fd);
-});
+const forgotten = new FinalizationRegistry<(number | undefined)[]>(closeFds);
 
 /**
  * A running process in its namespaces. It dies with this Node process, by whatever cause that ends.
@@ -43,7 +40,7 @@ export class ContainerProcess {
   constructor(launched: Launched, launcher: Launcher, pipes: (number | undefined)[], namespaces: readonly NamespaceKind[]) {
     this.namespaces = namespaces;
     this.pid = launched.pid;
-    this.pidfd = Fd.of(launched.pidfd);
+    this.pidfd = launched.pidfd;
     this.#launcher = launcher;
     this.#pipes = pipes;
     this.cleaned = launched.cleaned;
@@ -85,6 +82,7 @@ export class ContainerProcess {
     const fd = this.#pipes[n];
     if (fd === undefined) return null;
     this.#pipes[n] = undefined;
+    native().release(fd);
     const stream = new Socket({ fd, readable: n > 0, writable: n === 0, allowHalfOpen: true });
     // A program that closes its input early is no failure of this one.
     if (n === 0) stream.on('error', () => {});
@@ -103,7 +101,7 @@ export class ContainerProcess {
     const number = signalNumber(signal);
     if (this.#ended) return false;
     try {
-      native().pidfdSendSignal(this.pidfd.fd, number);
+      callNative(`send signal ${signal} to process ${this.pid}`, (b) => b.pidfdSendSignal(this.pidfd.fd, number));
       return true;
     } catch (e) {
       if ((e as { errno?: number }).errno === ESRCH) return false;
@@ -128,10 +126,7 @@ export class ContainerProcess {
   /** Closes the pipes of this side. */
   closeStreams(): void {
     forgotten.unregister(this);
-    this.#pipes.forEach((fd, n) => {
-      this.#pipes[n] = undefined;
-      if (fd !== undefined) closeSync(fd);
-    });
+    closeFds(this.#pipes.splice(0));
     for (const s of this.#streams) s?.destroy();
   }
 

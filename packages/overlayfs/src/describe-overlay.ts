@@ -1,6 +1,6 @@
 // An overlay as steps: a detached mount by fsopen, fsconfig, fsmount. Nothing is attached anywhere.
 //
-//   fsopen overlay ── lowerdir+ = first layer by descriptor ── EINVAL, EBADF: an older kernel ──> describe-fallback.ts
+//   fsopen overlay ── lowerdir+ = first layer by descriptor ── refused: an older kernel ──> describe-fallback.ts
 //        │ (Linux 6.15)
 //        ├── lowerdir+ for the other layers, options
 //        ├── upper: a detached tmpfs or a directory; upper/ and work/ in it, by descriptor
@@ -10,7 +10,7 @@
 // was opened is what is mounted. <https://docs.kernel.org/filesystems/overlayfs.html>
 import { type Step, slot } from '@ctr/internal/steps';
 import { describeFallback } from './describe-fallback.js';
-import { AT_FDCWD, CLOEXEC, FSCONFIG, mountAttribute, openFlags } from './flags.js';
+import { AT_FDCWD, FSCONFIG, FSMOUNT_CLOEXEC, FSOPEN_CLOEXEC, mountAttribute, openFlags } from './flags.js';
 import { checkOverlay, type Overlay, type OverlayOptions } from './overlay-options.js';
 import { memorySteps, overlaySettings, upperDirectories } from './overlay-parts.js';
 
@@ -27,6 +27,11 @@ export const OVERLAY_SLOT = 'overlay';
 const FS = 'overlay.fs';
 const LAYER = 'overlay.layer';
 const EMPTY = 'overlay.empty';
+/**
+ * What a kernel before 6.15 says to a layer by descriptor. EOPNOTSUPP: no file system's option takes one (before 6.5). EINVAL:
+ * this option takes none. EBADF: it takes one, but no O_PATH (6.13 and 6.14).
+ */
+export const NO_DESCRIPTORS: readonly string[] = ['EOPNOTSUPP', 'EINVAL', 'EBADF'];
 /** A step can leave out this many of the following ones (one byte on the wire). */
 const MAX_SKIP = 255;
 
@@ -58,14 +63,13 @@ export function overlaySteps(overlay: Overlay, fallback: readonly Step[]): Step[
   const trial = steps.findIndex((s) => s.call === 'fsconfig');
   const rest = steps.length - 1 - trial;
   steps[0] = { ...(steps[0] as Step), allow: ['ENOSYS'], skipOnAllowed: steps.length - 1 };
-  // EINVAL: this option takes no descriptor yet. EBADF: it takes one, but no O_PATH (Linux 6.13 and 6.14).
-  steps[trial] = { ...(steps[trial] as Step), allow: ['EINVAL', 'EBADF'], skipOnAllowed: rest };
+  steps[trial] = { ...(steps[trial] as Step), allow: [...NO_DESCRIPTORS], skipOnAllowed: rest };
   steps[steps.length - 1] = { ...(steps.at(-1) as Step), skipOnSuccess: fallback.length };
   return [...steps, ...fallback].map((s) => ({ doing: DOING, ...s }));
 }
 
 function* detachedSteps(o: Overlay): Generator<Step> {
-  yield { call: 'fsopen', args: ['overlay', CLOEXEC], into: FS };
+  yield { call: 'fsopen', args: ['overlay', FSOPEN_CLOEXEC], into: FS };
   for (const path of o.lower) yield* layer(path);
   // The kernel wants two layers when there is no upper. The empty one goes below: its root's mode does not show.
   if (o.upper === 'none' && o.lower.length === 1) yield* emptyLayer();
@@ -78,7 +82,7 @@ function* detachedSteps(o: Overlay): Generator<Step> {
     yield setFd('workdir', directories.work);
   }
   yield { call: 'fsconfig', args: [slot(FS), FSCONFIG.create, null, null, 0], path: 'overlay' };
-  yield { call: 'fsmount', args: [slot(FS), CLOEXEC, mountAttribute(o.readOnly)], into: OVERLAY_SLOT };
+  yield { call: 'fsmount', args: [slot(FS), FSMOUNT_CLOEXEC, mountAttribute(o.readOnly)], into: OVERLAY_SLOT };
 }
 
 function* layer(path: string): Generator<Step> {

@@ -12,7 +12,7 @@ const REASONS: Readonly<Record<string, string>> = {
   cut: 'the archive ends in the middle of it',
   'extended-without-entry': 'the archive ends after an extended header, before the entry it is for',
   'extended-twice': 'it has two extended headers of one kind',
-  'extended-empty': 'it has an empty extended header',
+  'extended-empty': 'it has an empty GNU long name',
   'two-names': 'its GNU and its PAX header give it different names',
   'entry-type': 'it is of an unknown kind',
   'size-without-data': 'it is of a kind that has no content, but claims a size',

@@ -29,7 +29,7 @@ const DEFAULTS: Required<{ [K in keyof LayerLimits]: number }> = {
   xattrValueBytes: 65_536,
 };
 
-/** In the order of struct Limits, native/src/limits.h. @throws {InvalidArgumentError} */
+/** In the order of struct Limits, native/src/layer_limits.h. @throws {InvalidArgumentError} */
 export function limitList(limits: LayerLimits | undefined): number[] {
   const keys = Object.keys(DEFAULTS) as (keyof LayerLimits)[];
   if (limits !== undefined) checkObject(limits, 'limits', keys);

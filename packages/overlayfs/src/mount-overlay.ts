@@ -1,7 +1,7 @@
 // The overlay made by this process, now.
-import { assertLinux, UnsupportedError } from '@ctr/internal/errors';
+import { assertLinux, errnoNumber, UnsupportedError } from '@ctr/internal/errors';
 import type { Fd } from '@ctr/internal/fd';
-import { OVERLAY_SLOT, overlaySteps } from './describe-overlay.js';
+import { NO_DESCRIPTORS, OVERLAY_SLOT, overlaySteps } from './describe-overlay.js';
 import { native } from './native.js';
 import { checkOverlay, type OverlayOptions } from './overlay-options.js';
 import { runSteps, type StepFailure } from './run-steps.js';
@@ -32,7 +32,7 @@ const FEATURE = 'an overlay that this process mounts itself';
 
 function explain({ step, error }: StepFailure): Error | undefined {
   const option = step.call === 'fsconfig' ? step.args[2] : undefined;
-  if (option === 'lowerdir+' && (error.code === 'EINVAL' || error.code === 'EBADF'))
+  if (option === 'lowerdir+' && NO_DESCRIPTORS.some((name) => errnoNumber(name) === -error.errno))
     return new UnsupportedError(FEATURE, 'Linux 6.15, which takes layers by descriptor', undefined, {
       cause: error,
       hint: 'describeOverlay() with spawn() works from Linux 5.11',

@@ -1,6 +1,6 @@
 // The parts that the new and the old form of an overlay mount share: settings, the tmpfs, upper/ and work/.
-import { type Arg, type Step, slot } from '@ctr/internal/steps';
-import { AT_FDCWD, CLOEXEC, FSCONFIG, mountAttribute, openFlags } from './flags.js';
+import { type Arg, named, type Step, slot } from '@ctr/internal/steps';
+import { AT_FDCWD, FSCONFIG, FSMOUNT_CLOEXEC, FSOPEN_CLOEXEC, mountAttribute, openFlags } from './flags.js';
 import type { Overlay } from './overlay-options.js';
 
 const UPPER_PARENT = 'overlay.parent';
@@ -8,7 +8,7 @@ const UPPER = 'overlay.upper';
 const WORK = 'overlay.work';
 
 /** Of the root that the container sees: overlayfs shows the upper directory's. */
-const ROOT_MODE = 0o755;
+const ROOT_MODE = named(0o755, '0755');
 
 /**
  * SECURITY: said explicitly, since kernels are built with other defaults: an image must not be able to make the merged
@@ -32,11 +32,11 @@ export function memorySteps(size: number | undefined, into: string): Step[] {
   const fs = slot(`${into}.fs`);
   const set = (key: string, value: string): Step => ({ call: 'fsconfig', args: [fs, FSCONFIG.string, key, value, 0] });
   return [
-    { call: 'fsopen', args: ['tmpfs', CLOEXEC], into: fs.slot },
-    set('mode', ROOT_MODE.toString(8).padStart(4, '0')),
+    { call: 'fsopen', args: ['tmpfs', FSOPEN_CLOEXEC], into: fs.slot },
+    set('mode', ROOT_MODE.text),
     ...(size === undefined ? [] : [set('size', String(size))]),
     { call: 'fsconfig', args: [fs, FSCONFIG.create, null, null, 0], path: 'tmpfs' },
-    { call: 'fsmount', args: [fs, CLOEXEC, mountAttribute(false)], into },
+    { call: 'fsmount', args: [fs, FSMOUNT_CLOEXEC, mountAttribute(false)], into },
   ];
 }
 
@@ -59,7 +59,7 @@ export function makeDirectories(parent: string, label: string | undefined): Step
   return [
     { call: 'mkdirat', args: [slot(parent), 'upper', ROOT_MODE], allow: ['EEXIST'], skipOnAllowed: 1, ...at },
     { call: 'fchmodat', args: [slot(parent), 'upper', ROOT_MODE], ...at },
-    { call: 'mkdirat', args: [slot(parent), 'work', 0o700], allow: ['EEXIST'], ...at },
+    { call: 'mkdirat', args: [slot(parent), 'work', named(0o700, '0700')], allow: ['EEXIST'], ...at },
   ];
 }
 

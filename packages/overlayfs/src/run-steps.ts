@@ -1,6 +1,6 @@
 // Runs steps in this process, now: the same data that the launcher executes elsewhere, so that both do the same thing.
 import { closeSync } from 'node:fs';
-import { errnoName, SyscallError } from '@ctr/internal/errors';
+import { errnoName, errnoNumber, SyscallError } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
 import type { Arg, Step } from '@ctr/internal/steps';
 import type { StepBinding } from './native.js';
@@ -50,7 +50,8 @@ async function runStep(
     return step.skipOnSuccess ?? 0;
   } catch (e) {
     const error = syscallErrorOf(step, e);
-    if (step.allow?.includes(error.code)) return step.skipOnAllowed ?? 0;
+    // By number: EOPNOTSUPP and ENOTSUP are one.
+    if (step.allow?.some((name) => errnoNumber(name) === -error.errno)) return step.skipOnAllowed ?? 0;
     throw explain({ step, error }) ?? error;
   }
 }

@@ -12,16 +12,16 @@ const tar = (...args: string[]): void => void execFileSync('tar', args, { stdio:
 function makeSource(): string {
   const root = path.join(makeTempDir('source'), 'src');
   const at = (p: string): string => path.join(root, p);
-  for (const d of ['', 'bin', 'etc', 'empty', 'sticky', 'deep', `deep/${'d'.repeat(120)}`, `deep/${'d'.repeat(120)}/${'e'.repeat(120)}`])
+  for (const d of ['', 'bin', 'etc', 'empty', 'sticky', 'deep', `deep/${'d'.repeat(80)}`, `deep/${'d'.repeat(80)}/${'e'.repeat(60)}`])
     mkdirSync(at(d), { recursive: true });
   writeFileSync(at('bin/tool'), Buffer.alloc(200_001, 7));
   chmodSync(at('bin/tool'), 0o4755);
   writeFileSync(at('etc/conf'), 'a=1\n', { mode: 0o600 });
   writeFileSync(at('etc/nothing'), '');
   writeFileSync(at('etc/ümläut "quoted"\\ back'), 'x');
-  writeFileSync(at(`deep/${'d'.repeat(120)}/${'e'.repeat(120)}/${'f'.repeat(100)}`), 'long');
+  writeFileSync(at(`deep/${'d'.repeat(80)}/${'e'.repeat(60)}/${'f'.repeat(35)}`), 'long');
   linkSync(at('etc/conf'), at('etc/conf.link'));
-  linkSync(at('bin/tool'), at(`deep/${'l'.repeat(150)}`));
+  linkSync(at('bin/tool'), at(`deep/${'l'.repeat(90)}`));
   symlinkSync('../etc/conf', at('bin/conf'));
   symlinkSync('t'.repeat(180), at('bin/long-target'));
   symlinkSync('/absolute/nowhere', at('bin/dangling'));
@@ -39,18 +39,17 @@ describe('an archive made by GNU tar', () => {
       const source = makeSource();
       const work = makeTempDir('gnutar');
       const archive = path.join(work, 'a.tar');
-      // ustar cannot hold the longest names: it is tried without them. Times before 1970 exist in none but base-256.
-      const without = format === 'ustar' ? ['--exclude=long-target', '--exclude=deep/*/*', '--exclude=lll*'] : [];
+      // ustar's field for a link's target has 100 bytes.
+      const without = format === 'ustar' ? ['--exclude=long-target'] : [];
       tar('-cf', archive, `--format=${format}`, '--mtime=@1333333333', ...without, '-C', source, '.');
       const expected = path.join(work, 'expected');
       mkdirSync(expected);
       tar('-xpf', archive, '-C', expected, ...(isRoot ? ['--same-owner'] : []));
       const bytes = readFileSync(archive);
-      for (const step of [1_000_000, 65_536, 513, 7]) {
-        const { directory, stats } = await unpack(step === 7 ? bytes.subarray(0) : bytes, { step });
+      for (const step of [1_000_000, 65_536, 513]) {
+        const { directory, stats } = await unpack(bytes, { step });
         expect([...tree(directory)]).toEqual([...tree(expected)]);
         expect(stats).toMatchObject({ ownersDropped: isRoot ? 0 : expect.any(Number), xattrsDropped: 0, endMarker: true });
-        if (step === 513) break;
       }
     });
 
@@ -60,7 +59,9 @@ describe('an archive made by GNU tar', () => {
     tar('-cf', archive, '--format=posix', '-C', source, '.');
     const { directory } = await unpack(readFileSync(archive));
     for (const name of ['etc', 'etc/conf', 'bin', 'bin/tool', 'sticky'])
-      expect(statSync(path.join(directory, name), { bigint: true }).mtimeNs, name).toBe(statSync(path.join(source, name), { bigint: true }).mtimeNs);
+      expect(statSync(path.join(directory, name), { bigint: true }).mtimeNs, name).toBe(
+        statSync(path.join(source, name), { bigint: true }).mtimeNs,
+      );
   });
 });
 
@@ -88,7 +89,28 @@ describe.skipIf(!root.ok)(root.title('an archive made by GNU tar as root'), () =
     expect(stats).toMatchObject({ ownersDropped: 0, devicesSkipped: 0, implicitDirectories: 0 });
     // Byte for byte: what tar makes of our tree is what it made of the source, but for the root that no layer changes.
     const again = (of: string): Buffer =>
-      execFileSync('tar', ['-cf', '-', '--sort=name', '--format=posix', '--pax-option=delete=atime,delete=ctime', '--xattrs', '--xattrs-include=*', '-C', of, 'bin', 'deep', 'empty', 'etc', 'fifo', 'null', 'sticky'], { maxBuffer: 2 ** 26 });
+      execFileSync(
+        'tar',
+        [
+          '-cf',
+          '-',
+          '--sort=name',
+          '--format=posix',
+          '--pax-option=delete=atime,delete=ctime',
+          '--xattrs',
+          '--xattrs-include=*',
+          '-C',
+          of,
+          'bin',
+          'deep',
+          'empty',
+          'etc',
+          'fifo',
+          'null',
+          'sticky',
+        ],
+        { maxBuffer: 2 ** 26 },
+      );
     expect(again(directory).equals(again(source))).toBe(true);
   });
 });

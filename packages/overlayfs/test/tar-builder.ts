@@ -31,6 +31,14 @@ function putNumber(block: Buffer, at: number, value: number | Uint8Array, width:
   put(block, at, typeof value === 'number' ? octal(value, width) : value, width);
 }
 
+/** Base-256 of a number, in the 12 bytes of a size or time field. */
+export function base256(value: bigint): Buffer {
+  const bytes = Buffer.alloc(12);
+  for (let i = 11, v = BigInt.asUintN(96, value); i >= 0; i--, v >>= 8n) bytes[i] = Number(v & 255n);
+  bytes[0] = (bytes[0] ?? 0) | 0x80;
+  return bytes;
+}
+
 export function header(f: HeaderFields): Buffer {
   const block = Buffer.alloc(BLOCK);
   put(block, 0, f.name ?? 'file', 100);

@@ -1,5 +1,5 @@
 // Looks at directory trees as tests compare them, and unpacks archives into them.
-import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { constants, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { makeTempDir } from '@ctr/internal/testing';
 import { expect } from 'vitest';
@@ -19,18 +19,19 @@ export interface Inode {
   linkOf?: string;
 }
 
-const KINDS: Record<number, string> = {
-  0o100000: 'file',
-  0o040000: 'directory',
-  0o120000: 'symlink',
-  0o020000: 'character',
-  0o060000: 'block',
-  0o010000: 'fifo',
-};
+/** From the file type bits of st_mode; not as keys of an object, whose octal literals a formatter may rewrite. */
+const KINDS = new Map([
+  [constants.S_IFREG, 'file'],
+  [constants.S_IFDIR, 'directory'],
+  [constants.S_IFLNK, 'symlink'],
+  [constants.S_IFCHR, 'character'],
+  [constants.S_IFBLK, 'block'],
+  [constants.S_IFIFO, 'fifo'],
+]);
 
 function inode(full: string): Inode {
   const s = lstatSync(full);
-  const kind = KINDS[s.mode & 0o170000] ?? 'other';
+  const kind = KINDS.get(s.mode & constants.S_IFMT) ?? 'other';
   const out: Inode = { kind, mode: (s.mode & 0o7777).toString(8), uid: s.uid, gid: s.gid, mtime: Math.floor(s.mtimeMs / 1000) };
   if (kind === 'file') out.content = readFileSync(full, 'latin1');
   if (kind === 'symlink') out.content = readlinkSync(full);

@@ -1,6 +1,6 @@
 // Starts a further program in a running container.
 import { type CgroupDirectories, describeEnter, openCgroup } from '@ctr/cgroups';
-import { AbortError } from '@ctr/internal/errors';
+import { AbortError, errnoNumber, SyscallError } from '@ctr/internal/errors';
 import { type ContainerProcess, enter } from '@ctr/namespaces';
 import { readFileInRoot } from '@ctr/overlayfs';
 import { hintSource } from './hints.js';
@@ -41,6 +41,9 @@ async function oomKills(directories: CgroupDirectories): Promise<number> {
 
 export async function startExec(target: ExecTarget, command: readonly string[], spec: ExecSpec): Promise<RunningProcess> {
   const doing = `run ${JSON.stringify(command[0])} in container ${JSON.stringify(target.name)}`;
+  if (target.process.ended) {
+    throw new SyscallError({ errno: errnoNumber('ESRCH'), syscall: 'setns', doing }, { hint: 'the container has ended' });
+  }
   if (spec.signal?.aborted) throw new AbortError(doing, spec.signal.reason);
   const process = compileExec(target.oci.process, command, spec, await userOf(target, spec));
   const stdio = planStdio(spec);

@@ -1,8 +1,9 @@
 // Looks closer after a failed start: execve's ENOENT means a missing program, or one whose interpreter or loader is
 // missing, and only the file itself can tell.
 import { errnoName } from '@ctr/internal/errors';
-import { type FailureFacts, StartError } from '@ctr/namespaces';
+import { StartError } from '@ctr/namespaces';
 import { readFileInRoot } from '@ctr/overlayfs';
+import { addHint } from './add-hint.js';
 import type { OciSpec } from './oci/types.js';
 import type { PreparedRoot } from './prepare-root.js';
 
@@ -35,28 +36,22 @@ function candidates(oci: OciSpec): string[] {
 async function missingProgram(root: PreparedRoot, oci: OciSpec): Promise<string | undefined> {
   const program = oci.process.args[0] ?? '';
   for (const path of candidates(oci)) {
-    const file = await readFileInRoot([...root.layers], path.startsWith('/') ? path : `${oci.process.cwd}/${path}`, { maxBytes: MAX_PROGRAM }).catch(() => null);
+    const file = await readFileInRoot([...root.layers], path.startsWith('/') ? path : `${oci.process.cwd}/${path}`, {
+      maxBytes: MAX_PROGRAM,
+    }).catch(() => null);
     if (file === null) continue;
     const loader = loaderOf(file.subarray(0, HEADERS));
     return loader === undefined ? undefined : `${path} is there, but what it is run by is not: ${loader}`;
   }
   if (/\s/.test(program)) return `there is no program ${JSON.stringify(program)}; the command is an array, with each argument apart`;
-  return program.includes('/') ? `there is no ${program} in ${root.label}` : `there is no ${program} in ${root.label}, in any folder of its PATH`;
-}
-
-/** The same error with a better hint. The facts of the plan are not needed any more: the sentence is written. */
-function withHint(error: StartError, hint: string): StartError {
-  const [head = '', ...lines] = error.message.split('\n');
-  const detail = lines.filter((line) => !line.startsWith('  hint: ')).join('\n').trim();
-  const facts = { ...error, code: errnoName(error.errno), path: error.path } as unknown as FailureFacts;
-  const better = new StartError(facts, error.errno, head, { cause: error.cause as never, hint, ...(detail === '' ? {} : { detail }) });
-  if (error.cleanup !== undefined) better.cleanup = error.cleanup;
-  return better;
+  return program.includes('/')
+    ? `there is no ${program} in ${root.label}`
+    : `there is no ${program} in ${root.label}, in any folder of its PATH`;
 }
 
 /** Returns the error to throw. */
 export async function explainFailure(error: unknown, root: PreparedRoot, oci: OciSpec): Promise<unknown> {
   if (!(error instanceof StartError) || error.syscall !== 'execve' || errnoName(error.errno) !== 'ENOENT') return error;
   const hint = await missingProgram(root, oci);
-  return hint === undefined ? error : withHint(error, hint);
+  return hint === undefined ? error : addHint(error, hint);
 }

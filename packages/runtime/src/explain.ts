@@ -1,5 +1,5 @@
 // explain(): what runContainer() would do, without doing it.
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { describePlan, describeSpawn } from '@ctr/namespaces';
 import type { OciSpec } from './oci/types.js';
 import { readRunOptions } from './options/read-options.js';
@@ -34,6 +34,6 @@ export async function explain(first: string | RunOptions, command?: readonly str
   const session = await openSession();
   const root = await prepareRoot(spec, session);
   const user = await root.user(spec.user);
-  const plan = planContainer({ id: randomBytes(16).toString('hex'), spec, root, user, session, stdio: planStdio(spec) });
+  const plan = planContainer({ id: randomUUID().replaceAll('-', ''), spec, root, user, session, stdio: planStdio(spec) });
   return { oci: plan.oci, plan: describePlan(describeSpawn(plan.spawnOptions(new Map()))) };
 }

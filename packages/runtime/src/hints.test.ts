@@ -1,7 +1,9 @@
 // Each row of the table, by the step that it speaks of.
+
+import { SyscallError } from '@ctr/internal/errors';
 import type { FailureFacts, Plan } from '@ctr/namespaces';
 import { describe, expect, it } from 'vitest';
-import { HINTS, hintSource } from './hints.js';
+import { HINTS, hintSource, withStoreHint } from './hints.js';
 
 const plan: Plan = {
   doing: 'start container "web"',
@@ -10,10 +12,24 @@ const plan: Plan = {
   stages: { prepare: [], enter: [], setup: [], kill: [], collect: [], cleanup: [] },
 };
 
-const hint = (syscall: string, code: string, more: Partial<FailureFacts> & { doing?: string } = {}, rootless = false): string | undefined => {
+const hint = (
+  syscall: string,
+  code: string,
+  more: Partial<FailureFacts> & { doing?: string } = {},
+  rootless = false,
+): string | undefined => {
   const { doing, ...facts } = more;
   const step = doing === undefined ? undefined : { call: syscall, args: [], doing };
-  return hintSource({ root: 'debian:12', rootless })({ stage: 'setup', stepIndex: 0, syscall, code, path: undefined, plan, step, ...facts });
+  return hintSource({ root: 'debian:12', rootless })({
+    stage: 'setup',
+    stepIndex: 0,
+    syscall,
+    code,
+    path: undefined,
+    plan,
+    step,
+    ...facts,
+  });
 };
 
 describe('hints', () => {
@@ -48,6 +64,14 @@ describe('hints', () => {
   ])('%s %s %o', (syscall, code, facts, rootless) => expect(hint(syscall, code, facts, rootless)).toMatchSnapshot());
 
   it('are each reached by a test above', () => expect(HINTS).toHaveLength(27));
+
+  it('are added to errors of the image store that have none', () => {
+    const full = new SyscallError({ errno: 28, syscall: 'write', doing: 'pull debian:12' });
+    expect((withStoreHint(full) as SyscallError).hint).toMatch(/disk of the image store is full/);
+    const known = new SyscallError({ errno: 28, syscall: 'write' }, { hint: 'known' });
+    expect((withStoreHint(known) as SyscallError).hint).toBe('known');
+    expect(withStoreHint('no error')).toBe('no error');
+  });
 
   it('leave the rest to @ctr/namespaces', () => {
     expect(hint('setns', 'ESRCH')).toBe('the process has ended');

@@ -11,15 +11,12 @@ export {
 export { Fd } from '@ctr/internal/fd';
 export { StartError } from '@ctr/namespaces';
 export { MaxBufferError } from './collect-output.js';
-export { Container } from './container.js';
-export { explain } from './explain.js';
-export { checkHost } from './host/check-host.js';
-export { ContainerExitError } from './result.js';
-export { runContainer } from './run-container.js';
-
 export type { ContainerInfo, ExecProcess, ExecRun, StopOptions } from './container.js';
+export { Container } from './container.js';
 export type { Explanation } from './explain.js';
+export { explain } from './explain.js';
 export type { HostReport } from './host/check-host.js';
+export { checkHost } from './host/check-host.js';
 export type { Feature } from './host/try-start.js';
 export type { OciLinux, OciMount, OciNamespace, OciProcess, OciResources, OciSpec } from './oci/types.js';
 export type {
@@ -36,4 +33,6 @@ export type {
 export type { Duration, ExecOptions, OutputOption, ProcessOptions, RunOptions, StdinOption, UserOption } from './options/run-options.js';
 export type { SignalName } from './options/units.js';
 export type { ContainerResult, ExitReason, ExitStatus, Usage } from './result.js';
+export { ContainerExitError } from './result.js';
 export type { ContainerRun } from './run-container.js';
+export { runContainer } from './run-container.js';

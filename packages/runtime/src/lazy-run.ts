@@ -2,7 +2,7 @@
 import { createInterface } from 'node:readline';
 import { collectOutput, DEFAULT_MAX_BUFFER, type Output } from './collect-output.js';
 import type { ExecSpec } from './options/run-schema.js';
-import { type ContainerResult, exitError, type ExitStatus } from './result.js';
+import { type ContainerResult, type ExitStatus, exitError } from './result.js';
 import type { RunningProcess } from './running-process.js';
 
 /** How much of standard error `lines()` keeps for its error message. */
@@ -31,7 +31,11 @@ export class Run<T extends RunningProcess> implements PromiseLike<T> {
   }
 
   /** Resolves to the live process once its program has been exec'ed. */
-  then<A = T, B = never>(onStarted?: ((value: T) => A | PromiseLike<A>) | null, onFailed?: ((reason: unknown) => B | PromiseLike<B>) | null): Promise<A | B> {
+  // biome-ignore lint/suspicious/noThenProperty: a lazy promise is one; what it resolves to is not thenable.
+  then<A = T, B = never>(
+    onStarted?: ((value: T) => A | PromiseLike<A>) | null,
+    onFailed?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
     return this.started.then(onStarted, onFailed);
   }
 

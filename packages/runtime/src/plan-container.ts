@@ -1,11 +1,10 @@
 // Everything known -> what the launcher does. Pure but for nothing: no file, no kernel; explain() shows the outcome.
-import { dirname } from 'node:path';
 import { type CgroupDescription, describeCgroup } from '@ctr/cgroups';
 import { UnsupportedError } from '@ctr/internal/errors';
 import type { Fd } from '@ctr/internal/fd';
-import { named, type Step } from '@ctr/internal/steps';
+import type { Step } from '@ctr/internal/steps';
 import type { SpawnOptions } from '@ctr/namespaces';
-import { describeOverlay } from '@ctr/overlayfs';
+import { type DescribedRoot, describeBindRoot, describeOverlay } from '@ctr/overlayfs';
 import { hintSource } from './hints.js';
 import { applySpecHook } from './oci/apply-hook.js';
 import { compileOci } from './oci/compile.js';
@@ -15,10 +14,10 @@ import { toSpawnOptions } from './oci/to-spawn.js';
 import type { OciNamespaceType, OciSpec } from './oci/types.js';
 import type { RunSpec } from './options/run-schema.js';
 import type { PreparedRoot } from './prepare-root.js';
-import { removeTreeStep } from './session/record.js';
 import type { Session } from './session/session.js';
 import type { StdioPlan } from './stdio.js';
 import type { ResolvedUser } from './user/resolve-user.js';
+import { describeWritableLayer } from './writable-layer.js';
 
 export interface ContainerInput {
   readonly id: string;
@@ -32,12 +31,23 @@ export interface ContainerInput {
 /** Options -> OCI object, the caller's hook included. */
 export function makeOci({ id, spec, root, user, session }: ContainerInput): OciSpec {
   const cgroupsPath = session.cgroups.usable ? `/${session.cgroups.name}/${id}` : undefined;
-  const generated = compileOci({ spec, id, image: root.image, rootPath: root.layers[0] ?? '/', user, host: session.host, cgroupsPath });
+  const files = spec.image === undefined ? [] : session.files[spec.network === 'host' ? 'host' : 'own'];
+  const generated = compileOci({
+    spec,
+    id,
+    image: root.image,
+    rootPath: root.layers[0] ?? '/',
+    user,
+    host: session.host,
+    cgroupsPath,
+    files,
+  });
   const { path } = generated.root;
   const oci = applySpecHook(generated, spec.spec);
   // These two are names for what stands beside the object: changing them would change nothing.
   if (oci.root.path !== path) throw new UnsupportedError('another root.path from the spec hook', 'the option "rootfs"');
-  if (oci.linux.cgroupsPath !== cgroupsPath) throw new UnsupportedError('another linux.cgroupsPath from the spec hook', 'the path that it was given');
+  if (oci.linux.cgroupsPath !== cgroupsPath)
+    throw new UnsupportedError('another linux.cgroupsPath from the spec hook', 'the path that it was given');
   return oci;
 }
 
@@ -51,28 +61,34 @@ function cgroupOf(oci: OciSpec, { id, spec, session }: ContainerInput): CgroupDe
   return cgroup;
 }
 
-const AT_FDCWD = named(-100, 'AT_FDCWD');
-const makeDirectory = (directory: string, allow: readonly string[] = []): Step => ({
-  call: 'mkdirat',
-  args: [AT_FDCWD, directory, named(0o700, '0700')],
-  allow,
-  doing: 'make the writable layer',
-});
-
-interface Upper {
-  readonly upper: 'memory' | { readonly directory: string };
+interface RootPlan {
+  readonly root: DescribedRoot;
   readonly prepare: readonly Step[];
   readonly cleanup: readonly Step[];
 }
 
-function upperOf({ id, spec, session }: ContainerInput): Upper {
-  if ((spec.writable ?? (session.host.memoryUpper ? 'memory' : 'disk')) === 'memory') return { upper: 'memory', prepare: [], cleanup: [] };
-  const directory = `${session.uppers}/${id}`;
-  return {
-    upper: { directory },
-    prepare: [makeDirectory(dirname(session.uppers), ['EEXIST']), makeDirectory(session.uppers, ['EEXIST']), makeDirectory(directory)],
-    cleanup: [removeTreeStep(directory, 'remove the writable layer')],
-  };
+/**
+ * A user namespace may not uncover what other mounts hide, so that overlayfs refuses a lower layer with mounts in it, as
+ * the machine's own tree has. Such a root can only be looked at.
+ */
+function machineItself(spec: RunSpec): RootPlan {
+  if (spec.readOnly) return { root: describeBindRoot('/', { readOnly: true }), prepare: [], cleanup: [] };
+  throw new UnsupportedError('a writable layer over the machine’s own tree', 'root', undefined, {
+    hint: 'give readOnly: true, and tmpfs for the folders that the program writes to',
+  });
+}
+
+function describeRoot({ id, spec, root, session }: ContainerInput, ownUser: boolean): RootPlan {
+  if (spec.rootfs === 'host' && ownUser) return machineItself(spec);
+  const { upper, prepare, cleanup } = describeWritableLayer(spec, session, id);
+  const overlay = describeOverlay({
+    lower: root.layers,
+    upper,
+    // Thrown away at the end in any case: no need to wait for the disk.
+    volatile: upper !== 'memory',
+    userxattr: ownUser || !session.host.initialUserNamespace,
+  });
+  return { root: overlay, prepare, cleanup };
 }
 
 export interface ContainerPlan {
@@ -87,14 +103,7 @@ export function planContainer(input: ContainerInput): ContainerPlan {
   const oci = makeOci(input);
   const cgroup = cgroupOf(oci, input);
   const ownUser = oci.linux.namespaces.some((n) => n.type === 'user');
-  const { upper, prepare, cleanup } = upperOf(input);
-  const overlay = describeOverlay({
-    lower: root.layers,
-    upper,
-    // Thrown away at the end in any case: no need to wait for the disk.
-    volatile: upper !== 'memory',
-    userxattr: ownUser || !session.host.initialUserNamespace,
-  });
+  const { root: rootSteps, prepare, cleanup } = describeRoot(input, ownUser);
   const name = spec.name ?? input.id.slice(0, 12);
   return {
     oci,
@@ -102,7 +111,7 @@ export function planContainer(input: ContainerInput): ContainerPlan {
     spawnOptions: (joined) =>
       toSpawnOptions(oci, {
         doing: `start container ${JSON.stringify(name)}`,
-        root: overlay,
+        root: rootSteps,
         cgroup: session.cgroups.usable ? cgroup : undefined,
         stdio: stdio.stdio,
         joined,

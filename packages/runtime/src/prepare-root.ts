@@ -1,7 +1,10 @@
 // From an image or a folder to read-only layers and what the image says about running it. What was found out once for
 // an image is kept: a second start of it reads nothing.
-import { type Image, type ImageConfig, ImageStore, type LayerSink } from '@ctr/image';
+import { lstatSync } from 'node:fs';
+import type { Image, ImageConfig, ImageStore, LayerSink } from '@ctr/image';
 import { openLayerWriter, readFileInRoot } from '@ctr/overlayfs';
+import { openDefaultStore } from './default-store.js';
+import { withStoreHint } from './hints.js';
 import type { RunSpec } from './options/run-schema.js';
 import type { Session } from './session/session.js';
 import { type ResolvedUser, resolveUser } from './user/resolve-user.js';
@@ -38,17 +41,6 @@ function rootOf(layers: readonly string[], image: ImageConfig | undefined, label
       return found;
     },
   };
-}
-
-let defaultStore: Promise<ImageStore> | undefined;
-
-function openDefaultStore(): Promise<ImageStore> {
-  const opening = defaultStore ?? ImageStore.open();
-  defaultStore = opening;
-  opening.catch(() => {
-    defaultStore = undefined;
-  });
-  return opening;
 }
 
 /** Layers are written in overlay's own form, with the attributes that a user namespace may use where one is needed. */
@@ -97,11 +89,38 @@ async function fromImage(spec: RunSpec, given: string | Image, session: Session)
   return unpackOnce(store, image, session);
 }
 
-/** Not remembered: unlike an image, a folder may change between two starts. */
-const fromFolder = (rootfs: string): PreparedRoot => rootOf([rootfs === 'host' ? '/' : rootfs], undefined, rootfs);
+/**
+ * What tells whether a folder's users are still those that were read; undefined when that cannot be told by looking at
+ * the names alone. Three looks at cached inodes take microseconds, where one asynchronous call takes a tenth of a
+ * millisecond of this thread.
+ */
+function usersVersion(folder: string): string | undefined {
+  const facts = ['etc', 'etc/passwd', 'etc/group'].map((name) => lstatSync(`${folder}/${name}`, { bigint: true, throwIfNoEntry: false }));
+  if (facts.some((f) => f?.isSymbolicLink())) return undefined;
+  return facts.map((f) => (f === undefined ? '-' : `${f.dev}:${f.ino}:${f.size}:${f.mtimeNs}:${f.ctimeNs}`)).join(' ');
+}
+
+const folders = new Map<string, { readonly version: string; readonly root: PreparedRoot }>();
+const MAX_FOLDERS = 64;
+
+/** Kept only as long as its files of users stay the same: unlike an image, a folder may change between two starts. */
+function fromFolder(rootfs: string): PreparedRoot {
+  const folder = rootfs === 'host' ? '/' : rootfs;
+  const version = usersVersion(folder);
+  const known = folders.get(folder);
+  if (known !== undefined && known.version === version) return known.root;
+  const root = rootOf([folder], undefined, rootfs === 'host' ? 'the machine’s own tree' : rootfs);
+  if (folders.size >= MAX_FOLDERS) folders.clear();
+  if (version !== undefined) folders.set(folder, { version, root });
+  return root;
+}
 
 /** @throws {ImageError} when the image cannot be had; @throws {AbortError} when the caller's signal fires. */
 export async function prepareRoot(spec: RunSpec, session: Session): Promise<PreparedRoot> {
   if (spec.rootfs !== undefined) return fromFolder(spec.rootfs);
-  return fromImage(spec, spec.image as string | Image, session);
+  try {
+    return await fromImage(spec, spec.image as string | Image, session);
+  } catch (error) {
+    throw withStoreHint(error);
+  }
 }

@@ -1,6 +1,6 @@
 // How a process ended: the truth about why, what it used, and what it wrote.
 import { type CgroupDirectories, parseCollected } from '@ctr/cgroups';
-import { AbortError, CtrError, branded } from '@ctr/internal/errors';
+import { AbortError, branded, CtrError } from '@ctr/internal/errors';
 import type { ProcessExit } from '@ctr/namespaces';
 
 /**
@@ -20,6 +20,10 @@ export interface Usage {
   readonly cpuMs: number | null;
   /** Most memory that the container held at once. */
   readonly memoryPeakBytes: number | null;
+  /** How long the CPU limit held it back. */
+  readonly throttledMs: number | null;
+  /** Most processes and threads at once. */
+  readonly pidsPeak: number | null;
   /** How often a fork was refused by the limit of processes. */
   readonly pidsLimitHits: number | null;
 }
@@ -62,7 +66,10 @@ export class ContainerExitError extends CtrError {
 
   constructor(command: readonly string[], status: ExitStatus, stderr: string) {
     const tail = stderr.trimEnd().split('\n').slice(-5).join('\n  ');
-    super('CTR_EXIT', `run ${JSON.stringify(command[0])}: ${describeExit(status)}`, { detail: tail === '' ? undefined : tail, hint: hintOf(status) });
+    super('CTR_EXIT', `run ${JSON.stringify(command[0])}: ${describeExit(status)}`, {
+      detail: tail === '' ? undefined : tail,
+      hint: hintOf(status),
+    });
     this.status = status;
     this.command = command;
     this.stderr = stderr;
@@ -128,6 +135,13 @@ export function exitStatus({ exit, directories, cause, startedAt, durationMs }: 
     oomKilled,
     startedAt,
     durationMs,
-    usage: { ...exit.usage, cpuMs: counted.cpuUsageMs, memoryPeakBytes: counted.memoryPeakBytes, pidsLimitHits: counted.pidsLimitHits },
+    usage: {
+      ...exit.usage,
+      cpuMs: counted.cpuUsageMs,
+      throttledMs: counted.throttledMs,
+      memoryPeakBytes: counted.memoryPeakBytes,
+      pidsPeak: counted.pidsPeak,
+      pidsLimitHits: counted.pidsLimitHits,
+    },
   };
 }

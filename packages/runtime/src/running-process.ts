@@ -4,6 +4,7 @@ import type { CgroupDirectories } from '@ctr/cgroups';
 import { AbortError } from '@ctr/internal/errors';
 import type { Fd } from '@ctr/internal/fd';
 import type { ContainerProcess, ProcessExit } from '@ctr/namespaces';
+import { KeptStreams } from './kept-streams.js';
 import type { ExecSpec } from './options/run-schema.js';
 import type { SignalName } from './options/units.js';
 import { type ExitStatus, exitStatus, type KillCause } from './result.js';
@@ -32,6 +33,7 @@ export class RunningProcess implements AsyncDisposable {
   /** Resolves when the kernel has confirmed its end; never rejects. Output may still wait in the pipes. */
   readonly exited: Promise<ExitStatus>;
   readonly #facts: RunningFacts;
+  readonly #streams: KeptStreams;
   readonly #startedMs = performance.now();
   readonly #timers = new Set<NodeJS.Timeout>();
   #cause: KillCause | undefined;
@@ -40,6 +42,7 @@ export class RunningProcess implements AsyncDisposable {
   /** @internal */
   constructor(facts: RunningFacts) {
     this.#facts = facts;
+    this.#streams = new KeptStreams(facts.process, facts.stdio.open);
     this.command = facts.command;
     this.startedAt = new Date();
     const disconnect = facts.stdio.connect(facts.process);
@@ -48,6 +51,7 @@ export class RunningProcess implements AsyncDisposable {
       const durationMs = performance.now() - this.#startedMs;
       release();
       disconnect();
+      this.#streams.settle();
       this.#status = await this.#describeEnd(exit, durationMs);
       return this.#status;
     });
@@ -65,17 +69,17 @@ export class RunningProcess implements AsyncDisposable {
 
   /** Writable end of its standard input; `null` unless `stdin` is 'pipe'. */
   get stdin(): Writable | null {
-    return this.#facts.stdio.open[0] ? this.#facts.process.stdin : null;
+    return this.#streams.stdin;
   }
 
   /** `null` unless `stdout` is 'pipe'. */
   get stdout(): Readable | null {
-    return this.#facts.stdio.open[1] ? this.#facts.process.stdout : null;
+    return this.#streams.stdout;
   }
 
   /** `null` unless `stderr` is 'pipe'. */
   get stderr(): Readable | null {
-    return this.#facts.stdio.open[2] ? this.#facts.process.stderr : null;
+    return this.#streams.stderr;
   }
 
   /** How it ended; `undefined` while it runs. */

@@ -1,8 +1,7 @@
 // From checked options to a running container. What does not depend on each other is done at the same time; a failure
 // leaves nothing behind.
-import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
-import { open as openFile } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { constants, open as openFile } from 'node:fs';
 import { promisify } from 'node:util';
 import { AbortError, syscallErrorFrom } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
@@ -15,8 +14,9 @@ import type { RunSpec } from './options/run-schema.js';
 import { parseSignal } from './options/units.js';
 import { type ContainerPlan, planContainer } from './plan-container.js';
 import { forgetImage, type PreparedRoot, prepareRoot } from './prepare-root.js';
-import { openSession } from './session/session.js';
+import { forgetSession, lostSession, openSession, type Session } from './session/session.js';
 import { planStdio } from './stdio.js';
+import { prepareWritableLayer } from './writable-layer.js';
 
 const open = promisify(openFile);
 
@@ -42,7 +42,13 @@ function throwIfAborted(spec: RunSpec): void {
   if (spec.signal?.aborted) throw new AbortError('start a container', spec.signal.reason);
 }
 
-async function launch(spec: RunSpec, id: string, plan: ContainerPlan, root: PreparedRoot, stdio: ReturnType<typeof planStdio>): Promise<Container> {
+async function launch(
+  spec: RunSpec,
+  id: string,
+  plan: ContainerPlan,
+  root: PreparedRoot,
+  stdio: ReturnType<typeof planStdio>,
+): Promise<Container> {
   const undo = new CleanupStack();
   try {
     const joined = await openNamespaces(plan.oci, undo);
@@ -72,13 +78,11 @@ async function unlessAborted(container: Container, spec: RunSpec): Promise<Conta
   throw error;
 }
 
-export async function startContainer(spec: RunSpec): Promise<Container> {
-  throwIfAborted(spec);
-  const session = await openSession();
-  const root = await prepareRoot(spec, session);
+async function startIn(session: Session, spec: RunSpec): Promise<Container> {
+  const [root] = await Promise.all([prepareRoot(spec, session), prepareWritableLayer(spec, session)]);
   const user = await root.user(spec.user);
   throwIfAborted(spec);
-  const id = randomBytes(16).toString('hex');
+  const id = randomUUID().replaceAll('-', '');
   const stdio = planStdio(spec);
   const plan = planContainer({ id, spec, root, user, session, stdio });
   let container: Container;
@@ -89,4 +93,16 @@ export async function startContainer(spec: RunSpec): Promise<Container> {
     throw await explainFailure(error, root, plan.oci);
   }
   return unlessAborted(container, spec);
+}
+
+export async function startContainer(spec: RunSpec): Promise<Container> {
+  throwIfAborted(spec);
+  const session = await openSession();
+  try {
+    return await startIn(session, spec);
+  } catch (error) {
+    if (!lostSession(error, session)) throw error;
+    forgetSession(session);
+    return startIn(await openSession(), spec);
+  }
 }

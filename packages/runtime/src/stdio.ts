@@ -45,21 +45,25 @@ function target(option: unknown, n: 1 | 2): Writable | undefined {
   return 'getWriter' in option ? Writable.fromWeb(option as WritableStream) : (option as Writable);
 }
 
-function feed(spec: StreamSpec, stdin: Writable | null): () => void {
+function feed(spec: StreamSpec, process: ContainerProcess): () => void {
+  const from = source(spec.stdin);
+  if (spec.input === undefined && from === undefined) return () => {};
+  const { stdin } = process;
   if (stdin === null) return () => {};
   if (spec.input !== undefined) stdin.end(spec.input);
-  const from = source(spec.stdin);
   if (from === undefined) return () => {};
   from.pipe(stdin);
   return () => {
     from.unpipe(stdin);
     // A reading process.stdin would keep Node alive after the container is gone.
-    if (from === process.stdin) from.pause();
+    if (from === OWN[0]()) from.pause();
   };
 }
 
 /** Copies output. The caller's stream is not ended: it may be process.stdout, or take the other stream too. */
-function pump(from: Readable | null, to: Writable | undefined): void {
+function pump(process: ContainerProcess, name: 'stdout' | 'stderr', to: Writable | undefined): void {
+  // A stream costs more than a start may: none is made before somebody looks at it.
+  const from = to === undefined ? null : process[name];
   if (from === null || to === undefined) return;
   from.pipe(to, { end: false });
   // A target that was closed must not hold up the program.
@@ -76,10 +80,9 @@ export function planStdio(spec: StreamSpec): StdioPlan {
     stdio,
     open: [spec.stdin === 'pipe' && spec.input === undefined, (spec.stdout ?? 'pipe') === 'pipe', (spec.stderr ?? 'pipe') === 'pipe'],
     connect(process) {
-      const stop = stdio[0] === 'pipe' ? feed(spec, process.stdin) : () => {};
-      if (stdio[1] === 'pipe') pump(process.stdout, target(spec.stdout, 1));
-      if (stdio[2] === 'pipe') pump(process.stderr, target(spec.stderr, 2));
-      return stop;
+      if (stdio[1] === 'pipe') pump(process, 'stdout', target(spec.stdout, 1));
+      if (stdio[2] === 'pipe') pump(process, 'stderr', target(spec.stderr, 2));
+      return stdio[0] === 'pipe' ? feed(spec, process) : () => {};
     },
   };
 }

@@ -3,7 +3,35 @@ import { chmodSync, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from '
 import path from 'node:path';
 import { host, makeTempDir } from '@ctr/internal/testing';
 
-const APPLETS = ['sh', 'cat', 'echo', 'id', 'ls', 'sleep', 'hostname', 'true', 'false', 'mount', 'touch', 'head', 'ps', 'env', 'pwd', 'dd', 'kill', 'grep', 'test', 'nc', 'ulimit', 'seq', 'rm', 'mkdir', 'stat', 'readlink', 'yes'];
+const APPLETS = [
+  'sh',
+  'cat',
+  'echo',
+  'id',
+  'ls',
+  'sleep',
+  'hostname',
+  'true',
+  'false',
+  'mount',
+  'touch',
+  'head',
+  'ps',
+  'env',
+  'pwd',
+  'dd',
+  'kill',
+  'grep',
+  'test',
+  'nc',
+  'ulimit',
+  'seq',
+  'rm',
+  'mkdir',
+  'stat',
+  'readlink',
+  'yes',
+];
 
 /** Entered by every user of a container, so that tests can run as an ordinary one. */
 export function busyboxRoot(): string {

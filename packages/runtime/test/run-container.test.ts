@@ -4,26 +4,41 @@ import path from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { leakCheck, makeTempDir, need } from '@ctr/internal/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AbortError, type Container, ContainerExitError, type ContainerRun, MaxBufferError, type RunOptions, runContainer, StartError } from '../src/index.js';
+import {
+  AbortError,
+  type Container,
+  ContainerExitError,
+  type ContainerRun,
+  MaxBufferError,
+  type RunOptions,
+  runContainer,
+  StartError,
+} from '../src/index.js';
 import { busyboxRoot } from './busybox-root.js';
 
 const n = need('busybox', process.getuid?.() === 0 ? 'root' : 'overlay-in-userns');
 
+/** A zombie whose parent is PID 1 is of another test's Node, and for PID 1 to reap. */
+const ZOMBIE = /\(Z, child of 1\)/;
+
 describe.skipIf(!n.ok)(n.title('runContainer'), () => {
   let rootfs = '';
   let leaks: ReturnType<typeof leakCheck>;
-  const run = (script: string, options: RunOptions = {}): ContainerRun => runContainer({ rootfs, command: ['sh', '-c', script], ...options });
+  const run = (script: string, options: RunOptions = {}): ContainerRun =>
+    runContainer({ rootfs, command: ['sh', '-c', script], ...options });
 
   beforeAll(async () => {
     rootfs = busyboxRoot();
+    // The first of each kind makes what stays for the life of this process: the monitor, the session, the store.
     await run('true').result();
-    leaks = leakCheck();
+    await run('true', { writable: 'disk' }).result();
+    leaks = leakCheck({ ignore: ZOMBIE });
   });
   afterAll(() => leaks?.assertClean());
 
   describe('from inside', () => {
     it('has its own processes, host name and root', async () => {
-      const text = await run('echo $$; hostname; ls /; cat /proc/1/comm', { hostname: 'box' }).text();
+      const text = await run('echo $$; hostname; ls /; cat /proc/1/comm; true', { hostname: 'box' }).text();
       expect(text.split('\n')).toEqual(['1', 'box', 'bin', 'dev', 'etc', 'proc', 'sys', 'tmp', 'sh', '']);
     });
 
@@ -31,10 +46,19 @@ describe.skipIf(!n.ok)(n.title('runContainer'), () => {
 
     it('has an environment of its own making', async () =>
       expect((await run('env', { env: { A: '1' }, hostname: 'box' }).text()).split('\n').sort()).toEqual(
-        ['', 'A=1', 'HOME=/root', 'HOSTNAME=box', 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', 'PWD=/', 'SHLVL=1'].sort(),
+        [
+          '',
+          'A=1',
+          'HOME=/root',
+          'HOSTNAME=box',
+          'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+          'PWD=/',
+          'SHLVL=1',
+        ].sort(),
       ));
 
-    it('works in the folder that was asked for, made when missing', async () => expect(await run('pwd', { cwd: '/a/b' }).text()).toBe('/a/b\n'));
+    it('works in the folder that was asked for, made when missing', async () =>
+      expect(await run('pwd', { cwd: '/a/b' }).text()).toBe('/a/b\n'));
 
     it('has no rights to speak of', async () => {
       const status = await run('grep -E "^(CapEff|CapInh|CapAmb|NoNewPrivs|Seccomp):" /proc/self/status').text();
@@ -42,9 +66,9 @@ describe.skipIf(!n.ok)(n.title('runContainer'), () => {
     });
 
     it('cannot look behind the masks or write where the host is controlled', async () => {
-      const text = await run('cat /proc/kcore | head -c 1; cat /proc/keys; ls /sys/firmware; touch /proc/sys/kernel/hostname 2>&1; echo x > /proc/sysrq-trigger').result();
-      expect(text.stdout).not.toMatch(/keyring/);
-      expect(text.stderr).toMatch(/Read-only file system/);
+      const text = await run('cat /proc/keys /proc/timer_list; ls /sys/firmware; echo x > /proc/sys/kernel/hostname').result();
+      expect(text.stdout).toBe('');
+      expect(text.stderr).toMatch(/can't create \/proc\/sys\/kernel\/hostname: Read-only file system/);
     });
 
     it('writes into its own layer only', async () => {
@@ -53,7 +77,8 @@ describe.skipIf(!n.ok)(n.title('runContainer'), () => {
       expect(readFileSync(path.join(rootfs, 'etc/passwd'), 'utf8')).toBe(before);
     });
 
-    it('writes to disk when asked, and nothing of it stays', async () => expect(await run('echo x > /f; cat /f', { writable: 'disk' }).text()).toBe('x\n'));
+    it('writes to disk when asked, and nothing of it stays', async () =>
+      expect(await run('echo x > /f; cat /f', { writable: 'disk' }).text()).toBe('x\n'));
 
     it('cannot write to a read-only root', async () => {
       const result = await run('touch /x; touch /scratch/y && echo there', { readOnly: true, tmpfs: { '/scratch': '1m' } }).result();
@@ -70,10 +95,14 @@ describe.skipIf(!n.ok)(n.title('runContainer'), () => {
           { type: 'bind', source: path.join(data, 'sub'), target: '/ro', readOnly: true },
         ],
       }).result();
-      expect([result.stdout, readFileSync(path.join(data, 'out'), 'utf8'), result.stderr]).toEqual(['from outside\n', 'out\n', 'touch: /ro/x: Read-only file system\n']);
+      expect([result.stdout, readFileSync(path.join(data, 'out'), 'utf8'), result.stderr]).toEqual([
+        'from outside\n',
+        'out\n',
+        'touch: /ro/x: Read-only file system\n',
+      ]);
     });
 
-    it('can share the host’s network', async () => expect(await run('cat /proc/net/dev', { network: 'host' }).text()).toBe(readFileSync('/proc/net/dev', 'utf8').length > 0 ? expect.stringContaining('lo:') : ''));
+    it('can share the host’s network', async () => expect(await run('cat /proc/net/dev', { network: 'host' }).text()).toContain('lo:'));
 
     it('gets limits of its own', async () => expect(await run('ulimit -n; ulimit -c', { ulimits: { nofile: 77 } }).text()).toBe('77\n0\n'));
   });
@@ -113,6 +142,13 @@ describe.skipIf(!n.ok)(n.title('runContainer'), () => {
       expect(seen).toEqual(['y', 'y', 'y']);
     });
 
+    it('can be read after the end', async () => {
+      const live = run('echo late; echo too >&2');
+      const c = await live;
+      await c.exited;
+      expect(await live.result()).toMatchObject({ stdout: 'late\n', stderr: 'too\n' });
+    });
+
     it('are parsed', async () => expect(await run('echo \'{"a":1}\'').json()).toEqual({ a: 1 }));
 
     it('are large', async () => expect((await run('dd if=/dev/zero bs=1M count=8 2>/dev/null').bytes()).length).toBe(8 * 2 ** 20));
@@ -145,7 +181,8 @@ describe.skipIf(!n.ok)(n.title('runContainer'), () => {
       await expect(async () => (await run('exit 4').result()).orThrow()).rejects.toBeInstanceOf(ContainerExitError);
     });
 
-    it('comes by timeout', async () => expect(await run('sleep 100', { timeout: 200 }).result()).toMatchObject({ reason: 'timeout', signal: 'SIGKILL' }));
+    it('comes by timeout', async () =>
+      expect(await run('sleep 100', { timeout: 200 }).result()).toMatchObject({ reason: 'timeout', signal: 'SIGKILL' }));
 
     it('comes by a signal that is asked for first', async () => {
       const script = 'trap "exit 7" TERM; echo ready; while true; do sleep 0.1; done';
@@ -195,33 +232,39 @@ describe.skipIf(!n.ok)(n.title('runContainer'), () => {
       );
 
     it('has a message that says what to do', async () => {
-      const line = (e: Error): string => e.message.replaceAll(rootfs, '<rootfs>').replace(/start container "\w+"/, 'start container "<id>"');
+      const line = (e: Error): string =>
+        e.message
+          .replaceAll(rootfs, '<rootfs>')
+          .replace(/start container "\w+"/, 'start container "<id>"')
+          .replace(/HOSTNAME=\w+/, 'HOSTNAME=<id>');
       writeFileSync(path.join(rootfs, 'bin/script'), '#!/usr/bin/python3\n', { mode: 0o755 });
       writeFileSync(path.join(rootfs, 'bin/data'), 'x', { mode: 0o644 });
-      writeFileSync(path.join(rootfs, 'bin/foreign'), Buffer.from('\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0', 'latin1'), { mode: 0o755 });
+      writeFileSync(path.join(rootfs, 'bin/foreign'), Buffer.from('\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0', 'latin1'), {
+        mode: 0o755,
+      });
       expect(line(await failure({ command: ['nothing'] }))).toMatchInlineSnapshot(`
         "start container "<id>": run nothing: execve: ENOENT (no such file or directory)
-          execve("/bin/nothing", ["nothing"], ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=bd29f15b5771", "HOME=/root"])
+          execve("/bin/nothing", ["nothing"], ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=<id>", "HOME=/root"])
           hint: there is no nothing in <rootfs>, in any folder of its PATH"
       `);
       expect(line(await failure({ command: ['ls -l'] }))).toMatchInlineSnapshot(`
         "start container "<id>": run ls -l: execve: ENOENT (no such file or directory)
-          execve("/bin/ls -l", ["ls -l"], ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=cdb116b3c0ca", "HOME=/root"])
+          execve("/bin/ls -l", ["ls -l"], ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=<id>", "HOME=/root"])
           hint: there is no program "ls -l"; the command is an array, with each argument apart"
       `);
       expect(line(await failure({ command: ['/bin/script'] }))).toMatchInlineSnapshot(`
         "start container "<id>": run /bin/script: execve: ENOENT (no such file or directory)
-          execve("/bin/script", ["/bin/script"], ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=786802d4fc83", "HOME=/root"])
+          execve("/bin/script", ["/bin/script"], ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=<id>", "HOME=/root"])
           hint: /bin/script is there, but what it is run by is not: /usr/bin/python3"
       `);
       expect(line(await failure({ command: ['/bin/data'] }))).toMatchInlineSnapshot(`
         "start container "<id>": run /bin/data: execve: EACCES (permission denied)
-          execve("/bin/data", ["/bin/data"], ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=89b156a294b4", "HOME=/root"])
+          execve("/bin/data", ["/bin/data"], ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=<id>", "HOME=/root"])
           hint: /bin/data of <rootfs> is not executable for this user, or lies on a mount with noexec"
       `);
       expect(line(await failure({ command: ['/bin/foreign'] }))).toMatchInlineSnapshot(`
         "start container "<id>": run /bin/foreign: execve: ENOEXEC (exec format error)
-          execve("/bin/foreign", ["/bin/foreign"], ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=c5c1b8ea2ff1", "HOME=/root"])
+          execve("/bin/foreign", ["/bin/foreign"], ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=<id>", "HOME=/root"])
           hint: /bin/foreign of <rootfs> is for another processor, or a script without a first line such as #!/bin/sh"
       `);
       expect(line(await failure({ mounts: [{ type: 'bind', source: '/no/such', target: '/x' }] }))).toMatchInlineSnapshot(`
@@ -243,14 +286,19 @@ describe.skipIf(!n.ok)(n.title('runContainer'), () => {
       });
     });
 
-    it('rejects for a folder that is not there', async () => expect((await failure({ rootfs: '/no/such/root' })).message).toMatch(/start container/));
+    it('rejects for a folder that is not there', async () =>
+      expect((await failure({ rootfs: '/no/such/root' })).message).toBe(
+        'read "/etc/passwd" of the root: open "/no/such/root": ENOENT (no such file or directory)',
+      ));
   });
 
   describe('exec', () => {
     it('runs beside, with the container’s rights', async () => {
       await using c = await run('sleep 100', { hostname: 'box', env: { A: '1' } });
-      const r = await c.exec(['sh', '-c', 'hostname; echo $A$B; grep CapEff /proc/self/status; ps | grep -c sleep; exit 3'], { env: { B: '2' } }).result();
-      expect([r.exitCode, r.stdout]).toEqual([3, 'box\n12\nCapEff:\t00000000800405fb\n2\n']);
+      const r = await c
+        .exec(['sh', '-c', 'hostname; echo $A$B; grep CapEff /proc/self/status; ps | grep -c "[s]leep 100"; exit 3'], { env: { B: '2' } })
+        .result();
+      expect([r.exitCode, r.stdout]).toEqual([3, 'box\n12\nCapEff:\t00000000800405fb\n1\n']);
     });
 
     it('has its own folder, input, timeout and end', async () => {
@@ -270,14 +318,23 @@ describe.skipIf(!n.ok)(n.title('runContainer'), () => {
 
     it('checks its options', async () => {
       await using c = await run('sleep 100');
-      await expect(c.exec(['true'], { usr: 'x' } as never).result()).rejects.toThrow('expected "usr" to be a known option (did you mean "user"?)');
+      await expect(c.exec(['true'], { usr: 'x' } as never).result()).rejects.toThrow(
+        'expected "usr" to be a known option (did you mean "user"?)',
+      );
       await expect(c.exec(['nothing'])).rejects.toThrow(/execve: ENOENT/);
     });
   });
 
   it('tells what it is', async () => {
     await using c = await run('sleep 100', { name: 'web', labels: { team: 'red' } });
-    expect(c.inspect()).toMatchObject({ name: 'web', status: 'running', pid: c.pid, labels: { team: 'red' }, root: rootfs, exit: undefined });
+    expect(c.inspect()).toMatchObject({
+      name: 'web',
+      status: 'running',
+      pid: c.pid,
+      labels: { team: 'red' },
+      root: rootfs,
+      exit: undefined,
+    });
     expect(c.spec.process.args).toEqual(['sh', '-c', 'sleep 100']);
   });
 

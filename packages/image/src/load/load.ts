@@ -108,10 +108,15 @@ export function nameIn(file: string, name: string): string {
   try {
     return parseReference(name).name;
   } catch (error) {
-    throw new ImageError('CTR_IMAGE_INVALID', `${file} names an image ${JSON.stringify(name.slice(0, 100))}, which is no reference`, undefined, {
-      cause: error,
-      hint: 'give a name with the reference option',
-    });
+    throw new ImageError(
+      'CTR_IMAGE_INVALID',
+      `${file} names an image ${JSON.stringify(name.slice(0, 100))}, which is no reference`,
+      undefined,
+      {
+        cause: error,
+        hint: 'give a name with the reference option',
+      },
+    );
   }
 }
 

@@ -1,5 +1,4 @@
 // Downloads one blob as a stream that survives broken connections: it goes on where it stopped, and the reader's digest judges the whole.
-import { ImageError } from '@ctr/internal/errors';
 import type { Digest } from '../digest.js';
 import { digestMismatch } from '../store/blobs.js';
 import type { RegistryClient } from './client.js';
@@ -28,11 +27,8 @@ export async function* download(
         yield batch;
       }
       if (offset >= blob.size) return;
-      throw new Transient(
-        new ImageError('CTR_IMAGE_REGISTRY', `the blob ${blob.digest} broke off after ${offset} of ${blob.size} bytes`, {
-          digest: blob.digest,
-        }),
-      );
+      // The answer was whole as HTTP sees it, but too short: perhaps cut by a proxy, perhaps other content.
+      throw new Transient(digestMismatch('the registry has other content', blob.digest, `${offset} bytes instead of ${blob.size}`));
     } catch (thrown) {
       if (!(thrown instanceof Transient)) throw thrown;
       failures = offset - began >= PROGRESS ? 1 : failures + 1;

@@ -133,9 +133,15 @@ export async function requestToken(q: TokenQuestion, c: TokenContext): Promise<T
   );
 }
 
+interface Entry {
+  asked: Promise<Token>;
+  /** Set once it came. */
+  token?: Token;
+}
+
 /** Tokens of one store, shared by its pulls. Keys hold a hash of the credentials, so one user's token never serves another. */
 export class TokenCache {
-  readonly #tokens = new Map<string, Promise<Token>>();
+  readonly #entries = new Map<string, Entry>();
 
   static key(registry: URL, q: TokenQuestion): string {
     const who = q.auth === undefined ? 'anonymous' : createHash('sha256').update(JSON.stringify(q.auth)).digest('base64');
@@ -144,25 +150,30 @@ export class TokenCache {
 
   /** The token under a key, asked for by `request` when there is none that still holds. Askers at one time share one request. */
   async get(key: string, request: () => Promise<Token>): Promise<string> {
-    const known = this.#tokens.get(key);
-    const token = await known?.catch(() => undefined);
+    const known = this.#entries.get(key);
+    const token = await known?.asked.catch(() => undefined);
     if (token !== undefined && token.expiresAt > performance.now()) return token.value;
-    if (this.#tokens.get(key) !== known) return this.get(key, request);
-    const asked = request();
-    if (this.#tokens.size >= MAX_TOKENS) this.#tokens.delete(this.#tokens.keys().next().value as string);
-    this.#tokens.set(key, asked);
-    return asked.then(
-      (t) => t.value,
-      (error) => {
-        if (this.#tokens.get(key) === asked) this.#tokens.delete(key);
-        throw error;
-      },
-    );
+    // Whoever waited for the same answer may have begun to ask anew.
+    const now = this.#entries.get(key);
+    if (now !== known && now !== undefined) return this.get(key, request);
+    if (this.#entries.size >= MAX_TOKENS) this.#entries.delete(this.#entries.keys().next().value as string);
+    return this.#ask(key, request);
+  }
+
+  async #ask(key: string, request: () => Promise<Token>): Promise<string> {
+    const entry: Entry = { asked: request() };
+    this.#entries.set(key, entry);
+    try {
+      entry.token = await entry.asked;
+      return entry.token.value;
+    } catch (error) {
+      if (this.#entries.get(key) === entry) this.#entries.delete(key);
+      throw error;
+    }
   }
 
   /** Forgets a token that the registry did not accept. */
   drop(key: string, value: string): void {
-    const known = this.#tokens.get(key);
-    void known?.then((t) => t.value === value && this.#tokens.get(key) === known && this.#tokens.delete(key)).catch(() => undefined);
+    if (this.#entries.get(key)?.token?.value === value) this.#entries.delete(key);
   }
 }

@@ -11,13 +11,14 @@ import type { Layout } from './layout.js';
 export const CHUNK_BYTES = 512 * 1024;
 
 /** The error for content that is not what its name says. */
-export function digestMismatch(what: string, expected: Digest, found: string): ImageError {
+export function digestMismatch(what: string, expected: Digest, found: string, cause?: Error): ImageError {
   return new ImageError(
     'CTR_IMAGE_DIGEST_MISMATCH',
     `${what}: expected ${expected}, found ${found}`,
     { digest: expected },
     {
       hint: 'the content was damaged or changed on its way; try again, and if it stays so, ask who runs the registry',
+      ...(cause ? { cause } : {}),
     },
   );
 }

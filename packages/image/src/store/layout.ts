@@ -2,7 +2,7 @@
 //
 //   oci-layout, index.json        SPEC(image-layout); index.json names each image by its full reference
 //   blobs/<algorithm>/<hex>       manifests, configs, compressed layers, byte-exact
-//   layers/<algorithm>/<hex>/fs/  unpacked layers by diffID; the directory above holds what else belongs to a layer
+//   layers/<algorithm>/<hex>/fs/  unpacked layers by diffID; beside fs/ lies layer.json with what the sink said of it
 //   tmp/<owner>.<random>.<what>   unfinished work; leases/ what running work needs; lock/ the lock of index.json
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, stat } from 'node:fs/promises';
@@ -81,7 +81,7 @@ export async function openLayout(root: string): Promise<Layout> {
 }
 
 async function makeDirectories(layout: Layout): Promise<void> {
-  await mkdir(layout.root, { recursive: true, mode: 0o700 });
+  await makeDirectory(layout.root);
   await refuseForeign(layout);
   // SECURITY: images hold setuid files; no other user of the host may reach them (CVE-2021-41091).
   if (((await stat(layout.root)).mode & 0o077) !== 0) await chmod(layout.root, 0o700);
@@ -91,7 +91,20 @@ async function makeDirectories(layout: Layout): Promise<void> {
     layout.locks,
     ...[layout.blobs, layout.layers].flatMap((d) => ALGORITHMS.map((a) => path.join(d, a))),
   ];
-  await Promise.all(below.map((directory) => mkdir(directory, { recursive: true, mode: 0o700 })));
+  await Promise.all(below.map(makeDirectory));
+}
+
+/** Not `recursive: true`: in file systems where nothing can be made, such as /proc, that never returns (libuv asks in a circle). */
+async function makeDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || path.dirname(directory) === directory) throw error;
+    await makeDirectory(path.dirname(directory));
+    await mkdir(directory, { mode: 0o700 });
+  }
 }
 
 /** A directory with other things in it is most likely a mistake: gc() would tidy up in it. */

@@ -4,7 +4,10 @@
 export interface LayerWriter {
   /** Takes the next bytes; resolves when it can take more. It may keep the memory until then, not longer. */
   write(chunk: Uint8Array): Promise<void>;
-  /** Resolves when the whole tree is made, and durable as far as the writer promises. */
+  /**
+   * Resolves when the whole tree is made, and durable as far as the writer promises. When the result is an object with
+   * `opaqueRoot: true`, the layer hides everything below it, and `unpack` leaves the layers below out.
+   */
   end(): Promise<unknown>;
   /** Stops and lets go of everything; what was made so far is removed by the store. */
   abort(): Promise<void>;

@@ -33,16 +33,23 @@ export async function runLayer(run: LayerRun): Promise<void> {
   const input = new VerifiedInput(run, stop.signal);
   try {
     throwIfAborted(run.signal, `unpack the layer ${run.digest}`);
-    if (run.unpack !== undefined) await drain(run, input, run.unpack);
+    const damage = run.unpack === undefined ? undefined : await drain(run, input, run.unpack).then(() => undefined, damageOnly);
     // A decompressor may stop before the end (padding behind a gzip member): the digest covers the rest as well.
     while ((await input.next()) !== undefined);
-    input.verify();
+    input.verify(damage);
+    if (damage !== undefined) throw damage;
     await run.unpack?.writer.end();
   } finally {
     stop.abort();
     run.signal.removeEventListener('abort', abort);
     await input.close();
   }
+}
+
+/** Data that cannot be decompressed: whether the blob came damaged or was made so is for its digest to say. Other errors go on at once. */
+function damageOnly(error: unknown): ImageError {
+  if (error instanceof ImageError && error.code === 'CTR_IMAGE_INVALID') return error;
+  throw error;
 }
 
 /** The compressed side. */
@@ -52,6 +59,7 @@ class VerifiedInput {
   readonly #digester: Digester;
   readonly #stop: AbortSignal;
   #writing: Promise<void> = Promise.resolve();
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(run: LayerRun, stop: AbortSignal) {
     this.#run = run;
@@ -64,8 +72,15 @@ class VerifiedInput {
     return this.#digester.bytes;
   }
 
-  /** The next batch; undefined at the end. The batch before is on disk by then, this one is being written meanwhile. */
-  async next(): Promise<Uint8Array[] | undefined> {
+  /** The next batch; undefined at the end. One call after the other, as a decompressor that stopped may still be waiting for its own. */
+  next(): Promise<Uint8Array[] | undefined> {
+    const turn = this.#turn.then(() => this.#next());
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** The batch before is on disk by then, this one is being written meanwhile. */
+  async #next(): Promise<Uint8Array[] | undefined> {
     await this.#writing;
     const { value, done } = await this.#source.next();
     // Also when the other side failed: a read that was under way must not begin another write.
@@ -86,10 +101,10 @@ class VerifiedInput {
     for (let batch = await this.next(); batch !== undefined; batch = await this.next()) yield* batch;
   }
 
-  verify(): void {
+  verify(damage: ImageError | undefined): void {
     if (this.bytes !== this.#run.size) throw this.#wrong(`${this.bytes} bytes instead of the ${this.#run.size} that the manifest promises`);
     const found = this.#digester.digest();
-    if (found !== this.#run.digest) throw this.#wrong(found);
+    if (found !== this.#run.digest) throw this.#wrong(found, damage);
   }
 
   /** Lets the write that is under way end, so that its file can be closed. */
@@ -98,8 +113,8 @@ class VerifiedInput {
     await this.#source.return?.().catch(() => undefined);
   }
 
-  #wrong(found: string): ImageError {
-    return digestMismatch('the layer is not what the manifest says', this.#run.digest, found);
+  #wrong(found: string, cause?: ImageError): ImageError {
+    return digestMismatch('the layer is not what the manifest says', this.#run.digest, found, cause);
   }
 }
 

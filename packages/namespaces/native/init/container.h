@@ -26,22 +26,24 @@ struct Watch {
 };
 
 struct Container {
-  Container* next;
+  Container *next, *previous;
   u64 mapped_size;
   u32 id;
   State state;
   bool is_hold;
   bool started;        // STARTED was sent: Node expects EXITED and CLEANED, else FAILED
+  bool own_pids;       // in a pid namespace of its own, which takes all its processes along
   bool process_gone;
   Arena* arena;        // until exec
   OwnedFd pidfd, report, helper;
-  i32 pid, enter_pid;
+  i32 pid;
   OwnedFd enter_pidfd;
   Failure failure;
   Stage failure_stage;
   SigInfo exit_info;
   rusage usage;
   // clean-up
+  bool retrying;       // a step is to be tried again at retry_at_ns
   u32 cleanup_at;
   u64 retry_until_ns, retry_at_ns;
   u32 cleanup_failed;

@@ -8,10 +8,14 @@
 //     │<── end of file: exec happened ──│ execve
 //
 // To enter running namespaces a second process comes between: it joins them (enter steps), clones the child
-// with CLONE_PARENT, so that the child is the monitor's own, reports the pid and is gone.
+// with CLONE_PARENT, so that the child is the monitor's own, and is gone. The kernel itself notes the child's pid.
 //
-// CLONE_VM: the child borrows our memory instead of copying page tables, on a stack of its own. Only for a
-// child that is alone in new pid namespaces: a process that could see it could otherwise reach our memory.
+// CLONE_VM: the child borrows our memory instead of copying page tables, on a stack of its own. What the kernel
+// does to a memory it does to all who share it, so this is only for a child
+// - that is alone in new pid namespaces: a process that could see it could otherwise reach our memory;
+// - whose memory is not limited: the OOM killer kills every process of the victim's memory (mm/oom_kill.c), us too;
+// - whose oom_score_adj is not set: it is set for all who share the memory (fs/proc/base.c, __set_oom_adj).
+// The sender knows and says so (kShareMemory).
 #include "launch.h"
 
 namespace ctr {
@@ -25,12 +29,9 @@ struct Child {
   int gate_write;  // the child's own copy of the monitor's end, which it must not keep
 };
 
-void send(int report, ReportRecord record) {
-  retry([&] { return syscall6(__NR_write, static_cast<u64>(report), ptr(&record), sizeof record); });
-}
-
 [[noreturn]] void fail(int report, Stage stage, i32 step, i32 error) {
-  send(report, {ReportRecord::failure, static_cast<i32>(stage), step, error});
+  const ReportRecord record = {static_cast<i32>(stage), step, error};
+  retry([&] { return syscall6(__NR_write, static_cast<u64>(report), ptr(&record), sizeof record); });
   exitNow(127);
 }
 
@@ -40,7 +41,7 @@ void unblockSignals() {
 }
 
 void runChildStage(const LaunchRequest& request, int report, Stage stage, u32 index) {
-  const StepContext context{&request.arena->slots, request.monitor_pidfd, nullptr, nullptr, report};
+  const StepContext context{&request.arena->slots, request.monitor_pidfd, nullptr, nullptr, report, &request.arena->note->exec_tried};
   const Failure f = runStage(request.arena->program, index, context);
   if (f.failed()) fail(report, stage, f.step, f.error);
 }
@@ -92,14 +93,14 @@ void enterBody(void* argument) {
   const LaunchRequest& request = *child.request;
   dieWithMonitor(child);
   runChildStage(request, child.report, Stage::enter, 1);
-  clone_args args = cloneArgs(request, CLONE_PARENT);
+  clone_args args = cloneArgs(request, CLONE_PARENT | CLONE_PARENT_SETTID);
+  args.parent_tid = ptr(&request.arena->note->entered_pid);
   const i64 pid = syscall6(__NR_clone3, ptr(&args), sizeof args);
   if (pid == 0) {
     dieWithMonitor(child);
     becomeProgram(child);
   }
   if (pid < 0) fail(child.report, Stage::clone, 0, static_cast<i32>(-pid));
-  send(child.report, {ReportRecord::child, static_cast<i32>(pid), 0, 0});
   exitNow(0);
 }
 
@@ -198,6 +199,7 @@ LaunchResult launch(const LaunchRequest& request) {
   const bool entering = request.arena->program.counts[1] > 0;
   const bool maps = (flags & kWriteMaps) != 0;
 
+  *request.arena->note = {};
   Pipe report, gate;
   i64 r = report.open(O_CLOEXEC | O_NONBLOCK);
   if (r == 0 && maps) r = gate.open(O_CLOEXEC);

@@ -7,9 +7,19 @@ namespace ctr {
 inline constexpr u32 kStackSize = 64 * 1024;
 inline constexpr u32 kMessageSize = 192 * 1024;
 
+/**
+ * What the kernel and the child leave behind for us, in memory that is shared whatever the style of the clone: it can
+ * be read after the child is gone, also when it was killed before it could say anything.
+ */
+struct ChildNote {
+  u32 exec_tried;
+  i32 entered_pid;  // of the child that the process in between made (CLONE_PARENT_SETTID); 0: none yet
+};
+
 /** Where one launch lives from its message until exec: its program, its descriptors and the child's stack. */
 struct Arena {
   Arena* next_free;
+  ChildNote* note;
   Slots slots;
   Program program;
   u8* large;  // mapping of a program that came in a memfd, or null
@@ -18,11 +28,9 @@ struct Arena {
   alignas(16) u8 stack[kStackSize];
 };
 
-/** What the child writes into the report pipe. The pipe is close-on-exec: end of file means that exec happened. */
+/** What a failing child writes into the report pipe. The pipe is close-on-exec: end of file means exec, or death. */
 struct ReportRecord {
-  enum Kind : u32 { failure = 1, child = 2 };
-  u32 kind;
-  i32 a, b, c;  // failure: stage, step, errno; child: pid
+  i32 stage, step, error;
 };
 
 struct LaunchRequest {

@@ -7,7 +7,10 @@
 namespace ctr {
 namespace {
 
-inline constexpr u64 kCleanupPatienceNs = 5'000'000'000;  // EBUSY of a dying cgroup is retried this long
+constexpr u64 kCleanupPatienceNs = 5'000'000'000;  // EBUSY of a dying cgroup is retried this long
+constexpr u64 kRetryNs = 1'000'000;
+constexpr u64 kRetryRemovalNs = 100'000'000;  // each try is a process that walks the tree
+constexpr i32 kNoStep = 0x7fffffff;  // a failure of no step: killed on its way to exec
 
 i64 waitFor(int pidfd, SigInfo* info, rusage* usage, u64 options) {
   return retry([&] { return syscall6(__NR_waitid, P_PIDFD, static_cast<u64>(pidfd), ptr(info), options | WEXITED | __WALL, ptr(usage)); });
@@ -21,76 +24,46 @@ void Monitor::onReport(Container* c) {
     const i64 n = retry([&] { return syscall6(__NR_read, static_cast<u64>(c->report.get()), ptr(&record), sizeof record); });
     if (n == -kEAGAIN) return;
     if (n != static_cast<i64>(sizeof record)) return onReportEnd(c);
-    if (record.kind == ReportRecord::failure && !c->failure.failed()) {
-      c->failure_stage = static_cast<Stage>(record.a);
-      c->failure = {record.b, record.c};
-    } else if (record.kind == ReportRecord::child && !c->pidfd.valid()) {
-      // Our own child and not yet waited for: the number cannot have been given to another process.
-      c->pid = record.a;
-      c->pidfd.reset(static_cast<int>(syscall6(__NR_pidfd_open, static_cast<u64>(record.a), 0)));
-      if (c->pidfd.valid()) watch(c->pidfd.get(), &c->process_watch);
-    }
+    if (c->failure.failed()) continue;
+    c->failure_stage = static_cast<Stage>(record.stage);
+    c->failure = {record.step, record.error};
   }
 }
 
-/** PF_FORKNOEXEC in /proc/<pid>/stat (proc(5)): tells a child that was killed before its exec from one that ran. */
-bool Monitor::neverExecuted(const Container& c) const {
-  char path[40] = "/proc/";
-  u32 at = 6;
-  char digits[12];
-  u32 n = 0;
-  for (i32 p = c.pid; p > 0; p /= 10) digits[n++] = static_cast<char>('0' + p % 10);
-  while (n > 0) path[at++] = digits[--n];
-  __builtin_memcpy(path + at, "/stat", 6);
-  const OwnedFd fd{syscall6(__NR_openat, static_cast<u64>(AT_FDCWD), ptr(path), O_RDONLY | O_CLOEXEC)};
-  if (!fd.valid()) return false;
-  char text[512];
-  const i64 size = syscall6(__NR_read, static_cast<u64>(fd.get()), ptr(text), sizeof text);
-  i64 i = size - 1;
-  while (i > 0 && text[i] != ')') i--;
-  // After the name: state ppid pgrp session tty tpgid flags
-  u32 field = 0;
-  u64 flags = 0;
-  for (; i > 0 && i < size && field <= 7; i++) {
-    if (text[i] == ' ') field++;
-    else if (field == 7) flags = flags * 10 + static_cast<u64>(text[i] - '0');
-  }
-  return (flags & 0x40) != 0;
+/** Waits for the process in between, which is ending and never blocks, and takes over the child that it made, if any. */
+void Monitor::adoptEntered(Container* c) {
+  if (!c->enter_pidfd.valid()) return;
+  waitFor(c->enter_pidfd.get(), nullptr, nullptr, 0);
+  c->enter_pidfd.reset();
+  c->pid = c->arena->note->entered_pid;
+  if (c->pid == 0) return;
+  // Our own child and not yet waited for: the number cannot have been given to another process.
+  c->pidfd.reset(static_cast<int>(syscall6(__NR_pidfd_open, static_cast<u64>(c->pid), 0)));
+  if (c->pidfd.valid()) return watch(c->pidfd.get(), &c->process_watch);
+  // No descriptor left to watch it by: it must not run unwatched.
+  syscall6(__NR_kill, static_cast<u64>(c->pid), kSigKill);
+  retry([&] { return syscall6(__NR_waitid, P_PID, static_cast<u64>(c->pid), 0, WEXITED | __WALL, 0); });
+  c->failure = {0, -c->pidfd.get()};
+  c->failure_stage = Stage::enter;
 }
 
 /** Nobody holds the report pipe any more: the program runs, or the child is gone. */
 void Monitor::onReportEnd(Container* c) {
   unwatch(c->report.get());
   c->report.reset();
-  if (c->enter_pidfd.valid()) {
-    SigInfo info;
-    waitFor(c->enter_pidfd.get(), &info, nullptr, 0);
-    c->enter_pidfd.reset();
+  adoptEntered(c);
+  Arena* arena = c->arena;
+  if (arena->note->exec_tried == 0 && !c->failure.failed()) {
+    c->failure = {kNoStep, kEINTR};
+    c->failure_stage = Stage::setup;
   }
-  if (Arena* arena = c->arena; arena != nullptr) {
-    arena->slots.clear();
-    c->arena = nullptr;
-    giveArena(arena);
-  }
-  if (!c->pidfd.valid()) {
-    if (!c->failure.failed()) {
-      c->failure = {0, kEAGAIN};
-      c->failure_stage = Stage::enter;
-    }
-    return finish(c);
-  }
-  if (!c->failure.failed()) {
-    struct pollfd p = {c->pidfd.get(), POLLIN, 0};
-    struct __kernel_timespec zero = {0, 0};
-    const bool dead = syscall6(__NR_ppoll, ptr(&p), 1, ptr(&zero), 0, 0) == 1;
-    if (dead && neverExecuted(*c)) {
-      c->failure = {0, 4 /* EINTR: killed on its way */};
-      c->failure_stage = Stage::setup;
-    }
-  }
+  c->arena = nullptr;
+  arena->slots.clear();
+  giveArena(arena);
+  if (!c->pidfd.valid()) return finish(c);
   if (c->failure.failed()) {
-    if (c->process_gone) return finish(c);
     c->state = State::dying;
+    if (c->process_gone) finish(c);
     return;
   }
   c->started = true;
@@ -103,15 +76,13 @@ void Monitor::onReportEnd(Container* c) {
 }
 
 void Monitor::onProcessExit(Container* c) {
-  if (c->report.valid()) {
-    // Read its last words before it is reaped: neverExecuted needs the zombie.
-    struct pollfd p = {c->report.get(), POLLIN, 0};
-    struct __kernel_timespec soon = {1, 0};
-    while (c->report.valid() && syscall6(__NR_ppoll, ptr(&p), 1, ptr(&soon), 0, 0) == 1) {
-      onReport(c);
-    }
-  }
-  if (waitFor(c->pidfd.get(), &c->exit_info, &c->usage, WNOHANG) < 0 || c->exit_info.pid == 0) return;
+  // Its last words first: it is dead, so the end of the report is there, or comes as soon as the kernel is done with it.
+  struct pollfd p = {c->report.get(), POLLIN, 0};
+  struct __kernel_timespec soon = {1, 0};
+  while (c->report.valid() && syscall6(__NR_ppoll, ptr(&p), 1, ptr(&soon), 0, 0) == 1) onReport(c);
+  const i64 r = waitFor(c->pidfd.get(), &c->exit_info, &c->usage, WNOHANG);
+  if (r == 0 && c->exit_info.pid == 0) return;
+  if (r < 0) c->exit_info.code = kCldKilled, c->exit_info.status = kSigKill;
   unwatch(c->pidfd.get());
   c->process_gone = true;
   if (!c->report.valid()) finish(c);
@@ -140,68 +111,94 @@ void Monitor::finish(Container* c) {
     e.max_rss_kb = c->usage.ru_maxrss;
     collect(*c);
     sendEvent(e, -1, payload_, payload_size_);
+    // In a pid namespace all of it died with the first process; elsewhere its children may live on in the cgroup.
+    if (!c->own_pids) runKillSteps(*c);
   }
   c->cleanup_at = 0;
   c->retry_until_ns = 0;
   cleanup(c);
 }
 
-void Monitor::killAll(Container* c) {
-  for (const OwnedFd* fd : {&c->enter_pidfd, &c->pidfd})
-    if (fd->valid()) syscall6(__NR_pidfd_send_signal, static_cast<u64>(fd->get()), kSigKill, 0, 0);
-  // For what a pid namespace does not take along, such as cgroup.kill; a failure shows in the clean-up.
-  Slots none;
-  none.clear();
-  runStage(c->after, 0, {&none, self_.get(), nullptr, nullptr});
+void Monitor::runKillSteps(const Container& c) {
+  Slots slots;
+  slots.clear();
+  runStage(c.after, 0, {&slots, self_.get(), nullptr, nullptr});
+  slots.closeAll();
 }
 
-/** Runs the clean-up steps from where it stopped. A failed step does not stop the others. */
-void Monitor::cleanup(Container* c) {
-  Slots none;
-  none.clear();
-  const StepContext context{&none, self_.get(), nullptr, nullptr};
-  while (c->cleanup_at < c->after.counts[2]) {
-    const u32 at = c->cleanup_at;
-    const WireStep& step = c->after.steps[2][at];
-    if (step.op == static_cast<u16>(Op::remove_tree)) {
-      // A tree may be large: a process of its own deletes it, so that nobody's start waits.
-      int pidfd = -1;
-      clone_args args = {};
-      args.flags = CLONE_PIDFD;
-      args.pidfd = ptr(&pidfd);
-      args.exit_signal = kSigChld;
-      const i64 pid = syscall6(__NR_clone3, ptr(&args), sizeof args);
-      if (pid == 0) exitNow(removeTree(c->after.text(static_cast<u32>(step.args[0]))) < 0 ? 1 : 0);
-      if (pid > 0) {
-        c->helper.reset(pidfd);
-        return watch(pidfd, &c->helper_watch);
-      }
-    }
-    const i64 r = runStep(c->after, step, at, context);
-    if (r == -kEBUSY) {
-      const u64 now = monotonicNs();
-      if (c->retry_until_ns == 0) c->retry_until_ns = now + kCleanupPatienceNs;
-      if (now < c->retry_until_ns) {
-        c->retry_at_ns = now + 1'000'000;
-        return;
-      }
-    }
-    if (r < 0 && !allowed(step, r) && c->cleanup_failed < 4)
-      c->cleanup_failures[c->cleanup_failed++] = {static_cast<i32>(at), static_cast<i32>(-r)};
-    c->cleanup_at += 1 + (r >= 0 ? step.skip_on_success : allowed(step, r) ? step.skip_on_allowed : 0);
-    c->retry_until_ns = 0;
+void Monitor::killAll(Container* c) {
+  const auto kill = [](const OwnedFd& pidfd) { syscall6(__NR_pidfd_send_signal, static_cast<u64>(pidfd.get()), kSigKill, 0, 0); };
+  if (c->enter_pidfd.valid()) {
+    kill(c->enter_pidfd);
+    adoptEntered(c);
   }
-  finishCleanup(c);
+  if (c->pidfd.valid()) kill(c->pidfd);
+  // For what a pid namespace does not take along, such as cgroup.kill; a failure shows in the clean-up.
+  runKillSteps(*c);
+}
+
+/** Runs the clean-up steps from where it stopped. A failed step does not stop the others. Slots do not outlast a pause, but those of a hold. */
+void Monitor::cleanup(Container* c) {
+  if (c->retrying) retrying_--;
+  c->retrying = false;
+  Slots own;
+  own.clear();
+  const StepContext context{c->held_slots != nullptr ? c->held_slots : &own, self_.get(), nullptr, nullptr};
+  const u32 count = c->after.counts[2];
+  while (c->cleanup_at < count) {
+    const WireStep& step = c->after.steps[2][c->cleanup_at];
+    if (step.op == static_cast<u16>(Op::remove_tree) && startRemoval(c, c->after.text(static_cast<u32>(step.args[0])))) break;
+    if (!cleanupStepDone(c, runStep(c->after, step, c->cleanup_at, context))) break;
+  }
+  own.closeAll();
+  if (c->cleanup_at >= count) finishCleanup(c);
+}
+
+/** Counts a step that ran; false when it is to be tried again soon. */
+bool Monitor::cleanupStepDone(Container* c, i64 result) {
+  const u32 at = c->cleanup_at;
+  const WireStep& step = c->after.steps[2][at];
+  const u64 now = monotonicNs();
+  if (result == -kEBUSY && c->retry_until_ns == 0) c->retry_until_ns = now + kCleanupPatienceNs;
+  if (result == -kEBUSY && now < c->retry_until_ns) {
+    c->retry_at_ns = now + (step.op == static_cast<u16>(Op::remove_tree) ? kRetryRemovalNs : kRetryNs);
+    c->retrying = true;
+    retrying_++;
+    return false;
+  }
+  if (result < 0 && !allowed(step, result) && c->cleanup_failed < 4)
+    c->cleanup_failures[c->cleanup_failed++] = {static_cast<i32>(at), static_cast<i32>(-result)};
+  c->cleanup_at += 1 + (result >= 0 ? step.skip_on_success : allowed(step, result) ? step.skip_on_allowed : 0);
+  c->retry_until_ns = 0;
+  return true;
+}
+
+/** A tree may be large: a process of its own deletes it, so that nobody's start waits. Its exit code is the errno. */
+bool Monitor::startRemoval(Container* c, const char* path) {
+  int pidfd = -1;
+  clone_args args = {};
+  args.flags = CLONE_PIDFD;
+  args.pidfd = ptr(&pidfd);
+  args.exit_signal = kSigChld;
+  const i64 pid = syscall6(__NR_clone3, ptr(&args), sizeof args);
+  if (pid == 0) {
+    syscall6(__NR_prctl, PR_SET_PDEATHSIG, kSigKill);
+    // Its copies would keep open what we let go, such as the lock of a session.
+    syscall6(__NR_close_range, 0, ~0u, 0);
+    exitNow(static_cast<int>(-removeTree(path)));
+  }
+  if (pid < 0) return false;
+  c->helper.reset(pidfd);
+  watch(pidfd, &c->helper_watch);
+  return true;
 }
 
 void Monitor::onHelperExit(Container* c) {
   SigInfo info = {};
-  if (waitFor(c->helper.get(), &info, nullptr, WNOHANG) < 0 || info.pid == 0) return;
+  if (waitFor(c->helper.get(), &info, nullptr, WNOHANG) == 0 && info.pid == 0) return;
   unwatch(c->helper.get());
   c->helper.reset();
-  if (info.status != 0 && c->cleanup_failed < 4) c->cleanup_failures[c->cleanup_failed++] = {static_cast<i32>(c->cleanup_at), kENOTEMPTY};
-  c->cleanup_at++;
-  cleanup(c);
+  if (cleanupStepDone(c, info.code == kCldExited ? -info.status : -kEINTR)) cleanup(c);
 }
 
 void Monitor::finishCleanup(Container* c) {

@@ -32,10 +32,15 @@ bool Monitor::start() {
   // A terminal's or a user's signal must not end the one who cleans up; SIGKILL still does, and PDEATHSIG answers it.
   const u64 all = ~u64{0};
   syscall6(__NR_rt_sigprocmask, 0 /* SIG_BLOCK */, ptr(&all), 0, sizeof all);
+  // glibc's posix_spawn leaves 32 and 33 ignored, and the programs would inherit that.
+  const u64 by_default[4] = {};  // struct sigaction of the kernel: SIG_DFL
+  for (u64 signal = 1; signal <= 64; signal++) syscall6(__NR_rt_sigaction, signal, ptr(by_default), 0, sizeof all);
   syscall6(__NR_close_range, static_cast<u64>(lifeline_ + 1), ~0u, 0);
   epoll_.reset(static_cast<int>(syscall6(__NR_epoll_create1, EPOLL_CLOEXEC)));
   self_.reset(static_cast<int>(syscall6(__NR_pidfd_open, static_cast<u64>(syscall6(__NR_getpid)), 0)));
-  if (!epoll_.valid() || !self_.valid()) return false;
+  const i64 notes = syscall6(__NR_mmap, 0, kArenas * sizeof(ChildNote), 3 /* READ|WRITE */, 0x21 /* SHARED|ANONYMOUS */, static_cast<u64>(-1), 0);
+  if (!epoll_.valid() || !self_.valid() || notes < 0) return false;
+  notes_ = reinterpret_cast<ChildNote*>(notes);
   watch(control_, &control_watch_);
   watch(lifeline_, &lifeline_watch_);
   return true;
@@ -84,10 +89,10 @@ void Monitor::onControl() {
   }
   MessageHeader header;
   u32 size = 0;
-  if (receive(*arena, header, size))
-    handle(arena, header, size);
-  else
-    giveArena(arena);
+  const i32 error = receive(*arena, header, size);
+  if (error == 0) return handle(arena, header, size);
+  if (error > 0) refuse(header.id, error);
+  giveArena(arena);
 }
 
 /** Node is gone, by whatever cause: kill everything, clean up, end. */
@@ -105,20 +110,21 @@ void Monitor::onOwnerGone() {
 }
 
 int Monitor::nextTimeoutMs() const {
+  if (retrying_ == 0) return -1;
   u64 first = ~u64{0};
   for (const Container* c = containers_; c != nullptr; c = c->next)
-    if (c->state == State::cleaning && !c->helper.valid() && c->retry_at_ns < first) first = c->retry_at_ns;
-  if (first == ~u64{0}) return -1;
+    if (c->retrying && c->retry_at_ns < first) first = c->retry_at_ns;
   const u64 now = monotonicNs();
   return first <= now ? 0 : static_cast<int>((first - now) / 1'000'000 + 1);
 }
 
 void Monitor::retryCleanups() {
+  if (retrying_ == 0 && !owner_gone_) return;
   bool processes = false;
   for (Container* c = containers_; c != nullptr;) {
     Container* next = c->next;
     if (!c->is_hold) processes = true;
-    if (c->state == State::cleaning && !c->helper.valid() && c->retry_at_ns <= monotonicNs()) cleanup(c);
+    if (c->retrying && c->retry_at_ns <= monotonicNs()) cleanup(c);
     c = next;
   }
   // What the process held as a whole goes last: the parents of the cgroups, the state directory.
@@ -126,6 +132,7 @@ void Monitor::retryCleanups() {
   for (Container* c = containers_; c != nullptr;) {
     Container* next = c->next;
     if (c->state == State::held) {
+      c->started = true;
       c->state = State::cleaning;
       cleanup(c);
     }

@@ -24,13 +24,15 @@ class Monitor {
   int nextTimeoutMs() const;
   void retryCleanups();
 
-  // requests.cc: messages from Node
-  bool receive(Arena& arena, MessageHeader& header, u32& size);
-  bool decodeMessage(Arena& arena, const MessageHeader& header, u32 size, Container*& container);
+  // requests.cc: messages from Node; errors are positive errnos, 0 is none
+  i32 receive(Arena& arena, MessageHeader& header, u32& size);
+  i32 decodeMessage(Arena& arena, const MessageHeader& header, u32 size, Container*& container);
   void handle(Arena* arena, const MessageHeader& header, u32 size);
   void startProcess(Arena* arena, const MessageHeader& header, Container* c);
   void startHold(Arena* arena, Container* c);
+  void refuse(u32 id, i32 error);
   void release(u32 id);
+  void kill(u32 id);
   Arena* takeArena();
   void giveArena(Arena* arena);
   Container* newContainer(u32 id, u32 after_size);
@@ -39,14 +41,17 @@ class Monitor {
   // lifecycle.cc: from the report to the last clean-up
   void onReport(Container* c);
   void onReportEnd(Container* c);
+  void adoptEntered(Container* c);
   void onProcessExit(Container* c);
   void fail(Container* c, Stage stage, Failure failure);
   void finish(Container* c);
   void cleanup(Container* c);
+  bool cleanupStepDone(Container* c, i64 result);
+  bool startRemoval(Container* c, const char* path);
   void finishCleanup(Container* c);
   void onHelperExit(Container* c);
   void killAll(Container* c);
-  bool neverExecuted(const Container& c) const;
+  void runKillSteps(const Container& c);
 
   // events.cc: messages to Node
   void sendEvent(EventHeader& event, int fd, const void* payload, u32 size);
@@ -60,7 +65,9 @@ class Monitor {
   bool owner_gone_ = false;
   bool control_paused_ = false;
   Container* containers_ = nullptr;
+  u32 retrying_ = 0;  // containers whose clean-up waits for another try
   Arena* free_arenas_ = nullptr;
+  ChildNote* notes_ = nullptr;  // one for each arena
   u32 payload_size_ = 0;
   alignas(8) u8 payload_[48 * 1024];
 };

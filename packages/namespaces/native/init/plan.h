@@ -14,10 +14,10 @@ inline constexpr u32 kMagic = 0x31727463;  // "ctr1"
 inline constexpr u32 kMaxSlots = 512;
 inline constexpr u32 kMaxFds = 64;
 
-enum class MessageKind : u16 { launch = 1, hold = 2, release = 3 };
+enum class MessageKind : u16 { launch = 1, hold = 2, release = 3, kill = 4 };
 
 enum LaunchFlags : u32 {
-  kShareMemory = 1,  // CLONE_VM: only for a child in new pid and user spaces of its own, see launch.cc
+  kShareMemory = 1,  // CLONE_VM: see launch.cc for which children
   kWriteMaps = 2,    // the monitor writes uid_map and gid_map before the child goes on
   kDenySetgroups = 4,
   kFromMemfd = 8,  // the programs are in the memfd that is the last descriptor, too large for a datagram

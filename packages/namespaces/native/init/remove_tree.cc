@@ -16,17 +16,21 @@ struct Dirent {  // linux_dirent64, getdents64(2)
 
 bool isDots(const char* n) { return n[0] == '.' && (n[1] == 0 || (n[1] == '.' && n[2] == 0)); }
 
+/** A directory of our own without permissions, such as overlayfs' work/work: makes it passable. Links are not followed. */
+i64 makePassable(int at, const char* name) {
+  constexpr i64 kFchmodat2 = 452;  // since Linux 6.6; before, chmod knows no AT_SYMLINK_NOFOLLOW
+  const i64 r = syscall6(kFchmodat2, at, ptr(name), 0700, AT_SYMLINK_NOFOLLOW);
+  return r == -kENOSYS ? syscall6(__NR_fchmodat, at, ptr(name), 0700) : r;
+}
+
 i64 openDirectory(int at, const char* name) {
   struct open_how how = {};
   how.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-  how.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH;
-  i64 fd = retry([&] { return syscall6(__NR_openat2, at, ptr(name), ptr(&how), sizeof how); });
-  if (fd == -kEACCES) {
-    // A directory of our own without permissions, such as overlayfs' work/work.
-    syscall6(__NR_fchmodat, at, ptr(name), 0700);
-    fd = retry([&] { return syscall6(__NR_openat2, at, ptr(name), ptr(&how), sizeof how); });
-  }
-  return fd;
+  // The path of the whole tree is ours; what is in it may not lead anywhere.
+  if (at != AT_FDCWD) how.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH;
+  const auto open = [&] { return retry([&] { return syscall6(__NR_openat2, at, ptr(name), ptr(&how), sizeof how); }); };
+  const i64 fd = open();
+  return fd == -kEACCES && makePassable(at, name) == 0 ? open() : fd;
 }
 
 /** "<number>" in a form that an image can hardly hold; a clash only costs another round. */
@@ -42,71 +46,89 @@ class Sweeper {
  public:
   explicit Sweeper(int top) : top_(top) {}
 
-  /** Empties the directory `dir`; sub-directories that are not empty move to the top. Returns how many entries went. */
+  /** The first failure of the last round, negative; 0: none. */
+  i64 error() const { return error_; }
+
+  /** Empties the top directory as far as it can; returns how many entries went or moved. */
+  i64 round() {
+    error_ = 0;
+    syscall6(__NR_lseek, top_, 0, 0);
+    return sweep(top_);
+  }
+
+ private:
+  /** Sub-directories that are not empty move to the top. One entry that will not go does not keep the others. */
   i64 sweep(int dir) {
     i64 gone = 0;
     alignas(8) char buffer[8192];
     for (;;) {
       const i64 n = retry([&] { return syscall6(__NR_getdents64, dir, ptr(buffer), sizeof buffer); });
-      if (n < 0) return n;
-      if (n == 0) return gone;
+      if (n <= 0) return note(n), gone;
       for (i64 at = 0; at < n;) {
         const auto* entry = reinterpret_cast<const Dirent*>(buffer + at);
         at += entry->length;
         if (isDots(entry->name)) continue;
-        const i64 r = removeEntry(dir, entry->name);
-        if (r < 0 && r != -kENOENT) return r;
-        gone++;
+        i64 r = removeEntry(dir, entry->name);
+        // It may be the directory that does not let its entries go.
+        if (r == -kEACCES && syscall6(__NR_fchmod, dir, 0700) == 0) r = removeEntry(dir, entry->name);
+        if (r > 0) gone += r;
+        note(r);
       }
     }
   }
 
- private:
+  void note(i64 result) {
+    if (result < 0 && result != -kENOENT && error_ == 0) error_ = result;
+  }
+
+  /** How many entries went or moved, or what failed. */
   i64 removeEntry(int dir, const char* name) {
     const i64 r = syscall6(__NR_unlinkat, dir, ptr(name), 0);
-    if (r != -kEISDIR && r != -kEPERM) return r;
+    if (r != -kEISDIR && r != -kEPERM) return r < 0 ? r : 1;
     const i64 d = syscall6(__NR_unlinkat, dir, ptr(name), AT_REMOVEDIR);
-    if (d != -kENOTEMPTY) return d;
-    if (dir != top_) {
-      char flat[40];
-      countedName(next_++, flat);
-      i64 moved = syscall6(__NR_renameat2, dir, ptr(name), top_, ptr(flat), kRenameNoReplace);
-      if (moved == -kEACCES) {
-        // Moving a directory rewrites its "..", for which it must be writable.
-        syscall6(__NR_fchmodat, dir, ptr(name), 0700);
-        moved = syscall6(__NR_renameat2, dir, ptr(name), top_, ptr(flat), kRenameNoReplace);
-      }
-      return moved == -kEEXIST ? 0 : moved;
-    }
-    const i64 fd = openDirectory(dir, name);
-    if (fd < 0) return fd;
-    OwnedFd child{fd};
-    const i64 swept = sweep(child.get());
-    if (swept < 0) return swept;
-    const i64 again = syscall6(__NR_unlinkat, dir, ptr(name), AT_REMOVEDIR);
-    return again == -kENOTEMPTY ? 0 : again;
+    if (d == -kENOTDIR) return r;
+    if (d != -kENOTEMPTY) return d < 0 ? d : 1;
+    return dir == top_ ? emptyOut(name) : moveToTop(dir, name);
   }
 
-  static constexpr u64 kRenameNoReplace = 1;
+  i64 emptyOut(const char* name) {
+    const OwnedFd child{openDirectory(top_, name)};
+    if (!child.valid()) return child.get();
+    const i64 swept = sweep(child.get());
+    const i64 r = syscall6(__NR_unlinkat, top_, ptr(name), AT_REMOVEDIR);
+    return r == 0 ? swept + 1 : r == -kENOTEMPTY ? swept : r;
+  }
+
+  /** On a full disk there may be no place for one more name: what else goes in this round makes some. */
+  i64 moveToTop(int dir, const char* name) {
+    constexpr u64 kNoReplace = 1;
+    char flat[40];
+    i64 r;
+    do {
+      countedName(next_++, flat);
+      const auto move = [&] { return syscall6(__NR_renameat2, dir, ptr(name), top_, ptr(flat), kNoReplace); };
+      r = move();
+      // Moving a directory rewrites its "..", for which it must be writable.
+      if (r == -kEACCES && makePassable(dir, name) == 0) r = move();
+    } while (r == -kEEXIST);
+    return r < 0 ? r : 1;
+  }
+
   int top_;
   u64 next_ = 0;
+  i64 error_ = 0;
 };
 
 }  // namespace
 
 i64 removeTree(const char* path) {
-  const i64 fd = retry([&] { return syscall6(__NR_openat, AT_FDCWD, ptr(path), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); });
-  if (fd == -kENOENT) return 0;
-  if (fd < 0) return fd;
-  OwnedFd top{fd};
+  const OwnedFd top{openDirectory(AT_FDCWD, path)};
+  if (!top.valid()) return top.get() == -kENOENT ? 0 : top.get();
   Sweeper sweeper{top.get()};
-  for (;;) {
-    const i64 gone = sweeper.sweep(top.get());
-    if (gone < 0) return gone;
-    if (gone == 0) break;
-    syscall6(__NR_lseek, top.get(), 0, 0);
+  while (sweeper.round() > 0) {
   }
   const i64 r = syscall6(__NR_unlinkat, static_cast<u64>(AT_FDCWD), ptr(path), AT_REMOVEDIR);
+  if (r == -kENOTEMPTY && sweeper.error() != 0) return sweeper.error();
   return r == -kENOENT ? 0 : r;
 }
 

@@ -42,6 +42,8 @@ struct ReceivedFds {
 
 void* copy(void* to, const void* from, u64 size) { return __builtin_memcpy(to, from, size); }
 
+constexpr u64 kMaxPrograms = 64 * 1024 * 1024;
+
 }  // namespace
 
 Arena* Monitor::takeArena() {
@@ -49,12 +51,12 @@ Arena* Monitor::takeArena() {
     free_arenas_ = arena->next_free;
     return arena;
   }
+  // Pages are touched, and so exist, only as far as a launch needs them. Zero at first: no `large`.
+  alignas(Arena) static u8 memory[kArenas][sizeof(Arena)];
   static u32 made = 0;
   if (made == kArenas) return nullptr;
-  // Pages are touched, and so exist, only as far as a launch needs them.
-  auto* arena = reinterpret_cast<Arena*>(mapMemory(sizeof(Arena)));
-  if (arena == nullptr) return nullptr;
-  made++;
+  auto* arena = reinterpret_cast<Arena*>(memory[made]);
+  arena->note = &notes_[made++];
   arena->slots.clear();
   return arena;
 }
@@ -84,16 +86,14 @@ Container* Monitor::newContainer(u32 id, u32 after_size) {
   c->process_watch = {Watch::Kind::process, c};
   c->helper_watch = {Watch::Kind::helper, c};
   c->next = containers_;
+  if (c->next != nullptr) c->next->previous = c;
   containers_ = c;
   return c;
 }
 
 void Monitor::freeContainer(Container* c) {
-  for (Container** at = &containers_; *at != nullptr; at = &(*at)->next)
-    if (*at == c) {
-      *at = c->next;
-      break;
-    }
+  (c->previous != nullptr ? c->previous->next : containers_) = c->next;
+  if (c->next != nullptr) c->next->previous = c->previous;
   if (c->held_slots != nullptr) {
     c->held_slots->closeAll();
     syscall6(__NR_munmap, ptr(c->held_slots), sizeof(Slots));
@@ -102,68 +102,78 @@ void Monitor::freeContainer(Container* c) {
   syscall6(__NR_munmap, ptr(c), c->mapped_size);
 }
 
-bool Monitor::receive(Arena& arena, MessageHeader& header, u32& size) {
+/** 0: a message for handle(); above 0: what is wrong with it, to be told; below: there is none. */
+i32 Monitor::receive(Arena& arena, MessageHeader& header, u32& size) {
   alignas(8) u8 control[sizeof(CmsgHdr) + kMaxFds * sizeof(int)];
   IoVec iov = {arena.message, kMessageSize};
   MsgHdr message = {nullptr, 0, &iov, 1, control, sizeof control, 0};
   const i64 n = retry([&] { return syscall6(__NR_recvmsg, static_cast<u64>(control_), ptr(&message), kMsgCmsgCloexec | kMsgDontWait); });
-  if (n == 0) {
-    onOwnerGone();
-    return false;
-  }
-  if (n < 0) return false;
+  if (n == 0) onOwnerGone();
+  if (n <= 0) return -1;
   ReceivedFds fds{message};
-  if (n < static_cast<i64>(sizeof(MessageHeader))) return false;
+  if (n < static_cast<i64>(sizeof(MessageHeader))) return -1;
   copy(&header, arena.message, sizeof header);
   size = static_cast<u32>(n);
-  return header.magic == kMagic && (message.flags & (kMsgTrunc | kMsgCtrunc)) == 0 && header.fd_count <= kMaxFds &&
-         header.cgroup_slot < static_cast<i32>(kMaxSlots) && fds.place(header, arena.slots);
+  if (header.magic != kMagic) return -1;
+  if (message.flags & kMsgTrunc) return kEMSGSIZE;
+  // The kernel leaves out descriptors that this process may not have any more (unix(7), RLIMIT_NOFILE).
+  if (message.flags & kMsgCtrunc) return kEMFILE;
+  const bool good = header.fd_count <= kMaxFds && header.cgroup_slot < static_cast<i32>(kMaxSlots) && fds.place(header, arena.slots);
+  return good ? 0 : kEINVAL;
 }
 
-bool Monitor::decodeMessage(Arena& arena, const MessageHeader& header, u32 size, Container*& container) {
+i32 Monitor::decodeMessage(Arena& arena, const MessageHeader& header, u32 size, Container*& container) {
   u8* bytes = arena.message + sizeof(MessageHeader);
   u64 available = size - sizeof(MessageHeader);
   const u64 needed = u64{header.launch_size} + header.after_size;
   if (header.flags & kFromMemfd) {
-    if (header.fd_count == 0 || needed > 64u * 1024 * 1024) return false;
-    const int memfd = arena.slots.fd[header.fd_slots[header.fd_count - 1]];
-    const i64 r = syscall6(__NR_mmap, 0, needed, 3, 2 /* PRIVATE */, static_cast<u64>(memfd), 0);
-    if (r < 0) return false;
+    if (header.fd_count == 0 || needed == 0 || needed > kMaxPrograms) return kEINVAL;
+    int& slot = arena.slots.fd[header.fd_slots[header.fd_count - 1]];
+    const OwnedFd memfd{slot};
+    slot = -1;
+    // Behind its end there are no pages, only SIGBUS.
+    if (syscall6(__NR_lseek, static_cast<u64>(memfd.get()), 0, 2 /* SEEK_END */) < static_cast<i64>(needed)) return kEINVAL;
+    const i64 r = syscall6(__NR_mmap, 0, needed, 3, 2 /* PRIVATE */, static_cast<u64>(memfd.get()), 0);
+    if (r < 0) return static_cast<i32>(-r);
     arena.large = bytes = reinterpret_cast<u8*>(r);
     arena.large_size = available = needed;
   }
+  if (needed > available || header.launch_size % 8 != 0 || !decodeProgram(bytes, header.launch_size, arena.program)) return kEINVAL;
+  const bool maps = (header.flags & kWriteMaps) != 0;
+  if (maps && (header.uid_map >= arena.program.data_size || header.gid_map >= arena.program.data_size)) return kEINVAL;
   container = newContainer(header.id, header.after_size);
-  if (container == nullptr || needed > available || header.launch_size % 8 != 0) return false;
+  if (container == nullptr) return kENOMEM;
   auto* after = reinterpret_cast<u8*>(container) + sizeof(Container);
   copy(after, bytes + header.launch_size, header.after_size);
-  if (!decodeProgram(bytes, header.launch_size, arena.program) || !decodeProgram(after, header.after_size, container->after)) {
-    container->after = Program{};
-    return false;
-  }
-  const u32 maps = header.flags & kWriteMaps;
-  return !maps || (header.uid_map < arena.program.data_size && header.gid_map < arena.program.data_size);
+  if (decodeProgram(after, header.after_size, container->after)) return 0;
+  freeContainer(container);
+  return kEINVAL;
+}
+
+/** What could not be taken as a plan: nothing was done. */
+void Monitor::refuse(u32 id, i32 error) {
+  EventHeader e = {};
+  e.kind = static_cast<u32>(EventKind::failed);
+  e.id = id;
+  e.a = static_cast<i32>(Stage::decode);
+  e.c = error;
+  sendEvent(e, -1, nullptr, 0);
 }
 
 void Monitor::handle(Arena* arena, const MessageHeader& header, u32 size) {
   const auto kind = static_cast<MessageKind>(header.kind);
-  if (kind == MessageKind::release) {
-    release(header.id);
+  if (kind != MessageKind::launch && kind != MessageKind::hold) {
+    if (kind == MessageKind::release) release(header.id);
+    if (kind == MessageKind::kill) kill(header.id);
     return giveArena(arena);
   }
   Container* c = nullptr;
-  const bool good = decodeMessage(*arena, header, size, c);
-  if (c == nullptr) {
-    EventHeader e = {};
-    e.kind = static_cast<u32>(EventKind::failed);
-    e.id = header.id;
-    e.a = static_cast<i32>(Stage::decode);
-    e.c = good ? kENOMEM : kEINVAL;
-    sendEvent(e, -1, nullptr, 0);
+  if (const i32 error = decodeMessage(*arena, header, size, c); error != 0) {
+    refuse(header.id, error);
     return giveArena(arena);
   }
   c->arena = arena;
   c->is_hold = kind == MessageKind::hold;
-  if (!good) return fail(c, Stage::decode, {0, kEINVAL});
   const Failure f = runStage(arena->program, 0, {&arena->slots, self_.get(), nullptr, nullptr});
   if (f.failed()) return fail(c, Stage::prepare, f);
   if (c->is_hold) return startHold(arena, c);
@@ -178,10 +188,10 @@ void Monitor::startProcess(Arena* arena, const MessageHeader& header, Container*
   ours.closeAll();
   // Its numbers in the arena are the child's now, not ours to close.
   c->state = State::launching;
+  c->own_pids = (header.clone_flags & CLONE_NEWPID) != 0;
   c->report = static_cast<OwnedFd&&>(r.report);
   watch(c->report.get(), &c->report_watch);
   if (arena->program.counts[1] > 0) {
-    c->enter_pid = r.pid;
     c->enter_pidfd = static_cast<OwnedFd&&>(r.pidfd);
   } else {
     c->pid = r.pid;
@@ -215,6 +225,12 @@ void Monitor::release(u32 id) {
       c->state = State::cleaning;
       return cleanup(c);
     }
+}
+
+/** For one whose pidfd did not arrive, since Node may have no more descriptors. */
+void Monitor::kill(u32 id) {
+  for (Container* c = containers_; c != nullptr; c = c->next)
+    if (c->id == id && (c->state == State::launching || c->state == State::running || c->state == State::dying)) return killAll(c);
 }
 
 }  // namespace ctr

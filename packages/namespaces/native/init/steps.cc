@@ -61,6 +61,13 @@ i64 closeFds(u64 first, int keep) {
   return syscall6(__NR_close_range, kept + 1 > first ? kept + 1 : first, ~0u, 0);
 }
 
+/** Not repeated after EINTR, since the descriptor is gone then too (close(2)); the slot is unset, so that nobody closes the number again. */
+i64 closeSlot(Slots& slots, u64 index) {
+  const int fd = slots.fd[index];
+  slots.fd[index] = -1;
+  return syscall6(__NR_close, static_cast<u64>(static_cast<i64>(fd)));
+}
+
 void store(Slots& slots, i32 into, i64 result) {
   int& target = slots.fd[into];
   if (target >= 0) syscall6(__NR_close, static_cast<u64>(target));
@@ -90,6 +97,8 @@ i64 runStep(const Program& program, const WireStep& step, u32 index, const StepC
     case Op::syscall:
       break;
   }
+  if (step.nr == __NR_close && static_cast<ArgKind>(step.arg_kind[0]) == ArgKind::slot) return closeSlot(*context.slots, step.args[0]);
+  if (context.exec_tried != nullptr && (step.nr == __NR_execve || step.nr == __NR_execveat)) *context.exec_tried = 1;
   const i64 result = runSyscall(program, step, *context.slots);
   if (result >= 0 && step.into >= 0) store(*context.slots, step.into, result);
   return result;

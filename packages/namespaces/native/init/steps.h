@@ -10,6 +10,7 @@ struct Slots {
   void clear() {
     for (int& f : fd) f = -1;
   }
+  /** Each number once: a slot that was closed or given away is unset. */
   void closeAll() {
     for (int& f : fd) {
       if (f >= 0) syscall6(__NR_close, static_cast<u64>(f));
@@ -31,7 +32,8 @@ struct StepContext {
   int monitor_pidfd;                                       // readable once the monitor is dead
   void (*report_file)(void* sink, u32 step, const char* path);  // null where the stage may not report
   void* sink;
-  int report_fd = -1;  // of a child: stays open until exec
+  int report_fd = -1;              // of a child: stays open until exec
+  u32* exec_tried = nullptr;       // of a child: set before each execve
 };
 
 /** Runs one step; returns its result, negative errno when it failed. */

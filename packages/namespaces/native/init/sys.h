@@ -28,8 +28,8 @@ using i64 = std::int64_t;
 
 namespace ctr {
 
-inline constexpr int kEINTR = 4, kEAGAIN = 11, kENOMEM = 12, kEBUSY = 16, kEEXIST = 17, kENOTDIR = 20, kEISDIR = 21, kEINVAL = 22, kENOENT = 2,
-                     kENOTEMPTY = 39, kEPERM = 1, kEACCES = 13;
+inline constexpr int kEPERM = 1, kENOENT = 2, kEINTR = 4, kEAGAIN = 11, kENOMEM = 12, kEACCES = 13, kEBUSY = 16, kEEXIST = 17, kENOTDIR = 20,
+                     kEISDIR = 21, kEINVAL = 22, kEMFILE = 24, kENOSYS = 38, kENOTEMPTY = 39, kEMSGSIZE = 90;
 
 inline i64 syscall6(i64 nr, u64 a = 0, u64 b = 0, u64 c = 0, u64 d = 0, u64 e = 0, u64 f = 0) {
 #if defined(__x86_64__)
@@ -91,6 +91,7 @@ struct SigInfo {  // siginfo_t as waitid(2) fills it
 inline constexpr int kSolSocket = 1, kScmRights = 1;
 inline constexpr u32 kMsgDontWait = 0x40, kMsgNoSignal = 0x4000, kMsgCmsgCloexec = 0x40000000, kMsgTrunc = 0x20, kMsgCtrunc = 0x8;
 inline constexpr int kSigKill = 9, kSigChld = 17;
+inline constexpr int kCldExited = 1, kCldKilled = 2;  // SigInfo.code
 
 /** Owns a descriptor. Unset is -1 and never passed to a call. */
 class OwnedFd {

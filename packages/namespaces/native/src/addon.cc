@@ -1,11 +1,13 @@
 // The exports: the monitor's handle and the few descriptor calls that Node lacks. No defaults, no sentences.
 #include <fcntl.h>
 #include <napi.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "monitor_handle.h"
+#include "open_fds.h"
 #include "syscall_failure.h"
 
 namespace ctr {
@@ -15,12 +17,21 @@ int intArg(const Napi::CallbackInfo& info, std::size_t i) { return info[i].As<Na
 
 Napi::Value number(const Napi::CallbackInfo& info, long value) { return Napi::Number::New(info.Env(), static_cast<double>(value)); }
 
+/** A descriptor that JavaScript closes with close() or gives away with release(). */
+Napi::Value owned(const Napi::CallbackInfo& info, long fd) { return number(info, OpenFds::of(info.Env()).add(static_cast<int>(fd))); }
+
 /** pidfd_open(2) */
-Napi::Value pidfdOpen(const Napi::CallbackInfo& info) { return number(info, check(::syscall(SYS_pidfd_open, intArg(info, 0), 0), "pidfd_open")); }
+Napi::Value pidfdOpen(const Napi::CallbackInfo& info) { return owned(info, check(::syscall(SYS_pidfd_open, intArg(info, 0), 0), "pidfd_open")); }
 
 /** pidfd_send_signal(2) */
 Napi::Value pidfdSendSignal(const Napi::CallbackInfo& info) {
   return number(info, check(::syscall(SYS_pidfd_send_signal, intArg(info, 0), intArg(info, 1), nullptr, 0), "pidfd_send_signal"));
+}
+
+/** poll(2) of a pidfd without waiting: whether the process has ended */
+Napi::Value pidfdEnded(const Napi::CallbackInfo& info) {
+  pollfd p = {intArg(info, 0), POLLIN, 0};
+  return Napi::Boolean::New(info.Env(), check(retry([&] { return ::poll(&p, 1, 0); }), "poll") == 1);
 }
 
 /** flock(2) */
@@ -33,13 +44,19 @@ Napi::Value pipe(const Napi::CallbackInfo& info) {
   int fds[2];
   check(::pipe2(fds, O_CLOEXEC), "pipe2");
   Napi::Array result = Napi::Array::New(info.Env(), 2);
-  result.Set(0u, fds[0]);
-  result.Set(1u, fds[1]);
+  result.Set(0u, owned(info, fds[0]));
+  result.Set(1u, owned(info, fds[1]));
   return result;
 }
 
 /** fcntl(2), F_DUPFD_CLOEXEC */
-Napi::Value dup(const Napi::CallbackInfo& info) { return number(info, check(::fcntl(intArg(info, 0), F_DUPFD_CLOEXEC, 3), "fcntl")); }
+Napi::Value dup(const Napi::CallbackInfo& info) { return owned(info, check(::fcntl(intArg(info, 0), F_DUPFD_CLOEXEC, 3), "fcntl")); }
+
+/** close(2) of a descriptor that this addon made; node:fs would complain of it in a worker thread */
+Napi::Value close(const Napi::CallbackInfo& info) { return number(info, check(::close(OpenFds::of(info.Env()).release(intArg(info, 0))), "close")); }
+
+/** Gives a descriptor away to whoever closes it by other means. */
+Napi::Value release(const Napi::CallbackInfo& info) { return number(info, OpenFds::of(info.Env()).release(intArg(info, 0))); }
 
 /** memfd_create(2) with these bytes in it: a message that is too large for a datagram */
 Napi::Value memfd(const Napi::CallbackInfo& info) {
@@ -51,17 +68,21 @@ Napi::Value memfd(const Napi::CallbackInfo& info) {
     at += n;
     left -= static_cast<std::size_t>(n);
   }
-  return number(info, fd.release());
+  return owned(info, fd.release());
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new OpenFds);
   exports.Set("MonitorHandle", MonitorHandle::define(env));
   const auto add = [&](const char* name, auto body) { exports.Set(name, Napi::Function::New(env, guarded(body), name)); };
   add("pidfdOpen", pidfdOpen);
   add("pidfdSendSignal", pidfdSendSignal);
+  add("pidfdEnded", pidfdEnded);
   add("flock", flock);
   add("pipe", pipe);
   add("dup", dup);
+  add("close", close);
+  add("release", release);
   add("memfd", memfd);
   return exports;
 }

@@ -1,39 +1,24 @@
-// One uv_poll on the control socket and one on the monitor's pidfd: nothing in here blocks or starts a thread.
+// Messages between JavaScript and the monitor. Calls of Node-API that run JavaScript may fail in an environment that is
+// ending; they are made by the C functions here, since a C++ exception in a callback of libuv would end the process.
 #include "monitor_handle.h"
 
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include <cstring>
-#include <vector>
 
+#include "monitor_link.h"
+#include "open_fds.h"
 #include "syscall_failure.h"
-
-#ifndef P_PIDFD
-#define P_PIDFD 3
-#endif
 
 namespace ctr {
 namespace {
 
 constexpr std::size_t kMaxFds = 64;
 constexpr std::size_t kMaxMessage = 64 * 1024;
+/** Messages in one turn of the event loop: many exits at once must not hold it. */
+constexpr int kMessagesPerTurn = 32;
 
 }  // namespace
-
-struct MonitorHandle::Polls {
-  uv_poll_t control, exit;
-  MonitorHandle* owner;  // null once the object is gone
-  int open = 2;
-  napi_async_cleanup_hook_handle hook = nullptr;
-
-  static void closed(uv_handle_t* handle) {
-    auto* polls = static_cast<Polls*>(handle->data);
-    if (--polls->open > 0) return;
-    if (polls->hook != nullptr) napi_remove_async_cleanup_hook(polls->hook);
-    delete polls;
-  }
-};
 
 Napi::Function MonitorHandle::define(Napi::Env env) {
   return DefineClass(env, "MonitorHandle",
@@ -49,75 +34,48 @@ MonitorHandle::MonitorHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) 
   on_writable_ = Napi::Persistent(info[2].As<Napi::Function>());
   context_ = std::make_unique<Napi::AsyncContext>(env, "ctr.Monitor");
   try {
-    monitor_ = spawnMonitor(program.Data(), program.ByteLength());
+    SpawnedMonitor monitor = spawnMonitor(program.Data(), program.ByteLength());
+    pid_ = monitor.pid;
+    link_ = Link::open(env, std::move(monitor), this);
   } catch (const SyscallFailure& f) {
     throw toError(env, f);
   }
-  uv_loop_t* loop = nullptr;
-  napi_get_uv_event_loop(env, &loop);
-  polls_ = new Polls{};
-  polls_->owner = this;
-  uv_poll_init(loop, &polls_->control, monitor_.control.get());
-  uv_poll_init(loop, &polls_->exit, monitor_.pidfd.get());
-  polls_->control.data = polls_->exit.data = polls_;
-  pollControl(UV_READABLE);
-  uv_poll_start(&polls_->exit, UV_READABLE, [](uv_poll_t* p, int, int) {
-    if (auto* owner = static_cast<Polls*>(p->data)->owner) owner->onExit();
-  });
-  uv_unref(reinterpret_cast<uv_handle_t*>(&polls_->control));
-  uv_unref(reinterpret_cast<uv_handle_t*>(&polls_->exit));
-  // A worker thread that ends closes its lifeline: its containers die with it.
-  napi_add_async_cleanup_hook(
-      env,
-      [](napi_async_cleanup_hook_handle, void* data) {
-        auto* polls = static_cast<Polls*>(data);
-        if (polls->owner != nullptr) polls->owner->closePolls();
-      },
-      polls_, &polls_->hook);
 }
 
-MonitorHandle::~MonitorHandle() { closePolls(); }
-
-void MonitorHandle::closePolls() {
-  if (polls_ == nullptr) return;
-  Polls* polls = std::exchange(polls_, nullptr);
-  polls->owner = nullptr;
-  uv_close(reinterpret_cast<uv_handle_t*>(&polls->control), Polls::closed);
-  uv_close(reinterpret_cast<uv_handle_t*>(&polls->exit), Polls::closed);
-  monitor_.lifeline.reset();
-  monitor_.control.reset();
-  monitor_.pidfd.reset();
+MonitorHandle::~MonitorHandle() {
+  if (link_ != nullptr) link_->letGo();
 }
 
 void MonitorHandle::call(const Napi::FunctionReference& function, std::initializer_list<napi_value> args) {
   // As the event loop calls: an exception in the callback becomes an uncaughtException, microtasks run after it.
-  try {
-    function.MakeCallback(Env().Global(), args, *context_);
-  } catch (const Napi::Error& e) {
-    napi_fatal_exception(Env(), e.Value());
-  }
-}
-
-void MonitorHandle::pollControl(int events) {
-  uv_poll_start(&polls_->control, events, [](uv_poll_t* p, int status, int ev) {
-    auto* owner = static_cast<Polls*>(p->data)->owner;
-    if (owner != nullptr) owner->onControl(status < 0 ? UV_READABLE : ev);
-  });
+  const napi_env env = Env();
+  napi_value result;
+  if (napi_make_callback(env, *context_, Env().Global(), function.Value(), args.size(), args.begin(), &result) == napi_ok) return;
+  bool thrown = false;
+  napi_value exception;
+  // Nothing is thrown when the environment is ending and JavaScript did not run.
+  if (napi_is_exception_pending(env, &thrown) == napi_ok && thrown && napi_get_and_clear_last_exception(env, &exception) == napi_ok)
+    napi_fatal_exception(env, exception);
 }
 
 void MonitorHandle::onControl(int events) {
-  if (events & UV_READABLE) readMessages();
-  if (polls_ == nullptr || !(events & UV_WRITABLE) || !want_writable_) return;
-  want_writable_ = false;
-  pollControl(UV_READABLE);
+  // At its end of file onExit follows, which says so.
+  if (events & UV_READABLE) {
+    for (int i = 0; i < kMessagesPerTurn && link_ != nullptr; i++)
+      if (!readMessage()) break;
+  }
+  if (link_ == nullptr || !(events & UV_WRITABLE) || !link_->want_writable) return;
+  link_->pollControl(false);
   const Napi::HandleScope scope{Env()};
   call(on_writable_, {});
 }
 
-/** A bounded number per turn: many exits at once must not hold the event loop. */
-void MonitorHandle::readMessages() {
-  for (int i = 0; i < 32 && polls_ != nullptr; i++)
-    if (!readMessage()) return;
+/** All that it still said, then the end. A child of it may hold the socket for a moment, so its end of file is no sign. */
+void MonitorHandle::onExit() {
+  while (link_ != nullptr && readMessage()) {
+  }
+  const Napi::HandleScope scope{Env()};
+  call(on_message_, {Env().Null(), Napi::Number::New(Env(), -1)});
 }
 
 bool MonitorHandle::readMessage() {
@@ -129,35 +87,34 @@ bool MonitorHandle::readMessage() {
   message.msg_iovlen = 1;
   message.msg_control = control;
   message.msg_controllen = sizeof control;
-  const auto n = retry([&] { return ::recvmsg(monitor_.control.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
-  if (n < 0 && errno == EAGAIN) return false;
-  const Napi::Env env = Env();
-  const Napi::HandleScope scope{env};
+  const auto n = retry([&] { return ::recvmsg(link_->monitor.control.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
   if (n <= 0) {
-    uv_poll_stop(&polls_->control);
-    call(on_message_, {env.Null(), Napi::Number::New(env, -1)});
+    if (n == 0 || errno != EAGAIN) uv_poll_stop(&link_->control);
     return false;
   }
-  int fd = -1;
-  if (const cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr && c->cmsg_type == SCM_RIGHTS) std::memcpy(&fd, CMSG_DATA(c), sizeof fd);
-  call(on_message_, {Napi::Buffer<char>::Copy(env, bytes, static_cast<std::size_t>(n)), Napi::Number::New(env, fd)});
+  // Without one when this process has no number left for it (unix(7), MSG_CTRUNC).
+  UniqueFd fd;
+  if (const cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr && c->cmsg_type == SCM_RIGHTS) {
+    int received;
+    std::memcpy(&received, CMSG_DATA(c), sizeof received);
+    fd.reset(received);
+  }
+  const Napi::Env env = Env();
+  const Napi::HandleScope scope{env};
+  napi_value buffer;
+  if (napi_create_buffer_copy(env, static_cast<std::size_t>(n), bytes, nullptr, &buffer) != napi_ok) return true;
+  const int number = fd.valid() ? OpenFds::of(env).add(fd.release()) : -1;
+  call(on_message_, {buffer, Napi::Number::New(env, number)});
   return true;
 }
 
-void MonitorHandle::onExit() {
-  siginfo_t info = {};
-  retry([&] { return ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(monitor_.pidfd.get()), &info, WEXITED | WNOHANG); });
-  readMessages();
-  closePolls();
-}
-
-Napi::Value MonitorHandle::pid(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), monitor_.pid); }
+Napi::Value MonitorHandle::pid(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), pid_); }
 
 /** send(bytes: Uint8Array, fds: Int32Array): boolean; false: the socket is full, wait for onWritable. */
 Napi::Value MonitorHandle::send(const Napi::CallbackInfo& info) {
   const auto bytes = info[0].As<Napi::Uint8Array>();
   const auto fds = info[1].As<Napi::Int32Array>();
-  if (polls_ == nullptr) throw toError(info.Env(), {EPIPE, "sendmsg", {}});
+  if (link_ == nullptr) throw toError(info.Env(), {EPIPE, "sendmsg", {}});
   if (fds.ElementLength() > kMaxFds) throw toError(info.Env(), {E2BIG, "sendmsg", {}});
   alignas(cmsghdr) char control[CMSG_SPACE(kMaxFds * sizeof(int))] = {};
   iovec iov = {const_cast<std::uint8_t*>(bytes.Data()), bytes.ByteLength()};
@@ -173,25 +130,24 @@ Napi::Value MonitorHandle::send(const Napi::CallbackInfo& info) {
     c->cmsg_len = CMSG_LEN(size);
     std::memcpy(CMSG_DATA(c), fds.Data(), size);
   }
-  if (retry([&] { return ::sendmsg(monitor_.control.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL); }) >= 0)
+  if (retry([&] { return ::sendmsg(link_->monitor.control.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL); }) >= 0)
     return Napi::Boolean::New(info.Env(), true);
   if (errno != EAGAIN) throw toError(info.Env(), {errno, "sendmsg", {}});
-  want_writable_ = true;
-  pollControl(UV_READABLE | UV_WRITABLE);
+  link_->pollControl(true);
   return Napi::Boolean::New(info.Env(), false);
 }
 
-/** Tells the monitor to kill everything, clean up and end. */
+/** Tells the monitor to kill everything, clean up and end; its messages still come. */
 Napi::Value MonitorHandle::closeLifeline(const Napi::CallbackInfo& info) {
-  monitor_.lifeline.reset();
+  if (link_ != nullptr) link_->monitor.lifeline.reset();
   return info.Env().Undefined();
 }
 
+/** The poll for the monitor's death is active as long as it lives: it is what keeps the event loop going. */
 Napi::Value MonitorHandle::setRef(const Napi::CallbackInfo& info) {
-  if (polls_ == nullptr) return info.Env().Undefined();
-  const bool ref = info[0].As<Napi::Boolean>();
-  auto* handle = reinterpret_cast<uv_handle_t*>(&polls_->control);
-  if (ref)
+  if (link_ == nullptr) return info.Env().Undefined();
+  auto* handle = reinterpret_cast<uv_handle_t*>(&link_->exit);
+  if (info[0].As<Napi::Boolean>())
     uv_ref(handle);
   else
     uv_unref(handle);

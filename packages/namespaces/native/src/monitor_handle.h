@@ -3,6 +3,7 @@
 #include <napi.h>
 #include <uv.h>
 
+#include <initializer_list>
 #include <memory>
 
 #include "monitor_spawn.h"
@@ -11,7 +12,8 @@ namespace ctr {
 
 /**
  * new MonitorHandle(program: Buffer, onMessage: (message: Buffer | null, fd: number) => void, onWritable: () => void)
- * Messages are handed over as bytes; their meaning is TypeScript's. null means that the monitor is gone.
+ * Messages are handed over as bytes; their meaning is TypeScript's. null comes once and last: the monitor is dead, and
+ * its children have got the signal that its death sends them.
  */
 class MonitorHandle : public Napi::ObjectWrap<MonitorHandle> {
  public:
@@ -20,27 +22,23 @@ class MonitorHandle : public Napi::ObjectWrap<MonitorHandle> {
   ~MonitorHandle() override;
 
  private:
-  /** The libuv handles; they outlive this object until libuv has closed them. */
-  struct Polls;
+  /** The descriptors and the libuv handles on them; outlives this object until the monitor is dead and libuv has closed them. */
+  struct Link;
 
   Napi::Value pid(const Napi::CallbackInfo& info);
   Napi::Value send(const Napi::CallbackInfo& info);
   Napi::Value closeLifeline(const Napi::CallbackInfo& info);
   Napi::Value setRef(const Napi::CallbackInfo& info);
 
-  void pollControl(int events);
-  void readMessages();
-  bool readMessage();
   void onControl(int events);
   void onExit();
-  void closePolls();
+  bool readMessage();
   void call(const Napi::FunctionReference& function, std::initializer_list<napi_value> args);
 
   Napi::FunctionReference on_message_, on_writable_;
   std::unique_ptr<Napi::AsyncContext> context_;
-  SpawnedMonitor monitor_;
-  Polls* polls_ = nullptr;
-  bool want_writable_ = false;
+  int pid_ = -1;
+  Link* link_ = nullptr;  // null once the monitor is gone
 };
 
 }  // namespace ctr

@@ -48,12 +48,12 @@ class SpawnSetup {
     for (const int fd : {0, 1, 2}) must(posix_spawn_file_actions_addopen(&actions_, fd, "/dev/null", O_RDWR, 0));
     must(posix_spawn_file_actions_adddup2(&actions_, control, 3));
     must(posix_spawn_file_actions_adddup2(&actions_, lifeline, 4));
-    sigset_t none, all;
-    sigemptyset(&none);
+    // From its first instruction on no signal of a terminal or a user ends the monitor; it never unblocks them.
+    sigset_t all;
     sigfillset(&all);
-    must(posix_spawnattr_setsigmask(&attributes_, &none));
+    must(posix_spawnattr_setsigmask(&attributes_, &all));
     must(posix_spawnattr_setsigdefault(&attributes_, &all));
-    must(posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
+    must(posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID));
   }
   SpawnSetup(const SpawnSetup&) = delete;
   SpawnSetup& operator=(const SpawnSetup&) = delete;
@@ -83,7 +83,7 @@ class SpawnSetup {
 
 SpawnedMonitor spawnMonitor(const void* program, std::size_t size) {
   SpawnedMonitor result;
-  const UniqueFd memfd = sealedCopy(program, size);
+  const UniqueFd memfd = moveUp(sealedCopy(program, size));
   int pair[2], pipe[2];
   check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), "socketpair");
   result.control.reset(pair[0]);

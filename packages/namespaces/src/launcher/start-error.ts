@@ -51,6 +51,8 @@ export class StartError extends CtrError {
 }
 branded(StartError, 'StartError');
 
+/** Of the stages that can fail without a step of theirs; setup: killed on the way to its program. */
+const SYSCALL: Readonly<Record<string, string>> = { clone: 'clone3', maps: 'write', enter: 'setns', setup: 'execve' };
 const MAP_FILES = ['setgroups', 'gid_map', 'uid_map'];
 
 function pathOf(step: Step | undefined): string | undefined {
@@ -61,7 +63,7 @@ function pathOf(step: Step | undefined): string | undefined {
 
 export function stepFacts(plan: Plan, stage: StageName | 'decode', index: number, errno: number): FailureFacts {
   const step = stage === 'decode' || stage === 'clone' || stage === 'maps' ? undefined : stepAt(plan.stages[stage as StepStage], index);
-  const syscall = step?.call ?? (stage === 'clone' ? 'clone3' : stage === 'maps' ? 'write' : 'recvmsg');
+  const syscall = step?.call ?? SYSCALL[stage] ?? 'recvmsg';
   const path = stage === 'maps' ? `/proc/<pid>/${MAP_FILES[index]}` : pathOf(step);
   return { stage, step, stepIndex: index, syscall, code: errnoName(errno), path, plan };
 }
@@ -71,17 +73,26 @@ function doingOf(f: FailureFacts): string | undefined {
   if (f.stage === 'clone') return 'make the process and its namespaces';
   if (f.stage === 'maps') return 'map the ids of the user namespace';
   if (f.stage === 'decode') return 'hand the plan to the monitor';
+  if (f.stage === 'setup' && f.step === undefined) return 'the process was killed before its program ran';
   return f.step?.doing;
+}
+
+/** The call as strace prints it. */
+function detailOf({ stage, step, plan, stepIndex }: FailureFacts): string | undefined {
+  if (step) return describeStep(step);
+  if (stage === 'clone') return `clone3(${plan.cloneFlags.join('|') || '0'})`;
+  const file = MAP_FILES[stepIndex];
+  const text = { setgroups: 'deny', gid_map: plan.idMaps?.gid, uid_map: plan.idMaps?.uid }[file ?? ''];
+  return stage === 'maps' ? `write("/proc/<pid>/${file}", ${JSON.stringify(text)})` : undefined;
 }
 
 export function startError(plan: Plan, stageIndex: number, failure: StepFailure, hints: HintSource): StartError {
   const stage = STAGE_NAMES[stageIndex] ?? 'decode';
   const facts = stepFacts(plan, stage, failure.step, failure.errno);
   const doing = doingOf(facts);
-  const detail = facts.step ? describeStep(facts.step) : stage === 'clone' ? `clone3(${plan.cloneFlags.join('|') || '0'})` : undefined;
   const cause = new SyscallError({ errno: failure.errno, syscall: facts.syscall, path: facts.path, doing });
   const head = `${plan.doing}: ${doing ? `${doing}: ` : ''}${facts.syscall}: ${facts.code} (${errnoText(facts.code)})`;
-  return new StartError(facts, failure.errno, head, { cause, detail, hint: hints(facts) });
+  return new StartError(facts, failure.errno, head, { cause, detail: detailOf(facts), hint: hints(facts) });
 }
 
 /** Failed clean-up steps as errors. */

@@ -10,7 +10,7 @@ export const MESSAGE_HEADER_SIZE = FD_SLOTS_AT + 2 * MAX_FDS;
 /** Above this the programs travel in a memfd: a datagram must fit into the socket's buffer. */
 export const MAX_DATAGRAM = 96 * 1024;
 const MAGIC = 0x31727463;
-const KINDS = { launch: 1, hold: 2, release: 3 } as const;
+const KINDS = { launch: 1, hold: 2, release: 3, kill: 4 } as const;
 const FLAGS = { shareMemory: 1, writeMaps: 2, denySetgroups: 4, fromMemfd: 8 } as const;
 
 export interface EncodedPlan {
@@ -21,13 +21,6 @@ export interface EncodedPlan {
   /** The programs, when they are too large for a datagram. */
   readonly large?: Uint8Array;
 }
-
-/**
- * CLONE_VM is a third faster, but the child's memory is the monitor's until exec. So only for a child that is
- * alone in a new pid namespace, and never on the way into running namespaces, whose processes could see it.
- */
-const sharesMemory = (plan: Plan): boolean =>
-  plan.cloneFlags.includes('CLONE_NEWPID') && plan.stages.enter.every((group) => group.length === 0);
 
 const LARGE_PLAN = '(plan)';
 
@@ -42,7 +35,7 @@ function writeHeader(message: Buffer, plan: Plan, id: number, kind: keyof typeof
   message.writeUInt16LE(names.length, 6);
   message.writeUInt32LE(id, 8);
   message.writeUInt32LE(
-    (sharesMemory(plan) ? FLAGS.shareMemory : 0) |
+    (plan.sharesMemory ? FLAGS.shareMemory : 0) |
       (plan.idMaps ? FLAGS.writeMaps : 0) |
       (plan.idMaps?.denySetgroups ? FLAGS.denySetgroups : 0) |
       (large ? FLAGS.fromMemfd : 0),
@@ -81,11 +74,11 @@ function encodeMessage(plan: Plan, id: number, kind: keyof typeof KINDS): Encode
 /** Writes a plan for the monitor. Throws InvalidArgumentError for what cannot be written, such as a NUL in a string. */
 export const encodePlan = (plan: Plan, id: number, kind: 'launch' | 'hold'): EncodedPlan => encodeMessage(plan, id, kind);
 
-/** The message that lets a hold go. */
-export function encodeRelease(id: number): Uint8Array {
+/** The message that lets a hold go, or kills a process. */
+export function encodeOrder(kind: 'release' | 'kill', id: number): Uint8Array {
   const message = Buffer.alloc(MESSAGE_HEADER_SIZE);
   message.writeUInt32LE(MAGIC, 0);
-  message.writeUInt16LE(KINDS.release, 4);
+  message.writeUInt16LE(KINDS[kind], 4);
   message.writeUInt32LE(id, 8);
   message.writeInt32LE(-1, 24);
   return message;

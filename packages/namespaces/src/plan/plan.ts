@@ -25,6 +25,11 @@ export interface Plan {
   readonly doing: string;
   /** Names of clone3(2) flags, such as 'CLONE_NEWPID'. */
   readonly cloneFlags: readonly string[];
+  /**
+   * The new process may borrow the monitor's memory until exec (CLONE_VM), a little faster; only where nothing that the
+   * kernel does to that memory can come back to the monitor, see native/init/launch.cc. Default false.
+   */
+  readonly sharesMemory?: boolean;
   /** Slot of the cgroup v2 directory to be born in. */
   readonly cgroup?: string;
   readonly idMaps?: { readonly uid: string; readonly gid: string; readonly denySetgroups: boolean };

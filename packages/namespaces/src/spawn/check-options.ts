@@ -114,6 +114,8 @@ function checkNamespaces(o: SpawnOptions): void {
   if (needsMount && ns.mount !== 'new') fail('namespaces.mount', `'new', since ${needsMount} is given`, ns.mount);
   if ((o.hostname !== undefined || o.domainname !== undefined) && ns.uts !== 'new')
     fail('namespaces.uts', "'new', since a host name is given", ns.uts);
+  // The one who joins a pid namespace is made by a process in between, whose child the maps could not be written for.
+  if (Fd.is(ns.pid) && ns.user === 'new') fail('namespaces.pid', "'new' or 'host', since a user namespace is made", ns.pid);
   if (o.idMaps && ns.user !== 'new') fail('namespaces.user', "'new', since idMaps is given", ns.user);
 }
 

@@ -58,6 +58,14 @@ function ids(o: SpawnOptions, caller: { uid: number; gid: number }): Ids {
   return { idMaps: { uid: mapText(uid), gid: mapText(gid), denySetgroups }, setgroups: !denySetgroups, ttyGid };
 }
 
+/** What CLONE_VM allows: native/init/launch.cc says why. setns(2) to a time namespace wants a memory of one's own. */
+const sharesMemory = (o: SpawnOptions, enters: boolean): boolean =>
+  isNew(o, 'pid') &&
+  !enters &&
+  o.oomScoreAdj === undefined &&
+  !Fd.is(o.namespaces?.time) &&
+  (o.cgroup === undefined || o.cgroup.limitsMemory === false);
+
 /** After the groups are entered, so that the new namespace's root is the container's own cgroup. */
 const unshareCgroup = () =>
   keep('unshare cgroup', () => [
@@ -100,8 +108,8 @@ function hostNames(o: SpawnOptions): Step[] {
   return [...name('sethostname', o.hostname), ...name('setdomainname', o.domainname)];
 }
 
-function rootAndMounts(o: SpawnOptions, c: MountContext): { groups: StepGroup[]; fds: Record<string, number> } {
-  if (!isNew(o, 'mount')) return { groups: [], fds: {} };
+function rootAndMounts(o: SpawnOptions, c: MountContext): { prepare: StepGroup[]; groups: StepGroup[]; fds: Record<string, number> } {
+  if (!isNew(o, 'mount')) return { prepare: [], groups: [], fds: {} };
   const masked = o.maskedPaths ?? [];
   const mounts: MountSteps[] = (o.mounts ?? []).map((m, i) => mountSteps(m, i, c));
   const groups = [
@@ -117,7 +125,7 @@ function rootAndMounts(o: SpawnOptions, c: MountContext): { groups: StepGroup[];
     o.createCwd && o.cwd ? makeDirectories(o.cwd, `make the working directory ${o.cwd}`) : [],
     o.readOnlyRoot ? readOnlyRoot() : [],
   ];
-  return { groups, fds: Object.assign({}, ...mounts.map((m) => m.fds)) };
+  return { prepare: mounts.map((m) => m.prepare ?? []), groups, fds: Object.assign({}, ...mounts.map((m) => m.fds)) };
 }
 
 const readOnlyRoot = () =>
@@ -144,11 +152,12 @@ export function describeSpawn(o: SpawnOptions, caller = { uid: process.geteuid?.
   return {
     doing: o.doing ?? `start ${o.args[0]}`,
     cloneFlags,
+    sharesMemory: sharesMemory(o, join.enter.length > 0),
     ...(o.cgroup?.cloneInto === undefined ? {} : { cgroup: o.cgroup.cloneInto }),
     ...(id.idMaps ? { idMaps: id.idMaps } : {}),
     fds,
     stages: {
-      prepare: [o.prepare ?? [], o.cgroup?.prepare ?? []],
+      prepare: [o.prepare ?? [], o.cgroup?.prepare ?? [], ...mounts.prepare],
       enter: join.enter.length > 0 ? [join.enter] : [],
       setup: [
         o.cgroup?.setup ?? [],
@@ -156,8 +165,8 @@ export function describeSpawn(o: SpawnOptions, caller = { uid: process.geteuid?.
         begin(),
         connectStdio(stdio.slots),
         join.setup,
+        setOomScoreAdj(o.oomScoreAdj, caller.uid === 0),
         id.idMaps ? setUser({ uid: 0, gid: 0 }, { setgroups: id.setgroups }) : [],
-        setOomScoreAdj(o.oomScoreAdj),
         ...mounts.groups,
         hostNames(o),
         isNew(o, 'network') && (o.loopback ?? true) ? raiseLoopback() : [],

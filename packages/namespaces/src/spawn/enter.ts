@@ -1,9 +1,10 @@
 // enter(): a further program inside a running process's namespaces, by pidfd and setns.
-import { closeSync } from 'node:fs';
 import { assertLinux, InvalidArgumentError } from '@ctr/internal/errors';
 import { named, type Step, slot } from '@ctr/internal/steps';
+import { STAGE_NAMES } from '../launcher/events.js';
+import { type HintSource, type StartError, startError } from '../launcher/start-error.js';
 import { differingNamespaces } from '../namespaces/differing.js';
-import { callNative } from '../native.js';
+import { callNative, closeFds } from '../native.js';
 import { CLONE_FLAG_OF, CLONE_FLAGS, type NamespaceKind } from '../plan/clone-flags.js';
 import type { Plan } from '../plan/plan.js';
 import type { ContainerProcess } from '../process.js';
@@ -13,6 +14,8 @@ import { executePlan } from './execute-plan.js';
 import { defaultHints } from './hints.js';
 import type { EnterOptions } from './options.js';
 import { connectStdio, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
+
+const ESRCH = 3;
 
 /** All at once, so that rights in the user namespace are there for the others (setns(2), pidfd form). */
 function join(kinds: readonly NamespaceKind[], pid: number): Step[] {
@@ -45,7 +48,7 @@ export function describeEnter(
     stages: {
       prepare: [o.cgroup?.prepare ?? []],
       // Before the mount namespace changes, oom_score_adj is the host's file; the child inherits the value.
-      enter: [setOomScoreAdj(o.oomScoreAdj), join(kinds, target.pid)],
+      enter: [setOomScoreAdj(o.oomScoreAdj, (process.geteuid?.() ?? 0) === 0), join(kinds, target.pid)],
       setup: [
         o.cgroup?.setup ?? [],
         [{ call: 'setsid', args: [], doing: 'make a session' }],
@@ -57,6 +60,12 @@ export function describeEnter(
       cleanup: [o.cgroup?.cleanup ?? []],
     },
   };
+}
+
+/** What the kernel says of a process that has ended; its pid may by now be another process's. */
+function ended({ pid, namespaces }: ContainerProcess, o: EnterOptions, hints: HintSource): StartError {
+  const plan = describeEnter({ pid, pidfd: -1 }, o, o.namespaces ?? namespaces, false);
+  return startError(plan, STAGE_NAMES.indexOf('enter'), { step: plan.stages.enter.flat().length - 1, errno: ESRCH }, hints);
 }
 
 /**
@@ -77,6 +86,8 @@ export async function enter(target: ContainerProcess | number, options: EnterOpt
   assertLinux('enter()');
   const pid = typeof target === 'number' ? target : target.pid;
   if (!Number.isInteger(pid) || pid <= 0) throw new InvalidArgumentError('target', 'a process or its pid', target);
+  const hints = options.hints ?? defaultHints;
+  if (typeof target !== 'number' && target.ended) throw ended(target, options, hints);
   // One descriptor for the look and for the deed: the pid cannot come to mean another process in between.
   const pidfd =
     typeof target === 'number'
@@ -85,8 +96,8 @@ export async function enter(target: ContainerProcess | number, options: EnterOpt
   try {
     const kinds = options.namespaces ?? (typeof target === 'number' ? differingNamespaces(pid) : target.namespaces);
     const plan = describeEnter({ pid, pidfd }, options, kinds, kinds.includes('user') && process.geteuid?.() !== 0);
-    return await executePlan(plan, kinds, options.hints ?? defaultHints);
+    return await executePlan(plan, kinds, hints);
   } finally {
-    closeSync(pidfd);
+    closeFds([pidfd]);
   }
 }

@@ -1,8 +1,7 @@
 // Crossing over: a plan goes to the monitor with its pipes, a ContainerProcess comes back.
-import { closeSync } from 'node:fs';
 import { Launcher } from '../launcher/launcher.js';
 import type { HintSource } from '../launcher/start-error.js';
-import { callNative } from '../native.js';
+import { callNative, closeFds } from '../native.js';
 import type { NamespaceKind } from '../plan/clone-flags.js';
 import type { Plan } from '../plan/plan.js';
 import { ContainerProcess } from '../process.js';
@@ -27,25 +26,21 @@ function makePipes(plan: Plan): Pipes {
       pipes.ours[n] = n === 0 ? write : read;
     });
   } catch (e) {
-    closeAll([...Object.values(pipes.theirs), ...pipes.ours]);
+    closeFds([...Object.values(pipes.theirs), ...pipes.ours]);
     throw e;
   }
   return pipes;
 }
 
-const closeAll = (fds: (number | undefined)[]): void => {
-  for (const fd of fds) if (fd !== undefined) closeSync(fd);
-};
-
 /** Executes a plan that ends in a process; `namespaces` are the kinds in which it will differ from this one. */
 export async function executePlan(plan: Plan, namespaces: readonly NamespaceKind[], hints: HintSource): Promise<ContainerProcess> {
+  const launcher = Launcher.current;
   const pipes = makePipes(plan);
   try {
-    const launcher = Launcher.current;
     const launched = await launcher.launch({ ...plan, fds: { ...plan.fds, ...pipes.theirs } }, hints, Object.values(pipes.theirs));
     return new ContainerProcess(launched, launcher, pipes.ours, namespaces);
   } catch (e) {
-    closeAll(pipes.ours);
+    closeFds(pipes.ours);
     throw e;
   }
 }

@@ -39,6 +39,17 @@ const ROWS: readonly Row[] = [
     hint: 'a seccomp filter around this process hides clone3; start the outer container with a newer profile',
   },
   { syscall: 'clone3', code: 'EAGAIN', hint: 'the limit of processes is reached: ulimit -u, or pids.max of this cgroup' },
+  {
+    syscall: 'execve',
+    code: 'EINTR',
+    hint: 'the kernel kills what starts with too small a memory limit; otherwise somebody sent it SIGKILL',
+  },
+  {
+    syscall: 'open_tree',
+    code: 'EPERM',
+    when: (f) => f.stage === 'prepare',
+    hint: 'without root a folder is mounted by its path, not by a descriptor',
+  },
   { syscall: 'mount_setattr', code: 'ENOSYS', hint: 'mount_setattr needs Linux 5.12' },
   { syscall: 'prlimit64', code: 'EPERM', hint: 'raising a hard limit needs CAP_SYS_RESOURCE; ask for no more than the present hard limit' },
   {

@@ -1,7 +1,7 @@
 // One mount of the options as steps: what is made before the pivot, while the host can be seen, and what is
 // attached after it, when only the container can.
 import { Fd } from '@ctr/internal/fd';
-import { type Step, slot } from '@ctr/internal/steps';
+import { named, type Step, slot } from '@ctr/internal/steps';
 import { attachDevNodes, DEV_SLOT, prepareDev } from '../steps/dev.js';
 import { atFlags, mountAttrBytes } from '../steps/flags.js';
 import { keep } from '../steps/keep.js';
@@ -17,6 +17,8 @@ export interface MountContext {
 }
 
 export interface MountSteps {
+  /** In the monitor, which has the same mounts as this process: a descriptor of theirs is worth nothing in new mount namespaces. */
+  prepare?: readonly Step[];
   before: readonly Step[];
   after: readonly Step[];
   /** Descriptors of this process that go along. */
@@ -38,22 +40,25 @@ const withDefaults = (m: MountFlags, defaults: string[]): string[] =>
 
 const PROPAGATION = { private: 'MS_PRIVATE', slave: 'MS_SLAVE', shared: 'MS_SHARED' } as const;
 
+/** A copy of what the caller holds; before Linux 6.15 a detached mount cannot be copied, it is then used itself. */
+const cloneGiven = (from: string, into: string, recursive: boolean, doing: string): Step[] => [
+  { ...cloneSlot(from, into, doing, recursive), allow: ['EINVAL'], skipOnSuccess: 1 },
+  { call: 'fcntl', args: [slot(from), named(1030, 'F_DUPFD_CLOEXEC'), 0], into, doing },
+];
+
 function bind(m: BindMount, name: string): MountSteps {
   const doing = `mount ${Fd.is(m.source) ? `fd ${m.source.fd}` : m.source} on ${m.target}`;
   const recursive = m.recursive ?? true;
-  const fds: Record<string, number> = {};
-  const before: Step[] = [];
-  if (Fd.is(m.source)) {
-    fds[`${name}.source`] = m.source.fd;
-    before.push(cloneSlot(`${name}.source`, name, doing));
-  } else before.push(cloneTree(m.source, name, { recursive, doing }));
+  const source = `${name}.source`;
+  const [fds, prepare] = Fd.is(m.source) ? [{ [source]: m.source.fd }, cloneGiven(source, name, recursive, doing)] : [{}, []];
+  const before = Fd.is(m.source) ? [] : [cloneTree(m.source, name, { recursive, doing })];
   const attr = { set: flagsOf(m).map(attributeName), propagation: PROPAGATION[m.propagation ?? 'private'] };
   before.push({
     call: 'mount_setattr',
     args: [slot(name), '', atFlags('AT_EMPTY_PATH', ...(recursive ? ['AT_RECURSIVE'] : [])), mountAttrBytes(attr), 32],
     doing,
   });
-  return { before, after: attachMaking(name, m.target, doing), fds };
+  return { prepare, before, after: attachMaking(name, m.target, doing), fds };
 }
 
 function tmpfs(m: TmpfsMount, name: string): MountSteps {
@@ -80,7 +85,7 @@ function kernel(m: KernelMount, name: string, c: MountContext): MountSteps {
     const mknod = !c.userNamespace;
     return {
       before: prepareDev({ mknod }),
-      after: [...attachMaking(DEV_SLOT, m.target, 'mount /dev'), ...attachDevNodes({ mknod })],
+      after: [...attachMaking(DEV_SLOT, m.target, `mount ${m.target}`), ...attachDevNodes({ mknod, target: m.target })],
       fds: {},
     };
   }

@@ -30,7 +30,10 @@ export interface MountFlags {
   noatime?: boolean;
 }
 
-/** A folder or file of the host, or a mount that the caller holds, at `target` inside. */
+/**
+ * A folder or file of the host, or what the caller holds open, at `target` inside. A descriptor is of a folder, of a
+ * file or of a detached mount (fsmount(2), open_tree(2)); it is borrowed until the start, and needs CAP_SYS_ADMIN outside.
+ */
 export interface BindMount extends MountFlags {
   type: 'bind';
   source: string | Fd;
@@ -67,6 +70,11 @@ export interface CgroupEntry {
   setup: readonly Step[];
   /** Slot of a cgroup v2 directory, for CLONE_INTO_CGROUP. */
   cloneInto?: string;
+  /**
+   * False when no limit of memory is set: the process is then made a little faster. Otherwise the kernel could kill it
+   * for memory before its program runs, and with it whoever shares its memory. Default true.
+   */
+  limitsMemory?: boolean;
   /** Beside SIGKILL to the process: cgroup.kill. */
   kill?: readonly Step[];
   collect: readonly Step[];

@@ -1,6 +1,6 @@
 // From "in the right namespaces" to execve: what spawn and enter have in common.
 import type { Fd } from '@ctr/internal/fd';
-import { type Step, slot } from '@ctr/internal/steps';
+import { named, type Step, slot } from '@ctr/internal/steps';
 import type { StepGroup } from '../plan/plan.js';
 import { closeFds, FIRST_PRIVATE_FD } from '../steps/close-fds.js';
 import { AT_FDCWD, openFlags, openHow } from '../steps/flags.js';
@@ -20,16 +20,23 @@ import type { ProgramOptions } from './options.js';
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** Through the host's /proc, while it can be seen. */
-export function setOomScoreAdj(value: number | undefined): Step[] {
+const setDumpable = (value: 0 | 1, doing: string): Step => ({ call: 'prctl', args: [named(4, 'PR_SET_DUMPABLE'), value, 0, 0, 0], doing });
+
+/**
+ * Through the host's /proc, while it can be seen, and before the ids change. The files of a process that is not dumpable
+ * are root's (proc(5)): another user's process is dumpable for this moment, to that user's own processes.
+ */
+export function setOomScoreAdj(value: number | undefined, asRoot: boolean): Step[] {
   if (value === undefined) return [];
   const doing = `set oom_score_adj to ${value}`;
   const path = '/proc/self/oom_score_adj';
   const text = Buffer.from(String(value));
   return [
+    ...(asRoot ? [] : [setDumpable(1, doing)]),
     { call: 'openat', args: [AT_FDCWD, path, openFlags('O_WRONLY', 'O_CLOEXEC')], into: 'oom', doing },
     { call: 'write', args: [slot('oom'), { bytes: text, text: `"${value}"` }, text.length], doing, path },
     { call: 'close', args: [slot('oom')] },
+    ...(asRoot ? [] : [setDumpable(0, doing)]),
   ];
 }
 
@@ -106,8 +113,9 @@ function filter(program: Uint8Array | undefined): readonly Step[] {
 export function programSteps(o: ProgramOptions, setgroups: boolean): StepGroup[] {
   const who = JSON.stringify([o.user, o.capabilities, o.noNewPrivileges, setgroups]);
   return [
-    keep(`rlimits ${JSON.stringify(o.rlimits)}`, () => setRlimits(o.rlimits ?? {})),
     keep(`cwd ${o.createCwd} ${o.cwd}`, () => changeDirectory(o)),
+    // After the last descriptor was opened, since the limit of their number may be below those that are open now.
+    keep(`rlimits ${JSON.stringify(o.rlimits)}`, () => setRlimits(o.rlimits ?? {})),
     keep(`identity ${who}`, () => identity(o, setgroups)),
     filter(o.seccomp),
     execute(o),

@@ -35,13 +35,13 @@ export function prepareDev(o: { mknod: boolean }): Step[] {
       ? [
           {
             call: 'mknodat',
-            args: [dev, name, S_IFCHR | 0o666, named(makedev(major, minor), `makedev(${major}, ${minor})`)],
+            args: [dev, name, named(S_IFCHR | 0o666, 'S_IFCHR|0666'), named(makedev(major, minor), `makedev(${major}, ${minor})`)],
             doing: DOING,
             path: `/dev/${name}`,
           },
         ]
       : [
-          { call: 'mknodat', args: [dev, name, S_IFREG | 0o666, 0], doing: DOING, path: `/dev/${name}` },
+          { call: 'mknodat', args: [dev, name, named(S_IFREG | 0o666, 'S_IFREG|0666'), 0], doing: DOING, path: `/dev/${name}` },
           cloneTree(`/dev/${name}`, `dev.${name}`, { recursive: false, doing: DOING }),
         ];
   return [
@@ -50,11 +50,11 @@ export function prepareDev(o: { mknod: boolean }): Step[] {
     { call: 'umask', args: [0] },
     ...NODES.flatMap(node),
     ...LINKS.map(([to, name]): Step => ({ call: 'symlinkat', args: [to, dev, name], doing: DOING, path: `/dev/${name}` })),
-    ...['pts', 'shm', 'mqueue'].map((d): Step => ({ call: 'mkdirat', args: [dev, d, 0o755], doing: DOING, path: `/dev/${d}` })),
+    ...['pts', 'shm', 'mqueue'].map((d): Step => ({ call: 'mkdirat', args: [dev, d, named(0o755, '0755')], doing: DOING, path: `/dev/${d}` })),
     { call: 'umask', args: [0o022] },
   ];
 }
 
 /** After /dev is attached. */
-export const attachDevNodes = (o: { mknod: boolean }): Step[] =>
-  o.mknod ? [] : NODES.map(([name]) => attach(`dev.${name}`, `/dev/${name}`, { doing: DOING }));
+export const attachDevNodes = (o: { mknod: boolean; target: string }): Step[] =>
+  o.mknod ? [] : NODES.map(([name]) => attach(`dev.${name}`, `${o.target}/${name}`, { doing: DOING }));

@@ -49,9 +49,9 @@ export const cloneTree = (
 });
 
 /** Another detached copy of a mount that is held in a slot. */
-export const cloneSlot = (from: string, into: string, doing: string): Step => ({
+export const cloneSlot = (from: string, into: string, doing: string, recursive = false): Step => ({
   call: 'open_tree',
-  args: [slot(from), '', openTreeFlags('OPEN_TREE_CLONE', 'OPEN_TREE_CLOEXEC', 'AT_EMPTY_PATH')],
+  args: [slot(from), '', openTreeFlags('OPEN_TREE_CLONE', 'OPEN_TREE_CLOEXEC', 'AT_EMPTY_PATH', ...(recursive ? ['AT_RECURSIVE'] : []))],
   into,
   doing,
 });

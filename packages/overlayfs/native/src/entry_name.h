@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "limits.h"
+#include "layer_limits.h"
 
 namespace ctr {
 

@@ -6,7 +6,7 @@
 #include "entry_name.h"
 #include "inode_metadata.h"
 #include "layer_stats.h"
-#include "limits.h"
+#include "layer_limits.h"
 #include "root_dir.h"
 #include "tar_entry.h"
 

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "limits.h"
+#include "layer_limits.h"
 
 namespace ctr {
 

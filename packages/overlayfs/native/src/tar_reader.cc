@@ -148,9 +148,10 @@ void TarReader::beginExtended(const TarHeader& header) {
   // GNU's long names end in a NUL that belongs to the size.
   if (name && size > limits_.path_bytes + 1) overLimit("path-length", current_);
   if (size > limits_.header_bytes) overLimit("header-size", current_);
-  if (size == 0) refuse("extended-empty", current_);
+  if (name && size == 0) refuse("extended-empty", current_);
   extended_type_ = header.type;
   extended_.clear();
+  if (size == 0) return endExtended();
   remaining_ = size;
   padding_ = (kBlock - size % kBlock) % kBlock;
   state_ = State::extended;

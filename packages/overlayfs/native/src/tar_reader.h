@@ -9,7 +9,7 @@
 #include <optional>
 #include <string>
 
-#include "limits.h"
+#include "layer_limits.h"
 #include "pax.h"
 #include "tar_entry.h"
 #include "tar_header.h"

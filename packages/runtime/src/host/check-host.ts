@@ -29,6 +29,9 @@ const KINDS: readonly NamespaceKind[] = ['pid', 'mount', 'network', 'ipc', 'uts'
 /** What Resources of @ctr/cgroups limits, and by which controller. */
 const LIMITS = { memory: 'memory', cpus: 'cpu', cpuset: 'cpuset', pids: 'pids', 'block I/O': 'io' } as const;
 
+/** Some folder of the root file system in which nothing is mounted. */
+const LOWER = '/usr';
+
 type Namespaces = NonNullable<SpawnOptions['namespaces']>;
 
 async function limits(host: CgroupHost): Promise<Record<string, Feature>> {
@@ -36,7 +39,14 @@ async function limits(host: CgroupHost): Promise<Record<string, Feature>> {
     const place = host.controllers[controller] ?? (controller === 'io' ? host.controllers['blkio'] : undefined);
     if (place?.writable) return [`limit ${what}`, { ok: true, why: `cgroup v${place.version}` }];
     const why = place?.reason ?? 'the kernel has no such controller';
-    return [`limit ${what}`, { ok: false, why, cure: 'run as root, or in a cgroup that was delegated to this user: systemd-run --user --scope -p Delegate=yes node …' }];
+    return [
+      `limit ${what}`,
+      {
+        ok: false,
+        why,
+        cure: 'run as root, or in a cgroup that was delegated to this user: systemd-run --user --scope -p Delegate=yes node …',
+      },
+    ];
   });
   return Object.fromEntries(entries);
 }
@@ -49,10 +59,11 @@ async function tryAll(privileged: boolean): Promise<Record<string, Feature>> {
   if (!launcher.ok) return { launcher };
   const user: Namespaces = privileged ? {} : { user: 'new' };
   const withMount: Namespaces = { ...user, mount: 'new' };
-  const root = describeOverlay({ lower: ['/'], upper: 'memory', userxattr: !privileged });
+  const root = describeOverlay({ lower: [LOWER], upper: 'memory', userxattr: !privileged });
   const all = Object.fromEntries(KINDS.map((kind) => [kind, 'new'])) as Namespaces;
   const [users, namespaces, overlay, seccomp] = await Promise.all([
-    tryStart({ namespaces: { user: 'new' } }).then((f) => explainUserNamespaces(f)),
+    // Ubuntu lets everybody make one and then refuses every right in it: only its use tells.
+    tryStart({ namespaces: { user: 'new', uts: 'new' }, hostname: 'check' }).then((f) => explainUserNamespaces(f)),
     tryStart({ namespaces: { ...user, ...all } }),
     tryStart({ namespaces: withMount, root }),
     tryStart({ seccomp: anyFilter(), noNewPrivileges: true }),

@@ -1,6 +1,6 @@
 // Tries something by starting a process that is not there: when execve is what fails, everything before it worked.
 import { CtrError } from '@ctr/internal/errors';
-import { spawn, type SpawnOptions, StartError } from '@ctr/namespaces';
+import { type SpawnOptions, StartError, spawn } from '@ctr/namespaces';
 
 /** One thing that containers need of a host. */
 export interface Feature {

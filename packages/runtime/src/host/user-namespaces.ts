@@ -37,7 +37,10 @@ const OTHERWISE = {
 };
 
 /** Says why `tried` failed. @param read reads a file; rejects when there is none. */
-export async function explainUserNamespaces(tried: Feature, read = (file: string): Promise<string> => readFile(file, 'utf8')): Promise<Feature> {
+export async function explainUserNamespaces(
+  tried: Feature,
+  read = (file: string): Promise<string> => readFile(file, 'utf8'),
+): Promise<Feature> {
   if (tried.ok) return tried;
   for (const setting of SETTINGS) {
     const value = await read(setting.file).catch(() => undefined);

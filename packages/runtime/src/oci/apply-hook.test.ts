@@ -37,6 +37,11 @@ describe('applySpecHook', () => {
     ['a wrong type', (oci: OciSpec) => void Object.assign(oci.process, { args: 'ls -l' })],
     ['a promise', async (oci: OciSpec) => oci],
     ['no object', () => 5],
-    ['an exception', () => { throw new Error('mine'); }],
+    [
+      'an exception',
+      () => {
+        throw new Error('mine');
+      },
+    ],
   ])('refuses %s', (_, hook) => expect(() => apply(hook)).toThrowErrorMatchingSnapshot()); // prettier-ignore
 });

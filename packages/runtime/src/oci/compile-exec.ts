@@ -2,6 +2,7 @@
 // configuration and from the call, nothing from inside (CVE-2022-1227: policy read from the container).
 import type { ExecSpec } from '../options/run-schema.js';
 import type { ResolvedUser } from '../user/resolve-user.js';
+import { allGroups } from './process.js';
 import type { CapabilitySet, OciProcess } from './types.js';
 
 type Sets = Record<CapabilitySet, string[]>;
@@ -26,15 +27,15 @@ function environment(container: readonly string[], added: ExecSpec['env'], home:
 
 /** `user` is undefined when the call names none: then it is the container's. */
 export function compileExec(container: OciProcess, command: readonly string[], spec: ExecSpec, user: ResolvedUser | undefined): OciProcess {
+  // Where the container's process could be given groups, so can this one.
+  const groups = user === undefined || container.user.additionalGids === undefined ? {} : { additionalGids: allGroups(user) };
   const capabilities = user === undefined ? container.capabilities : capabilitiesFor(container.capabilities, user);
   return {
     ...container,
     args: [...command],
     env: environment(container.env, spec.env, user?.home),
     cwd: spec.cwd ?? container.cwd,
-    ...(user === undefined
-      ? {}
-      : { user: { uid: user.uid, gid: user.gid, umask: user.umask, ...(user.groups.length > 0 ? { additionalGids: [...user.groups] } : {}) } }),
+    ...(user === undefined ? {} : { user: { uid: user.uid, gid: user.gid, umask: user.umask, ...groups } }),
     ...(capabilities === undefined ? {} : { capabilities }),
   };
 }

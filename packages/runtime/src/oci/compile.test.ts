@@ -22,7 +22,8 @@ const compile = (options: RunOptions, more: Partial<CompileInput> = {}): OciSpec
 const withoutFilter = (oci: OciSpec): OciSpec => ({ ...oci, linux: { ...oci.linux, seccomp: { defaultAction: 'SCMP_ACT_ERRNO' } } });
 
 describe('compileOci', () => {
-  it('makes a safe container of nothing but an image', () => expect(withoutFilter(compile({ image: 'debian:12' }))).toMatchInlineSnapshot(`
+  it('makes a safe container of nothing but an image', () =>
+    expect(withoutFilter(compile({ image: 'debian:12' }))).toMatchInlineSnapshot(`
     {
       "annotations": {},
       "hostname": "0123456789ab",
@@ -304,6 +305,9 @@ describe('compileOci', () => {
         ],
         "terminal": false,
         "user": {
+          "additionalGids": [
+            0,
+          ],
           "gid": 0,
           "uid": 0,
           "umask": 18,
@@ -318,7 +322,12 @@ describe('compileOci', () => {
 
   it('gives an ordinary user a user namespace with its own id', () => {
     const { process, linux, mounts } = compile({ image: 'a' }, { host: USER_HOST, cgroupsPath: undefined });
-    expect({ namespaces: linux.namespaces.map((n) => n.type), uid: linux.uidMappings, gid: linux.gidMappings, resources: linux.resources }).toMatchInlineSnapshot(`
+    expect({
+      namespaces: linux.namespaces.map((n) => n.type),
+      uid: linux.uidMappings,
+      gid: linux.gidMappings,
+      resources: linux.resources,
+    }).toMatchInlineSnapshot(`
       {
         "gid": [
           {
@@ -591,6 +600,9 @@ describe('compileOci', () => {
           ],
           "terminal": false,
           "user": {
+            "additionalGids": [
+              0,
+            ],
             "gid": 0,
             "uid": 0,
             "umask": 18,
@@ -606,7 +618,12 @@ describe('compileOci', () => {
 
   it("has Docker's defaults when asked", () => {
     const { process, linux } = compile({ image: 'a', preset: 'docker' });
-    expect([process.capabilities?.bounding.length, process.noNewPrivileges, process.rlimits, linux.resources?.pids]).toEqual([14, false, [], undefined]);
+    expect([process.capabilities?.bounding.length, process.noNewPrivileges, process.rlimits, linux.resources?.pids]).toEqual([
+      14,
+      false,
+      [],
+      undefined,
+    ]);
   });
 
   it('joins namespaces by path', () =>
@@ -634,7 +651,11 @@ describe('compileOci', () => {
   it('cuts defaults to what the host has, and keeps what was asked for', () => {
     const host = { ...ROOT_HOST, hardLimits: { nofile: 512 }, capabilities: ['CAP_KILL'], controllers: {} };
     const oci = compile({ image: 'a', capabilities: { add: ['SYS_TIME'] } }, { host });
-    expect([oci.process.rlimits?.find((r) => r.type === 'RLIMIT_NOFILE'), oci.process.capabilities?.bounding, oci.linux.resources]).toMatchInlineSnapshot(`
+    expect([
+      oci.process.rlimits?.find((r) => r.type === 'RLIMIT_NOFILE'),
+      oci.process.capabilities?.bounding,
+      oci.linux.resources,
+    ]).toMatchInlineSnapshot(`
       [
         {
           "hard": 512,
@@ -653,14 +674,33 @@ describe('compileOci', () => {
 
 describe('what cannot be', () => {
   it('needs a command from somewhere', () =>
-    expect(() => compile({ image: 'a' }, { image: {} })).toThrow('expected "command" to be given: the image names neither a command nor an entrypoint'));
+    expect(() => compile({ image: 'a' }, { image: {} })).toThrow(
+      'expected "command" to be given: the image names neither a command nor an entrypoint',
+    ));
 
   it('needs ids that are mapped', () =>
     expect(() =>
-      compile({ image: 'a', userns: { uidMap: [{ containerId: 0, hostId: 1000, size: 1 }], gidMap: [{ containerId: 0, hostId: 1000, size: 1 }] } }, { user: { ...ROOT_USER, uid: 7 } }),
-    ).toThrowErrorMatchingInlineSnapshot(`[InvalidArgumentError: expected "user" to be an id that the user namespace maps (0 to 0), received 7 (number)]`));
+      compile(
+        {
+          image: 'a',
+          userns: { uidMap: [{ containerId: 0, hostId: 1000, size: 1 }], gidMap: [{ containerId: 0, hostId: 1000, size: 1 }] },
+        },
+        { user: { ...ROOT_USER, uid: 7 } },
+      ),
+    ).toThrowErrorMatchingInlineSnapshot(
+      `[InvalidArgumentError: expected "user" to be an id that the user namespace maps (0 to 0), received 7 (number)]`,
+    ));
 
-  it('has no automatic maps for root yet', () => expect(() => compile({ image: 'a', userns: 'auto' })).toThrowErrorMatchingInlineSnapshot(`
+  it('has only one id for an ordinary user', () =>
+    expect(() =>
+      compile({ image: 'a' }, { host: USER_HOST, user: { ...ROOT_USER, uid: 1000, gid: 1000 } }),
+    ).toThrowErrorMatchingInlineSnapshot(`
+      [UnsupportedError: user 1000:1000 without root is not available here: it needs a range of ids from /etc/subuid, which is not supported yet
+        hint: give user: '0': it is this user's own id, outside]
+    `));
+
+  it('has no automatic maps for root yet', () =>
+    expect(() => compile({ image: 'a', userns: 'auto' })).toThrowErrorMatchingInlineSnapshot(`
     [UnsupportedError: userns "auto" for a privileged user is not available here: it needs id-mapped layers, which are not supported yet
       hint: give the maps: userns: { uidMap: [{ containerId: 0, hostId: 100000, size: 65536 }], gidMap: … }, over a root that these ids can read]
   `));

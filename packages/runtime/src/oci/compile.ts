@@ -1,7 +1,8 @@
 // Options, image and host -> the OCI runtime-spec object. Pure: the whole container can be looked at before it exists.
+
+import type { ImageConfig } from '@ctr/image';
 import { InvalidArgumentError, UnsupportedError } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
-import type { ImageConfig } from '@ctr/image';
 import type { RunSpec } from '../options/run-schema.js';
 import type { ResolvedUser } from '../user/resolve-user.js';
 import { defaultMounts, MASKED_PATHS, OCI_VERSION, READONLY_PATHS } from './defaults.js';
@@ -49,7 +50,7 @@ export function compileNamespaces(spec: RunSpec, host: HostFacts): OciNamespace[
 
 const one = (containerID: number, hostID: number): OciIdMap[] => [{ containerID, hostID, size: 1 }];
 
-/** The caller's maps, or this user's own id as the container's user: the one map that needs no privilege. */
+/** The caller's maps, or this user's own id as the container's root: the one map that needs no privilege. */
 function idMappings(spec: RunSpec, user: ResolvedUser, host: HostFacts): { uidMappings: OciIdMap[]; gidMappings: OciIdMap[] } {
   if (typeof spec.userns === 'object') {
     const oci = (maps: readonly { containerId: number; hostId: number; size: number }[]): OciIdMap[] =>
@@ -61,12 +62,26 @@ function idMappings(spec: RunSpec, user: ResolvedUser, host: HostFacts): { uidMa
       hint: 'give the maps: userns: { uidMap: [{ containerId: 0, hostId: 100000, size: 65536 }], gidMap: … }, over a root that these ids can read',
     });
   }
-  return { uidMappings: one(user.uid, host.uid), gidMappings: one(user.gid, host.gid) };
+  if (user.uid !== 0 || user.gid !== 0) {
+    throw new UnsupportedError(
+      `user ${user.uid}:${user.gid} without root`,
+      'a range of ids from /etc/subuid, which is not supported yet',
+      undefined,
+      {
+        hint: "give user: '0': it is this user's own id, outside",
+      },
+    );
+  }
+  return { uidMappings: one(0, host.uid), gidMappings: one(0, host.gid) };
 }
 
 function checkMapped(id: number, maps: readonly OciIdMap[], path: string): void {
   if (maps.some((m) => id >= m.containerID && id < m.containerID + m.size)) return;
-  throw new InvalidArgumentError(path, `an id that the user namespace maps (${maps.map((m) => `${m.containerID} to ${m.containerID + m.size - 1}`).join(', ')})`, id);
+  throw new InvalidArgumentError(
+    path,
+    `an id that the user namespace maps (${maps.map((m) => `${m.containerID} to ${m.containerID + m.size - 1}`).join(', ')})`,
+    id,
+  );
 }
 
 /** The caller's mount takes the place of ours on the same target, such as a larger /dev/shm. */

@@ -40,7 +40,15 @@ export const DEFAULT_PIDS = 1024;
 /** Devices that only concern the process itself: null, zero, full, random, urandom, tty, ptmx and the container's own terminals. */
 export const DEVICE_RULES: readonly OciDeviceRule[] = [
   { allow: false, access: 'rwm' },
-  ...[[1, 3], [1, 5], [1, 7], [1, 8], [1, 9], [5, 0], [5, 2]].map(([major, minor]): OciDeviceRule => ({ allow: true, type: 'c', major: major as number, minor: minor as number, access: 'rwm' })),
+  ...[
+    [1, 3],
+    [1, 5],
+    [1, 7],
+    [1, 8],
+    [1, 9],
+    [5, 0],
+    [5, 2],
+  ].map(([major, minor]): OciDeviceRule => ({ allow: true, type: 'c', major: major as number, minor: minor as number, access: 'rwm' })),
   { allow: true, type: 'c', major: 136, access: 'rwm' },
 ]; // prettier-ignore
 

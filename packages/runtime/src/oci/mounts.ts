@@ -12,17 +12,31 @@ function fromMount(mount: CallerMount): OciMount {
   if (mount.type === 'bind') {
     // An image's user must not gain the host's set-id programs or devices by way of a folder.
     const deep = mount.recursive === false ? '' : 'r';
-    const options = [`${deep}bind`, `${deep}${mount.propagation ?? 'private'}`, 'nosuid', 'nodev', ...(mount.noexec ? ['noexec'] : []), ...access];
+    const options = [
+      `${deep}bind`,
+      `${deep}${mount.propagation ?? 'private'}`,
+      'nosuid',
+      'nodev',
+      ...(mount.noexec ? ['noexec'] : []),
+      ...access,
+    ];
     return { destination: mount.target, type: 'bind', source: mount.source, options };
   }
   const size = mount.size === undefined ? [] : [`size=${mount.size}`];
   const mode = `mode=${(mount.mode ?? 0o1777).toString(8).padStart(4, '0')}`;
-  return { destination: mount.target, type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', ...(mount.noexec === false ? [] : ['noexec']), mode, ...size, ...access] };
+  return {
+    destination: mount.target,
+    type: 'tmpfs',
+    source: 'tmpfs',
+    options: ['nosuid', 'nodev', ...(mount.noexec === false ? [] : ['noexec']), mode, ...size, ...access],
+  };
 }
 
 /** The caller's mounts, those without a parent first: '/a' before '/a/b'. */
 export function callerMounts(spec: RunSpec): OciMount[] {
-  const short = [...(spec.tmpfs ?? [])].map(([target, value]): CallerMount => ({ type: 'tmpfs', target, ...(typeof value === 'number' ? { size: value } : value) }));
+  const short = [...(spec.tmpfs ?? [])].map(
+    ([target, value]): CallerMount => ({ type: 'tmpfs', target, ...(typeof value === 'number' ? { size: value } : value) }),
+  );
   const depth = (m: OciMount): number => m.destination.split('/').length;
   return [...(spec.mounts ?? []), ...short].map(fromMount).sort((a, b) => depth(a) - depth(b));
 }
@@ -62,9 +76,14 @@ const WORDS: Readonly<Record<string, { flags: readonly string[]; data: readonly 
 
 function refuseUnknownWords(type: string, words: Words, destination: string): void {
   const known = WORDS[type];
-  if (known === undefined) throw new UnsupportedError(`the mount type ${JSON.stringify(type)} on ${destination}`, `one of ${Object.keys(WORDS).join(', ')}`);
+  if (known === undefined)
+    throw new UnsupportedError(`the mount type ${JSON.stringify(type)} on ${destination}`, `one of ${Object.keys(WORDS).join(', ')}`);
   const unknown = [...words.flags].find((f) => !known.flags.includes(f)) ?? [...words.data.keys()].find((k) => !known.data.includes(k));
-  if (unknown !== undefined) throw new UnsupportedError(`the mount option ${JSON.stringify(unknown)} on ${destination}`, `one of ${[...known.flags, ...known.data].join(', ')}`);
+  if (unknown !== undefined)
+    throw new UnsupportedError(
+      `the mount option ${JSON.stringify(unknown)} on ${destination}`,
+      `one of ${[...known.flags, ...known.data].join(', ')}`,
+    );
 }
 
 const flagsOf = ({ flags }: Words) => ({
@@ -83,9 +102,17 @@ function sizeOf(words: Words, destination: string): number | undefined {
 }
 
 function bindOf(mount: OciMount, words: Words): Mount {
-  if (mount.source === undefined) throw new InvalidArgumentError(`mounts[${mount.destination}].source`, 'given for a bind mount', mount.source);
+  if (mount.source === undefined)
+    throw new InvalidArgumentError(`mounts[${mount.destination}].source`, 'given for a bind mount', mount.source);
   const propagation = PROPAGATION.find((p) => words.flags.has(p) || words.flags.has(`r${p}`)) ?? 'private';
-  return { type: 'bind', source: mount.source, target: mount.destination, recursive: words.flags.has('rbind'), propagation, ...flagsOf(words) };
+  return {
+    type: 'bind',
+    source: mount.source,
+    target: mount.destination,
+    recursive: words.flags.has('rbind'),
+    propagation,
+    ...flagsOf(words),
+  };
 }
 
 function tmpfsOf(mount: OciMount, words: Words): Mount {

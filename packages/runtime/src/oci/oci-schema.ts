@@ -20,17 +20,34 @@ const plainRecord = (expected: string): Schema<Record<string, string>> => {
   return { expected, read: (value, path) => Object.fromEntries(node.read(value, path)) };
 };
 
-const process = object('the process', {
-  terminal: optional(scalar('false: terminals are not supported yet', (v) => (v === false ? v : undefined))),
-  user: object('the user', { uid: id, gid: id, umask: optional(integer(0, 0o777)), additionalGids: optional(list('an array of group ids', id, 65_536)) }),
-  args: list('an array of texts with a program first', line, 65_536, 1),
-  env: list('an array of NAME=value', text('NAME=value', { max: MAX_ARGUMENT, pattern: /^[^=]+=/s }), 4096),
-  cwd: absolutePath('an absolute path inside the container'),
-  capabilities: optional(object('the five sets', { bounding: texts, effective: texts, permitted: texts, inheritable: texts, ambient: texts })),
-  rlimits: optional(list('an array of limits', object('a limit', { type: text('RLIMIT_…', { pattern: /^RLIMIT_[A-Z]+$/ }), soft: limit, hard: limit }), 16)),
-  noNewPrivileges: optional(boolean),
-  oomScoreAdj: optional(integer(-1000, 1000)),
-}, later('consoleSize', 'apparmorProfile', 'selinuxLabel', 'scheduler', 'ioPriority', 'execCPUAffinity')); // prettier-ignore
+const process = object(
+  'the process',
+  {
+    terminal: optional(scalar('false: terminals are not supported yet', (v) => (v === false ? v : undefined))),
+    user: object('the user', {
+      uid: id,
+      gid: id,
+      umask: optional(integer(0, 0o777)),
+      additionalGids: optional(list('an array of group ids', id, 65_536)),
+    }),
+    args: list('an array of texts with a program first', line, 65_536, 1),
+    env: list('an array of NAME=value', text('NAME=value', { max: MAX_ARGUMENT, pattern: /^[^=]+=/s }), 4096),
+    cwd: absolutePath('an absolute path inside the container'),
+    capabilities: optional(
+      object('the five sets', { bounding: texts, effective: texts, permitted: texts, inheritable: texts, ambient: texts }),
+    ),
+    rlimits: optional(
+      list(
+        'an array of limits',
+        object('a limit', { type: text('RLIMIT_…', { pattern: /^RLIMIT_[A-Z]+$/ }), soft: limit, hard: limit }),
+        16,
+      ),
+    ),
+    noNewPrivileges: optional(boolean),
+    oomScoreAdj: optional(integer(-1000, 1000)),
+  },
+  later('consoleSize', 'apparmorProfile', 'selinuxLabel', 'scheduler', 'ioPriority', 'execCPUAffinity'),
+); // prettier-ignore
 
 const deviceRule = object('a device rule', {
   allow: boolean,
@@ -40,44 +57,72 @@ const deviceRule = object('a device rule', {
   access: optional(text('letters of rwm', { pattern: /^[rwm]+$/ })),
 });
 
-const resources = object('limits', {
-  devices: optional(list('an array of device rules', deviceRule, 1024)),
-  memory: optional(object('memory limits', { limit: optional(whole), reservation: optional(whole), swap: optional(whole) }, later('kernel', 'kernelTCP', 'swappiness', 'disableOOMKiller', 'useHierarchy', 'checkBeforeUpdate'))),
-  cpu: optional(object('CPU limits', { quota: optional(whole), period: optional(whole), cpus: optional(line), mems: optional(line) }, { ...later('burst', 'realtimeRuntime', 'realtimePeriod', 'idle'), shares: 'use unified: { "cpu.weight": … }' })),
-  pids: optional(object('the limit of processes', { limit: whole })),
-  unified: optional(plainRecord('an object of cgroup v2 files')),
-}, later('blockIO', 'hugepageLimits', 'network', 'rdma')); // prettier-ignore
+const resources = object(
+  'limits',
+  {
+    devices: optional(list('an array of device rules', deviceRule, 1024)),
+    memory: optional(
+      object(
+        'memory limits',
+        { limit: optional(whole), reservation: optional(whole), swap: optional(whole) },
+        later('kernel', 'kernelTCP', 'swappiness', 'disableOOMKiller', 'useHierarchy', 'checkBeforeUpdate'),
+      ),
+    ),
+    cpu: optional(
+      object(
+        'CPU limits',
+        { quota: optional(whole), period: optional(whole), cpus: optional(line), mems: optional(line) },
+        { ...later('burst', 'realtimeRuntime', 'realtimePeriod', 'idle'), shares: 'use unified: { "cpu.weight": … }' },
+      ),
+    ),
+    pids: optional(object('the limit of processes', { limit: whole })),
+    unified: optional(plainRecord('an object of cgroup v2 files')),
+  },
+  later('blockIO', 'hugepageLimits', 'network', 'rdma'),
+); // prettier-ignore
 
 const namespace = object('a namespace', {
   type: oneOf('pid', 'mount', 'network', 'ipc', 'uts', 'user', 'cgroup', 'time'),
   path: optional(absolutePath('the path of a namespace')),
 });
 
-const linux = object('the Linux part', {
-  namespaces: list('an array of namespaces', namespace, 8),
-  uidMappings: optional(idMaps),
-  gidMappings: optional(idMaps),
-  cgroupsPath: optional(line),
-  resources: optional(resources),
-  seccomp: optional(seccompProfile),
-  maskedPaths: optional(paths),
-  readonlyPaths: optional(paths),
-}, later('devices', 'netDevices', 'sysctl', 'rootfsPropagation', 'mountLabel', 'intelRdt', 'memoryPolicy', 'personality', 'timeOffsets')); // prettier-ignore
+const linux = object(
+  'the Linux part',
+  {
+    namespaces: list('an array of namespaces', namespace, 8),
+    uidMappings: optional(idMaps),
+    gidMappings: optional(idMaps),
+    cgroupsPath: optional(line),
+    resources: optional(resources),
+    seccomp: optional(seccompProfile),
+    maskedPaths: optional(paths),
+    readonlyPaths: optional(paths),
+  },
+  later('devices', 'netDevices', 'sysctl', 'rootfsPropagation', 'mountLabel', 'intelRdt', 'memoryPolicy', 'personality', 'timeOffsets'),
+); // prettier-ignore
 
-const mount = object('a mount', {
-  destination: absolutePath('an absolute path inside the container'),
-  type: optional(text('a type of file system', { max: 64 })),
-  source: optional(text('a source')),
-  options: optional(list('an array of words', text('a word', { max: 4095 }), 64)),
-}, later('uidMappings', 'gidMappings')); // prettier-ignore
+const mount = object(
+  'a mount',
+  {
+    destination: absolutePath('an absolute path inside the container'),
+    type: optional(text('a type of file system', { max: 64 })),
+    source: optional(text('a source')),
+    options: optional(list('an array of words', text('a word', { max: 4095 }), 64)),
+  },
+  later('uidMappings', 'gidMappings'),
+); // prettier-ignore
 
-export const ociSchema = object('an OCI runtime-spec object', {
-  ociVersion: text('a version', { max: 64 }),
-  root: object('the root', { path: text('a path'), readonly: optional(boolean) }),
-  process,
-  hostname: optional(text('a host name', { max: 64 })),
-  domainname: optional(text('a domain name', { max: 64 })),
-  mounts: list('an array of mounts', mount, 1024),
-  annotations: optional(plainRecord('an object of texts')),
-  linux,
-}, later('hooks', 'solaris', 'windows', 'vm', 'zos')) as unknown as Schema<OciSpec>; // prettier-ignore
+export const ociSchema = object(
+  'an OCI runtime-spec object',
+  {
+    ociVersion: text('a version', { max: 64 }),
+    root: object('the root', { path: text('a path'), readonly: optional(boolean) }),
+    process,
+    hostname: optional(text('a host name', { max: 64 })),
+    domainname: optional(text('a domain name', { max: 64 })),
+    mounts: list('an array of mounts', mount, 1024),
+    annotations: optional(plainRecord('an object of texts')),
+    linux,
+  },
+  later('hooks', 'solaris', 'windows', 'vm', 'zos'),
+) as unknown as Schema<OciSpec>; // prettier-ignore

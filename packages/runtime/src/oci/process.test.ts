@@ -18,7 +18,15 @@ describe('effectiveArgs', () => {
 describe('effectiveEnv', () => {
   it('takes defaults, then the image, then the options', () =>
     expect(
-      effectiveEnv(new Map<string, string | undefined>([['A', '2'], ['GONE', undefined]]), { Env: ['PATH=/bin', 'A=1', 'GONE=1', 'EMPTY='] }, 'web', '/root'),
+      effectiveEnv(
+        new Map<string, string | undefined>([
+          ['A', '2'],
+          ['GONE', undefined],
+        ]),
+        { Env: ['PATH=/bin', 'A=1', 'GONE=1', 'EMPTY='] },
+        'web',
+        '/root',
+      ),
     ).toEqual(['PATH=/bin', 'HOSTNAME=web', 'A=2', 'EMPTY=', 'HOME=/root'])); // prettier-ignore
 
   it('keeps a HOME that the image sets', () => expect(effectiveEnv(undefined, { Env: ['HOME=/h'] }, undefined, '/')).toContain('HOME=/h'));

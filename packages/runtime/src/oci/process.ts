@@ -1,7 +1,7 @@
 // The process part of the OCI object: arguments, environment, ids, capabilities, limits.
 import { posix } from 'node:path';
-import { InvalidArgumentError, UnsupportedError } from '@ctr/internal/errors';
 import type { ImageConfig } from '@ctr/image';
+import { InvalidArgumentError, UnsupportedError } from '@ctr/internal/errors';
 import { clampRlimit, DEFAULT_RLIMITS } from '@ctr/namespaces';
 import type { RlimitValue } from '../options/part-options.js';
 import type { RunSpec } from '../options/run-schema.js';
@@ -20,12 +20,18 @@ export function effectiveArgs(spec: Pick<RunSpec, 'command' | 'entrypoint'>, ima
   const entrypoint = spec.entrypoint ?? image.Entrypoint ?? [];
   const command = spec.command?.length ? spec.command : own ? [] : (image.Cmd ?? []);
   const args = [...entrypoint, ...command];
-  if (args.length === 0) throw new InvalidArgumentError('command', 'given: the image names neither a command nor an entrypoint', spec.command);
+  if (args.length === 0)
+    throw new InvalidArgumentError('command', 'given: the image names neither a command nor an entrypoint', spec.command);
   return args;
 }
 
 /** Image, then options; an undefined value takes a variable away. HOME comes from the image's passwd, as in Docker. */
-export function effectiveEnv(options: ReadonlyMap<string, string | undefined> | undefined, image: ImageConfig | undefined, hostname: string | undefined, home: string): string[] {
+export function effectiveEnv(
+  options: ReadonlyMap<string, string | undefined> | undefined,
+  image: ImageConfig | undefined,
+  hostname: string | undefined,
+  home: string,
+): string[] {
   const env = new Map<string, string>([['PATH', DEFAULT_PATH]]);
   if (hostname !== undefined) env.set('HOSTNAME', hostname);
   for (const entry of image?.Env ?? []) {
@@ -67,14 +73,16 @@ export interface ProcessInput {
   ownUser: boolean;
 }
 
+/** The primary group is among them (CVE-2022-36109): a set-gid program that changes it must not lose the old one's denials. */
+export const allGroups = (user: ResolvedUser): number[] => [...new Set([user.gid, ...user.groups])];
+
 /**
  * setgroups(2) is denied where a user maps only itself (CVE-2014-8989): groups that the image lists cannot be had there,
  * and those asked for by number are refused.
  */
 function additionalGids({ spec, user, host, ownUser }: ProcessInput): { additionalGids?: number[] } {
-  if (user.groups.length === 0) return {};
-  if (!ownUser || host.privileged) return { additionalGids: [...user.groups] };
-  if (typeof spec.user !== 'object') return {};
+  if (!ownUser || host.privileged) return { additionalGids: allGroups(user) };
+  if (typeof spec.user !== 'object' || user.groups.length === 0) return {};
   throw new UnsupportedError('supplementary groups', 'root: an ordinary user cannot set groups in its user namespace');
 }
 

@@ -1,7 +1,7 @@
 // Limits to OCI and back: what was asked for arrives at @ctr/cgroups unchanged.
 import { describe, expect, it } from 'vitest';
-import { readRunOptions } from '../options/read-options.js';
 import type { ResourceOptions } from '../options/part-options.js';
+import { readRunOptions } from '../options/read-options.js';
 import { ROOT_HOST } from './fixtures.js';
 import { fromOciResources, toOciResources } from './resources.js';
 
@@ -26,9 +26,11 @@ describe('limits', () => {
     expect(fromOciResources(there(limits))).toEqual(limits);
   });
 
-  it('have defaults: 1024 processes, the harmless devices', () => expect(fromOciResources(there({}))).toEqual({ pids: 1024, devices: 'default' }));
+  it('have defaults: 1024 processes, the harmless devices', () =>
+    expect(fromOciResources(there({}))).toEqual({ pids: 1024, devices: 'default' }));
 
-  it('leave out defaults that the host cannot hold', () => expect(fromOciResources(there({}, { ...ROOT_HOST, controllers: {} }))).toEqual({ devices: 'all' }));
+  it('leave out defaults that the host cannot hold', () =>
+    expect(fromOciResources(there({}, { ...ROOT_HOST, controllers: {} }))).toEqual({ devices: 'all' }));
 
   it('kill all of a container together where the kernel can', () =>
     expect(fromOciResources(there({ memory: '1g' }, { ...ROOT_HOST, controllers: { memory: 2 } })).oomGroup).toBe(true));

@@ -1,7 +1,8 @@
 // Limits: our words -> OCI's, and OCI's -> those of @ctr/cgroups. What OCI has no word for goes by its cgroup v2 file name.
+
+import { isDeepStrictEqual } from 'node:util';
 import type { Resources } from '@ctr/cgroups';
 import { UnsupportedError } from '@ctr/internal/errors';
-import { isDeepStrictEqual } from 'node:util';
 import type { RunSpec } from '../options/run-schema.js';
 import { DEFAULT_PIDS, DEVICE_RULES } from './defaults.js';
 import type { HostFacts } from './host-facts.js';
@@ -48,7 +49,11 @@ export function toOciResources(spec: RunSpec, host: HostFacts): OciResources | u
       devices: devices === 'default' ? [...DEVICE_RULES] : undefined,
       memory: defined(
         // OCI's "swap" is memory and swap together.
-        pick({ limit: memory, reservation: limits.memoryReservation, swap: memorySwap === undefined ? undefined : (memory ?? 0) + memorySwap }),
+        pick({
+          limit: memory,
+          reservation: limits.memoryReservation,
+          swap: memorySwap === undefined ? undefined : (memory ?? 0) + memorySwap,
+        }),
       ),
       cpu: defined(
         pick({

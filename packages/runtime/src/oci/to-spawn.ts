@@ -36,7 +36,9 @@ function environment(list: readonly string[]): Record<string, string> {
 const limit = (n: number): number => (n >= RLIM_INFINITY / 2 ? Number.POSITIVE_INFINITY : n);
 
 function rlimits(process: OciProcess): Record<string, Rlimit> {
-  return Object.fromEntries((process.rlimits ?? []).map((r) => [r.type.slice('RLIMIT_'.length).toLowerCase(), { soft: limit(r.soft), hard: limit(r.hard) }]));
+  return Object.fromEntries(
+    (process.rlimits ?? []).map((r) => [r.type.slice('RLIMIT_'.length).toLowerCase(), { soft: limit(r.soft), hard: limit(r.hard) }]),
+  );
 }
 
 const idMap = (maps: readonly OciIdMap[]) => maps.map((m) => ({ containerId: m.containerID, hostId: m.hostID, size: m.size }));

@@ -23,13 +23,19 @@ export function absolutePath(expected: string): Schema<string> {
 }
 
 /** Places that are the runtime's own: a mount there would hide what the masks and read-only paths protect (CVE-2019-16884). */
-const OWN_PLACES = [/^\/$/, /^\/proc(?:\/|$)/, /^\/sys(?:\/|$)/, /^\/dev(?:\/(?:pts|mqueue|null|zero|full|random|urandom|tty|console|ptmx))?$/];
+const OWN_PLACES = [
+  /^\/$/,
+  /^\/proc(?:\/|$)/,
+  /^\/sys(?:\/|$)/,
+  /^\/dev(?:\/(?:pts|mqueue|null|zero|full|random|urandom|tty|console|ptmx))?$/,
+];
 
 export const mountTarget: Schema<string> = {
   expected: 'an absolute path inside the container',
   read(value, path) {
     const target = absolutePath(this.expected).read(value, path);
-    if (OWN_PLACES.some((place) => place.test(target))) return reject(path, `${this.expected}, outside of /, /proc, /sys and the devices`, value);
+    if (OWN_PLACES.some((place) => place.test(target)))
+      return reject(path, `${this.expected}, outside of /, /proc, /sys and the devices`, value);
     return target;
   },
 };
@@ -37,24 +43,32 @@ export const mountTarget: Schema<string> = {
 const mode = integer(0, 0o7777, 'a file mode from 0 to 0o7777');
 const propagation = oneOf('private', 'slave', 'shared');
 
-const bind = object('a bind mount', {
-  type: oneOf('bind'),
-  source: absolutePath('an absolute path on the host'),
-  target: mountTarget,
-  readOnly: optional(boolean),
-  recursive: optional(boolean),
-  propagation: optional(propagation),
-  noexec: optional(boolean),
-}, { src: 'source', dst: 'target', destination: 'target', readonly: 'readOnly', ro: 'readOnly' }); // prettier-ignore
+const bind = object(
+  'a bind mount',
+  {
+    type: oneOf('bind'),
+    source: absolutePath('an absolute path on the host'),
+    target: mountTarget,
+    readOnly: optional(boolean),
+    recursive: optional(boolean),
+    propagation: optional(propagation),
+    noexec: optional(boolean),
+  },
+  { src: 'source', dst: 'target', destination: 'target', readonly: 'readOnly', ro: 'readOnly' },
+); // prettier-ignore
 
-const tmpfs = object('a tmpfs mount', {
-  type: oneOf('tmpfs'),
-  target: mountTarget,
-  size: optional(bytes(4096)),
-  mode: optional(mode),
-  readOnly: optional(boolean),
-  noexec: optional(boolean),
-}, { dst: 'target', destination: 'target', readonly: 'readOnly' }); // prettier-ignore
+const tmpfs = object(
+  'a tmpfs mount',
+  {
+    type: oneOf('tmpfs'),
+    target: mountTarget,
+    size: optional(bytes(4096)),
+    mode: optional(mode),
+    readOnly: optional(boolean),
+    noexec: optional(boolean),
+  },
+  { dst: 'target', destination: 'target', readonly: 'readOnly' },
+); // prettier-ignore
 
 /** The field "type" decides which table the rest is read by, so that a message speaks of the right one. */
 export const mount: Schema<MountSpec> = {
@@ -81,21 +95,27 @@ const unifiedName = text('the name of a cgroup v2 file such as "memory.min"', { 
 /** The kernel allows a quota of at least 1 ms in 100 ms. */
 const cores = scalar('a number of cores from 0.01 to 8192', (v) => (typeof v === 'number' && v >= 0.01 && v <= 8192 ? v : undefined));
 
-export const resources = object('an object of limits', {
-  cpus: optional(cores),
-  cpuWeight: optional(integer(1, 10_000)),
-  cpusetCpus: optional(cpuList),
-  cpusetMems: optional(cpuList),
-  // Below this the kernel cannot even start the program.
-  memory: optional(bytes(2 ** 20)),
-  memoryReservation: optional(bytes()),
-  memoryHigh: optional(bytes(2 ** 20)),
-  memorySwap: optional(bytes()),
-  pids: optional(either('a whole number from 1 to 4194304, or "unlimited"', integer(1, 4_194_304), oneOf('unlimited'))),
-  oomGroup: optional(boolean),
-  devices: optional(oneOf('default', 'all')),
-  unified: optional(record('an object of cgroup v2 files', unifiedName, text('text for a cgroup file', { max: 4000, pattern: /^[^\n\r]+$/ }), 64)),
-}, { pidslimit: 'pids', cpu: 'cpus', cpushares: 'cpuWeight', mem: 'memory', swap: 'memorySwap', cpuset: 'cpusetCpus' }); // prettier-ignore
+export const resources = object(
+  'an object of limits',
+  {
+    cpus: optional(cores),
+    cpuWeight: optional(integer(1, 10_000)),
+    cpusetCpus: optional(cpuList),
+    cpusetMems: optional(cpuList),
+    // Below this the kernel cannot even start the program.
+    memory: optional(bytes(2 ** 20)),
+    memoryReservation: optional(bytes()),
+    memoryHigh: optional(bytes(2 ** 20)),
+    memorySwap: optional(bytes()),
+    pids: optional(either('a whole number from 1 to 4194304, or "unlimited"', integer(1, 4_194_304), oneOf('unlimited'))),
+    oomGroup: optional(boolean),
+    devices: optional(oneOf('default', 'all')),
+    unified: optional(
+      record('an object of cgroup v2 files', unifiedName, text('text for a cgroup file', { max: 4000, pattern: /^[^\n\r]+$/ }), 64),
+    ),
+  },
+  { pidslimit: 'pids', cpu: 'cpus', cpushares: 'cpuWeight', mem: 'memory', swap: 'memorySwap', cpuset: 'cpusetCpus' },
+); // prettier-ignore
 
 const withPrefix = (name: string): string => `CAP_${name.toUpperCase().replace(/^CAP_/, '')}`;
 const capabilityName = wordOf('a capability such as "NET_ADMIN", or "ALL"', [...CAPABILITIES, 'CAP_ALL'], withPrefix);

@@ -30,7 +30,8 @@ export function readRunOptions(first: string | RunOptions, command?: readonly st
 function readShortForm(image: string, command: unknown, options: unknown): RunSpec {
   const spec = options === undefined ? {} : runSchema.read(options, '');
   for (const key of ['image', 'command'] as const) {
-    if (spec[key] !== undefined && (key === 'image' || command !== undefined)) reject(key, 'given once: as an argument or as an option', spec[key]);
+    if (spec[key] !== undefined && (key === 'image' || command !== undefined))
+      reject(key, 'given once: as an argument or as an option', spec[key]);
   }
   const first = runSchema.read({ image, command }, '');
   return Object.freeze({ ...spec, ...first });
@@ -44,7 +45,8 @@ export function readExecOptions(command: readonly string[], options: ExecOptions
     const args = execCommand.read(command, 'command');
     if (args[0] === '') reject('command[0]', 'the name of a program', args[0]);
     const spec = execSchema.read(options, '');
-    if (spec.input !== undefined && spec.stdin !== undefined && spec.stdin !== 'pipe') reject('input', 'left out when "stdin" is given', spec.input);
+    if (spec.input !== undefined && spec.stdin !== undefined && spec.stdin !== 'pipe')
+      reject('input', 'left out when "stdin" is given', spec.input);
     return { command: args, spec };
   });
 }

@@ -34,7 +34,9 @@ function addedAndDropped(spec: RunSpec): Finding | undefined {
   const drop = spec.capabilities?.drop;
   if (drop === undefined || drop === 'all') return undefined;
   const i = (spec.capabilities?.add ?? []).findIndex((name) => drop.includes(name));
-  return i < 0 ? undefined : { path: `capabilities.add[${i}]`, expected: 'a capability that is not dropped too', value: spec.capabilities?.add?.[i] };
+  return i < 0
+    ? undefined
+    : { path: `capabilities.add[${i}]`, expected: 'a capability that is not dropped too', value: spec.capabilities?.add?.[i] };
 }
 
 const numeric = (limit: number | 'unlimited'): number => (limit === 'unlimited' ? Number.POSITIVE_INFINITY : limit);
@@ -51,7 +53,8 @@ function softAboveHard(spec: RunSpec): Finding | undefined {
 function hostNamespace(spec: RunSpec): Finding | undefined {
   for (const name of ['pid', 'mount'] as const) {
     const place = spec.namespaces?.get(name);
-    if (place !== undefined && place !== 'new') return { path: `namespaces.${name}`, expected: '"new": every container has its own', value: place };
+    if (place !== undefined && place !== 'new')
+      return { path: `namespaces.${name}`, expected: '"new": every container has its own', value: place };
   }
   return undefined;
 }
@@ -61,7 +64,13 @@ const ownUts = (spec: RunSpec): boolean => (spec.namespaces?.get('uts') ?? 'new'
 const RULES: readonly Rule[] = [
   (s) => when(s.image === undefined && s.rootfs === undefined, 'image', 'given, or "rootfs"', s.image),
   (s) => when(s.image !== undefined && s.rootfs !== undefined, 'rootfs', 'left out when "image" is given', s.rootfs),
-  (s) => when(s.rootfs !== undefined && !s.command?.length && !s.entrypoint?.length, 'command', 'given when there is no image to know it', s.command),
+  (s) =>
+    when(
+      s.rootfs !== undefined && !s.command?.length && !s.entrypoint?.length,
+      'command',
+      'given when there is no image to know it',
+      s.command,
+    ),
   (s) => when(s.command?.[0] === '' && !s.entrypoint?.length, 'command[0]', 'the name of a program', s.command?.[0]),
   (s) => when(s.entrypoint?.[0] === '', 'entrypoint[0]', 'the name of a program', s.entrypoint?.[0]),
   (s) => when(typeof s.image !== 'string' && s.pull !== undefined, 'pull', 'left out when "image" is not a reference', s.pull),
@@ -69,7 +78,13 @@ const RULES: readonly Rule[] = [
   (s) => when(s.network === 'host' && s.namespaces?.get('network') === 'new', 'namespaces.network', '"host" as "network" says', 'new'),
   (s) => when(s.hostname !== undefined && !ownUts(s), 'hostname', 'left out when the uts namespace is not a new one', s.hostname),
   (s) => when(s.domainname !== undefined && !ownUts(s), 'domainname', 'left out when the uts namespace is not a new one', s.domainname),
-  (s) => when(typeof s.userns === 'object' && s.namespaces?.get('user') === 'host', 'userns', 'left out when namespaces.user is "host"', s.userns),
+  (s) =>
+    when(
+      typeof s.userns === 'object' && s.namespaces?.get('user') === 'host',
+      'userns',
+      'left out when namespaces.user is "host"',
+      s.userns,
+    ),
   (s) =>
     when(
       s.resources?.memorySwap !== undefined && s.resources.memory === undefined,

@@ -6,7 +6,15 @@ import type { Image, ImageStore, PullOptions } from '@ctr/image';
 import type { Fd } from '@ctr/internal/fd';
 import type { OciSeccomp } from '@ctr/namespaces';
 import type { OciSpec } from '../oci/types.js';
-import type { CapabilityOptions, IdMapOption, MountOptions, NamespaceName, ResourceOptions, RlimitName, RlimitValue } from './part-options.js';
+import type {
+  CapabilityOptions,
+  IdMapOption,
+  MountOptions,
+  NamespaceName,
+  ResourceOptions,
+  RlimitName,
+  RlimitValue,
+} from './part-options.js';
 import type { SignalName } from './units.js';
 
 /** Milliseconds, or text such as '500ms', '30s', '1m30s', '2h'. */
@@ -65,7 +73,10 @@ export interface ProcessOptions {
 export interface RunOptions extends ProcessOptions {
   /** A reference such as 'debian:12' or 'registry.example/app@sha256:…', or an Image of @ctr/image. Either this or `rootfs`. */
   image?: string | Image | undefined;
-  /** A folder as the root, or 'host' for the machine's own tree. It is never written to: changes go to the writable layer. */
+  /**
+   * A folder as the root, or 'host' for the machine's own tree, without what is mounted in it. It is never written to:
+   * changes go to the writable layer. Without root, 'host' needs `readOnly`, and then shows what is mounted too.
+   */
   rootfs?: string | undefined;
   /** Program and arguments; a text is never split. Default: the image's Cmd. */
   command?: readonly string[] | undefined;

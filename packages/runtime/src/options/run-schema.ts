@@ -7,7 +7,22 @@ import { Fd } from '@ctr/internal/fd';
 import type { OciSpec } from '../oci/types.js';
 import { EXEC_ALIASES, RUN_ALIASES } from './aliases.js';
 import { absolutePath, capabilities, mount, mountTarget, resources, tmpfsShort, ulimits, userns, userObject } from './part-schema.js';
-import { boolean, either, integer, list, live, MAX_ARGUMENT, object, oneOf, optional, type Read, record, type Schema, scalar, text } from './schema.js';
+import {
+  boolean,
+  either,
+  integer,
+  list,
+  live,
+  MAX_ARGUMENT,
+  object,
+  oneOf,
+  optional,
+  type Read,
+  record,
+  type Schema,
+  scalar,
+  text,
+} from './schema.js';
 import { seccompProfile } from './seccomp-schema.js';
 import { bytes, duration, signalName } from './units.js';
 
@@ -15,8 +30,14 @@ const has = (value: unknown, ...methods: string[]): boolean =>
   typeof value === 'object' && value !== null && methods.every((m) => typeof (value as Record<string, unknown>)[m] === 'function');
 
 const fd = live<Fd>('an open Fd', (v) => Fd.is(v) && !v.closed);
-const inStream = live<Readable | ReadableStream>('a readable stream', (v) => v instanceof Readable || has(v, 'getReader', 'tee') || has(v, 'pipe', 'read'));
-const outStream = live<Writable | WritableStream>('a writable stream', (v) => v instanceof Writable || has(v, 'getWriter', 'abort') || has(v, 'write', 'end'));
+const inStream = live<Readable | ReadableStream>(
+  'a readable stream',
+  (v) => v instanceof Readable || has(v, 'getReader', 'tee') || has(v, 'pipe', 'read'),
+);
+const outStream = live<Writable | WritableStream>(
+  'a writable stream',
+  (v) => v instanceof Writable || has(v, 'getWriter', 'abort') || has(v, 'write', 'end'),
+);
 const word = oneOf('pipe', 'ignore', 'inherit');
 const stdin = either('"pipe", "ignore", "inherit", a readable stream or an Fd (text goes into "input")', word, fd, inStream);
 const output = either('"pipe", "ignore", "inherit", a writable stream or an Fd', word, fd, outStream);
@@ -50,9 +71,20 @@ const PROCESS = {
 
 export const execSchema = object('an object of options', PROCESS, EXEC_ALIASES);
 
-const containerName = text('a name of letters, digits and _ + . -, not beginning with a dot', { max: 128, pattern: /^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$/ });
-const hostName = text('a host name of letters, digits, dots and dashes', { max: 64, pattern: /^[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?$/ });
-const namespacePlace = either('"new", "host", the path of a namespace or an Fd', oneOf('new', 'host'), fd, absolutePath('the path of a namespace'));
+const containerName = text('a name of letters, digits and _ + . -, not beginning with a dot', {
+  max: 128,
+  pattern: /^[A-Za-z0-9_+-][A-Za-z0-9_.+-]*$/,
+});
+const hostName = text('a host name of letters, digits, dots and dashes', {
+  max: 64,
+  pattern: /^[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?$/,
+});
+const namespacePlace = either(
+  '"new", "host", the path of a namespace or an Fd',
+  oneOf('new', 'host'),
+  fd,
+  absolutePath('the path of a namespace'),
+);
 
 const image: Schema<string | Image> = either(
   'a reference such as "debian:12", or an Image',
@@ -63,42 +95,54 @@ const image: Schema<string | Image> = either(
 const auth = live<NonNullable<PullOptions['auth']>>('credentials', (v) => typeof v === 'object' && v !== null);
 const callback = <F>(expected: string): Schema<F> => live<F>(expected, (v) => typeof v === 'function');
 
-export const runSchema = object('an object of options', {
-  ...PROCESS,
-  image: optional(image),
-  rootfs: optional(either('"host" or the absolute path of a folder', oneOf('host'), absolutePath('the absolute path of a folder'))),
-  command: optional(command),
-  entrypoint: optional(either('an array of texts, or null', command, scalar('null', (v) => (v === null ? ([] as readonly string[]) : undefined)))),
-  name: optional(containerName),
-  hostname: optional(hostName),
-  domainname: optional(hostName),
-  labels: optional(record('an object of texts', words.key, words.type)),
-  stopSignal: optional(signalName),
-  stopTimeout: optional(duration(0)),
-  pull: optional(oneOf('missing', 'always', 'never')),
-  platform: optional(text('a platform such as "linux/amd64"', { max: 64, pattern: /^linux\/[a-z0-9]+(?:\/[a-z0-9]+)?$/ })),
-  auth: optional(auth),
-  insecure: optional(boolean),
-  onProgress: optional(callback<NonNullable<PullOptions['onProgress']>>('a function')),
-  store: optional(live<ImageStore>('an ImageStore', (v) => has(v, 'pull', 'find', 'unpack'))),
-  mounts: optional(list('an array of mounts', mount, 1024)),
-  tmpfs: optional(record('an object of targets and sizes', mountTarget, tmpfsShort, 1024)),
-  readOnly: optional(boolean),
-  writable: optional(oneOf('memory', 'disk')),
-  maskedPaths: optional(list('an array of absolute paths', absolutePath('an absolute path'), 1024)),
-  readonlyPaths: optional(list('an array of absolute paths', absolutePath('an absolute path'), 1024)),
-  resources: optional(resources),
-  ulimits: optional(ulimits),
-  oomScoreAdj: optional(integer(-1000, 1000)),
-  preset: optional(oneOf('sandbox', 'docker')),
-  network: optional(oneOf('none', 'host')),
-  userns: optional(userns),
-  namespaces: optional(record('an object of namespaces', oneOf('pid', 'mount', 'network', 'ipc', 'uts', 'user', 'cgroup', 'time'), namespacePlace)),
-  capabilities: optional(capabilities),
-  noNewPrivileges: optional(boolean),
-  seccomp: optional(either('"default", "unconfined" or an OCI profile', oneOf('default', 'unconfined'), seccompProfile)),
-  spec: optional(callback<(oci: OciSpec) => OciSpec | undefined>('a function')),
-}, RUN_ALIASES); // prettier-ignore
+export const runSchema = object(
+  'an object of options',
+  {
+    ...PROCESS,
+    image: optional(image),
+    rootfs: optional(either('"host" or the absolute path of a folder', oneOf('host'), absolutePath('the absolute path of a folder'))),
+    command: optional(command),
+    entrypoint: optional(
+      either(
+        'an array of texts, or null',
+        command,
+        scalar('null', (v) => (v === null ? ([] as readonly string[]) : undefined)),
+      ),
+    ),
+    name: optional(containerName),
+    hostname: optional(hostName),
+    domainname: optional(hostName),
+    labels: optional(record('an object of texts', words.key, words.type)),
+    stopSignal: optional(signalName),
+    stopTimeout: optional(duration(0)),
+    pull: optional(oneOf('missing', 'always', 'never')),
+    platform: optional(text('a platform such as "linux/amd64"', { max: 64, pattern: /^linux\/[a-z0-9]+(?:\/[a-z0-9]+)?$/ })),
+    auth: optional(auth),
+    insecure: optional(boolean),
+    onProgress: optional(callback<NonNullable<PullOptions['onProgress']>>('a function')),
+    store: optional(live<ImageStore>('an ImageStore', (v) => has(v, 'pull', 'find', 'unpack'))),
+    mounts: optional(list('an array of mounts', mount, 1024)),
+    tmpfs: optional(record('an object of targets and sizes', mountTarget, tmpfsShort, 1024)),
+    readOnly: optional(boolean),
+    writable: optional(oneOf('memory', 'disk')),
+    maskedPaths: optional(list('an array of absolute paths', absolutePath('an absolute path'), 1024)),
+    readonlyPaths: optional(list('an array of absolute paths', absolutePath('an absolute path'), 1024)),
+    resources: optional(resources),
+    ulimits: optional(ulimits),
+    oomScoreAdj: optional(integer(-1000, 1000)),
+    preset: optional(oneOf('sandbox', 'docker')),
+    network: optional(oneOf('none', 'host')),
+    userns: optional(userns),
+    namespaces: optional(
+      record('an object of namespaces', oneOf('pid', 'mount', 'network', 'ipc', 'uts', 'user', 'cgroup', 'time'), namespacePlace),
+    ),
+    capabilities: optional(capabilities),
+    noNewPrivileges: optional(boolean),
+    seccomp: optional(either('"default", "unconfined" or an OCI profile', oneOf('default', 'unconfined'), seccompProfile)),
+    spec: optional(callback<(oci: OciSpec) => OciSpec | undefined>('a function')),
+  },
+  RUN_ALIASES,
+); // prettier-ignore
 
 /** The snapshot of one call's options: checked, and out of the caller's reach. */
 export type RunSpec = Read<typeof runSchema>;

@@ -90,7 +90,11 @@ export function oneOf<const T extends string>(...words: readonly T[]): Schema<T>
 }
 
 /** One of many words, of which the message names only one; `normal` brings a value into the table's own form. */
-export function wordOf<const T extends string>(expected: string, words: readonly T[], normal: (given: string) => string = String): Schema<T> {
+export function wordOf<const T extends string>(
+  expected: string,
+  words: readonly T[],
+  normal: (given: string) => string = String,
+): Schema<T> {
   return {
     expected,
     read: (value, path) => {

@@ -15,8 +15,9 @@ describe('parseBytes', () => {
     ['2t', 2_199_023_255_552],
   ])('%s is %i bytes', (given, bytes) => expect(parseBytes(given)).toBe(bytes));
 
-  it.each([-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, '', 'lots', '-1m', '1mm', '9999999t', '0x10', 1n, null, {}])('%s is no size', (given) =>
-    expect(parseBytes(given)).toBeUndefined(),
+  it.each([-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, '', 'lots', '-1m', '1mm', '9999999t', '0x10', 1n, null, {}])(
+    '%s is no size',
+    (given) => expect(parseBytes(given)).toBeUndefined(),
   );
 });
 

@@ -6,5 +6,6 @@ import path from 'node:path';
 export function dataRoot(env: NodeJS.ProcessEnv = process.env, uid: number = process.geteuid?.() ?? 0): string {
   if (env['CTR_ROOT']) return path.resolve(env['CTR_ROOT']);
   if (uid === 0) return '/var/lib/ctr';
-  return path.join(env['XDG_DATA_HOME'] ?? path.join(homedir(), '.local', 'share'), 'ctr');
+  const data = env['XDG_DATA_HOME'];
+  return path.join(data && path.isAbsolute(data) ? data : path.join(homedir(), '.local', 'share'), 'ctr');
 }

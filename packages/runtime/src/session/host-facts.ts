@@ -12,9 +12,11 @@ export function kernelVersion(text: string = release()): readonly [number, numbe
   return [Number.parseInt(major ?? '0', 10), Number.parseInt(minor ?? '0', 10)];
 }
 
-export const atLeast = (want: readonly [number, number], have = kernelVersion()): boolean => have[0] > want[0] || (have[0] === want[0] && have[1] >= want[1]);
+export const atLeast = (want: readonly [number, number], have = kernelVersion()): boolean =>
+  have[0] > want[0] || (have[0] === want[0] && have[1] >= want[1]);
 
-const mask = (status: string, field: string): bigint => BigInt(`0x${new RegExp(`^${field}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1] ?? '0'}`);
+const mask = (status: string, field: string): bigint =>
+  BigInt(`0x${new RegExp(`^${field}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1] ?? '0'}`);
 
 /** One line that maps everything: the first user namespace. user_namespaces(7) */
 const isInitialUserNamespace = (uidMap: string): boolean => /^\s*0\s+0\s+4294967295\s*$/.test(uidMap);

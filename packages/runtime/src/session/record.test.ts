@@ -13,7 +13,15 @@ const intent: Intent = {
 
 describe('the record', () => {
   it('is locked before anything is noted, and looked for afterwards', () =>
-    expect(describeRecord(`/run/ctr/${nonce}`, intent).map((s) => s.call)).toEqual(['mkdirat', 'openat', 'flock', 'openat', 'write', 'close', 'faccessat']));
+    expect(describeRecord(`/run/ctr/${nonce}`, intent).map((s) => s.call)).toEqual([
+      'mkdirat',
+      'openat',
+      'flock',
+      'openat',
+      'write',
+      'close',
+      'faccessat',
+    ]));
 
   it('is read back', () => expect(parseIntent(JSON.stringify(intent), nonce)).toEqual(intent));
 

@@ -46,7 +46,12 @@ export function describeRecord(directory: string, intent: Intent): Step[] {
 }
 
 /** Removes a folder and all in it, by descriptors; a missing one is fine. */
-export const removeTreeStep = (directory: string, doing: string): Step => ({ call: 'remove_tree', args: [directory], allow: ['ENOENT'], doing });
+export const removeTreeStep = (directory: string, doing: string): Step => ({
+  call: 'remove_tree',
+  args: [directory],
+  allow: ['ENOENT'],
+  doing,
+});
 
 /** Reads a note as untrusted text: what does not look exactly like ours is no note. */
 export function parseIntent(text: string, nonce: string): Intent | undefined {
@@ -57,7 +62,8 @@ export function parseIntent(text: string, nonce: string): Intent | undefined {
     return undefined;
   }
   const { version, bootId, cgroups, uppers } = value ?? {};
-  if (version !== 1 || value.nonce !== nonce || typeof bootId !== 'string' || typeof uppers !== 'string' || !Array.isArray(cgroups)) return undefined;
+  if (version !== 1 || value.nonce !== nonce || typeof bootId !== 'string' || typeof uppers !== 'string' || !Array.isArray(cgroups))
+    return undefined;
   // Names must be the session's own: a note cannot make a collector remove anything else.
   const fits = (p: unknown): p is string => typeof p === 'string' && p.startsWith('/') && !p.split('/').includes('..');
   if (!cgroups.every((c) => fits(c) && c.split('/').includes(cgroupName(nonce)))) return undefined;

@@ -4,12 +4,14 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type CgroupHost, type CgroupParent, detectCgroups, openParent } from '@ctr/cgroups';
-import { assertLinux } from '@ctr/internal/errors';
-import { type Hold, hold, StartError } from '@ctr/namespaces';
+import { assertLinux, errnoName, SyscallError } from '@ctr/internal/errors';
+import { named, type Step } from '@ctr/internal/steps';
+import { hold, StartError } from '@ctr/namespaces';
 import type { HostFacts } from '../oci/host-facts.js';
-import { collect, type CollectReport } from './collect.js';
+import { type CollectReport, collect } from './collect.js';
 import { dataRoot } from './data-root.js';
 import { readHostFacts } from './host-facts.js';
+import { makeNetworkFiles, type NetworkFiles } from './network-files.js';
 import { cgroupName, describeRecord, type Intent, removeTreeStep } from './record.js';
 import { openRunRoot } from './run-root.js';
 
@@ -20,34 +22,66 @@ export interface Session {
   readonly host: HostFacts;
   /** The folder of the session's record. */
   readonly directory: string;
+  readonly files: NetworkFiles;
   /** The folder of the session's writable layers on disk; made when the first one is. */
   readonly uppers: string;
   /** What dead sessions had left; settles some time after the session is open. */
   readonly collected: Promise<CollectReport>;
 }
 
-/** Where openParent() will make the parent, so that the record can name it before it is there. */
-function expectedCgroups(host: CgroupHost, name: string): string[] {
-  const places = [...Object.values(host.controllers).map((c) => c.parentDirectory), host.unified?.parentDirectory];
-  return [...new Set(places.flatMap((p) => (p === undefined ? [] : [path.join(p, name)])))];
+/** In the devices hierarchy openParent() makes one more, for the default rules. */
+const INNER = '_default-devices';
+
+/**
+ * Where openParent() will make the parent, innermost first. Known before it is made, so that whatever interrupts the
+ * making, the monitor or a later collector knows what to remove.
+ */
+export function expectedCgroups(host: CgroupHost, name: string): string[] {
+  const all = Object.entries(host.controllers).flatMap(([controller, place]) => {
+    if (place.parentDirectory === undefined) return [];
+    const directory = path.join(place.parentDirectory, name);
+    return controller === 'devices' && place.version === 1 ? [path.join(directory, INNER), directory] : [directory];
+  });
+  const unified = host.unified === null ? [] : [path.join(host.unified.parentDirectory, name)];
+  return [...new Set([...all, ...unified])];
+}
+
+const removeCgroupStep = (directory: string): Step => ({
+  call: 'unlinkat',
+  args: [named(-100, 'AT_FDCWD'), directory, named(0x200, 'AT_REMOVEDIR')],
+  // ENOENT, EACCES, EROFS: it was never made, in part because this user may not.
+  allow: ['ENOENT', 'EACCES', 'EROFS'],
+  doing: `remove the cgroup ${directory}`,
+});
+
+interface SessionRecord {
+  readonly nonce: string;
+  readonly directory: string;
+  readonly uppers: string;
+  readonly cgroups: readonly string[];
 }
 
 const ATTEMPTS = 5;
 
 /** A collector may take a fresh record away before it is locked; another name then. */
-async function openRecord(runRoot: string, bootId: string, host: CgroupHost): Promise<{ nonce: string; directory: string; uppers: string }> {
+async function openRecord(runRoot: string, bootId: string, host: CgroupHost): Promise<SessionRecord> {
   for (let attempt = 1; ; attempt += 1) {
     const nonce = randomBytes(8).toString('hex');
     const directory = path.join(runRoot, nonce);
     const uppers = path.join(dataRoot(), 'containers', nonce);
-    const intent: Intent = { version: 1, nonce, bootId, cgroups: expectedCgroups(host, cgroupName(nonce)), uppers };
+    const cgroups = expectedCgroups(host, cgroupName(nonce));
+    const intent: Intent = { version: 1, nonce, bootId, cgroups, uppers };
     try {
       await hold({
         doing: 'open the container session',
         prepare: describeRecord(directory, intent),
-        cleanup: [removeTreeStep(uppers, 'remove the writable layers'), removeTreeStep(directory, 'remove the session record')],
+        cleanup: [
+          ...cgroups.map(removeCgroupStep),
+          removeTreeStep(uppers, 'remove the writable layers'),
+          removeTreeStep(directory, 'remove the session record'),
+        ],
       });
-      return { nonce, directory, uppers };
+      return { nonce, directory, uppers, cgroups };
     } catch (error) {
       if (attempt >= ATTEMPTS || !(error instanceof StartError)) throw error;
     }
@@ -63,21 +97,46 @@ async function open(): Promise<Session> {
   ]);
   const record = await openRecord(runRoot, bootId, cgroupHost);
   const cgroups = await openParent(cgroupName(record.nonce));
-  const [held, host] = await Promise.all([holdCgroups(cgroups), readHostFacts(cgroups)]);
-  holds.push(...held);
+  const [host, files] = await Promise.all([
+    readHostFacts(cgroups),
+    makeNetworkFiles(record.directory),
+    holdOthers(record.cgroups, cgroups),
+  ]);
   // Not awaited: remains of others hold up no start.
-  const collected = collect(runRoot, bootId, record.nonce).catch((error: Error): CollectReport => ({ removed: [], kept: [{ nonce: '', reason: error.message }] }));
-  return { ...record, cgroups, host, collected };
+  const collected = collect(runRoot, bootId, record.nonce).catch(
+    (error: Error): CollectReport => ({ removed: [], kept: [{ nonce: '', reason: error.message }] }),
+  );
+  return { ...record, cgroups, host, files, collected };
 }
 
-/** Kept, so that nothing is released while this process lives. */
-const holds: Hold[] = [];
-
-async function holdCgroups(cgroups: CgroupParent): Promise<Hold[]> {
-  if (!cgroups.usable) return [];
-  return [await hold({ doing: 'open the parent cgroup', prepare: [], cleanup: cgroups.describeRemove() })];
+/** For a parent that lies elsewhere than was expected: our own cgroup was moved in between. */
+async function holdOthers(expected: readonly string[], cgroups: CgroupParent): Promise<void> {
+  const others = cgroups.directories.filter((directory) => !expected.includes(directory));
+  if (others.length > 0) await hold({ doing: 'open the parent cgroup', prepare: [], cleanup: others.map(removeCgroupStep) });
 }
 
+/**
+ * Whether an error means that the session is gone: the monitor was killed, and a new one has removed what the old one
+ * held. The next start needs a session of its own.
+ */
+export function lostSession(error: unknown, session: Session): boolean {
+  if (error instanceof StartError) {
+    const path = error.path ?? '';
+    return (
+      error.stage === 'prepare' &&
+      errnoName(error.errno) === 'ENOENT' &&
+      (path.includes(`/${session.cgroups.name}/`) || path.startsWith(session.uppers))
+    );
+  }
+  return error instanceof SyscallError && error.code === 'ECONNRESET';
+}
+
+/** Makes the next openSession() open another one. */
+export function forgetSession(session: Session): void {
+  if (opened === session) current = undefined;
+}
+
+let opened: Session | undefined;
 let current: Promise<Session> | undefined;
 
 /** The session of this process; a failure to open it is not remembered. */
@@ -85,9 +144,14 @@ export function openSession(): Promise<Session> {
   if (current === undefined) {
     const opening = open();
     current = opening;
-    opening.catch(() => {
-      if (current === opening) current = undefined;
-    });
+    opening.then(
+      (session) => {
+        opened = session;
+      },
+      () => {
+        if (current === opening) current = undefined;
+      },
+    );
   }
   return current;
 }

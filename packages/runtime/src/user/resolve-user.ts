@@ -64,9 +64,14 @@ function* groups(file: Buffer | null): Generator<GroupEntry> {
 }
 
 const missing = (what: string, name: string, file: string): ImageError =>
-  new ImageError('CTR_IMAGE_INVALID', `${what} ${JSON.stringify(name)} is not in the container's ${file}`, {}, {
-    hint: `give a number instead, or use a root whose ${file} has it`,
-  }); // prettier-ignore
+  new ImageError(
+    'CTR_IMAGE_INVALID',
+    `${what} ${JSON.stringify(name)} is not in the container's ${file}`,
+    {},
+    {
+      hint: `give a number instead, or use a root whose ${file} has it`,
+    },
+  ); // prettier-ignore
 
 function groupId(file: Buffer | null, group: UserPart): number {
   if ('id' in group) return group.id;

@@ -1,0 +1,113 @@
+// Unpacked layers: made in a temporary directory, moved to the name of their diffID, and listed for overlayfs.
+import { chmod, lstat, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { Digest } from '../digest.js';
+import type { LayerSink, LayerWriter } from '../unpack/layer-sink.js';
+import { isMissing, removeTree, storeError, syncDirectory } from './files.js';
+import type { Layout } from './layout.js';
+
+/** Beside the tree: what the sink said about it. */
+const FACTS = 'layer.json';
+
+interface Facts {
+  /** The layer hides everything below it. */
+  opaqueRoot: boolean;
+}
+
+/** A layer being unpacked. Passes on to the sink's writer; ends by `publish` or `abort`. */
+export class LayerTarget implements LayerWriter {
+  readonly #layout: Layout;
+  readonly #directory: string;
+  readonly #writer: LayerWriter;
+  #facts: Facts = { opaqueRoot: false };
+
+  private constructor(layout: Layout, directory: string, writer: LayerWriter) {
+    this.#layout = layout;
+    this.#directory = directory;
+    this.#writer = writer;
+  }
+
+  static async open(layout: Layout, sink: LayerSink): Promise<LayerTarget> {
+    const directory = layout.tempName('layer');
+    const tree = path.join(directory, 'fs');
+    try {
+      await mkdir(directory, { mode: 0o700 });
+      await mkdir(tree);
+      // It becomes the root directory of containers, which their users must be able to enter; the store above is 0700.
+      await chmod(tree, 0o755);
+      return new LayerTarget(layout, directory, await sink.open(tree));
+    } catch (error) {
+      await removeTree(directory);
+      throw storeError(error, 'begin a layer in the image store');
+    }
+  }
+
+  write(chunk: Uint8Array): Promise<void> {
+    return this.#writer.write(chunk);
+  }
+
+  async end(): Promise<void> {
+    const result = (await this.#writer.end()) as Partial<Facts> | undefined;
+    this.#facts = { opaqueRoot: result?.opaqueRoot === true };
+  }
+
+  /** Stops the writer and removes what it made; throws what failed on the way, after everything was tried. */
+  async abort(): Promise<void> {
+    const stopped = await this.#writer.abort().then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    );
+    await removeTree(this.#directory);
+    if (stopped !== undefined) throw stopped.error;
+  }
+
+  /** Gives the tree its place. When another process was faster, its tree stays and ours goes. */
+  async publish(diffId: Digest): Promise<void> {
+    try {
+      await writeFile(path.join(this.#directory, FACTS), JSON.stringify(this.#facts), { mode: 0o600 });
+      await rename(this.#directory, this.#layout.layer(diffId));
+      await syncDirectory(path.dirname(this.#layout.layer(diffId)));
+    } catch (error) {
+      if (!['EEXIST', 'ENOTEMPTY'].includes((error as NodeJS.ErrnoException).code ?? ''))
+        throw storeError(error, 'publish a layer in the image store');
+      await removeTree(this.#directory);
+    }
+  }
+}
+
+export async function isUnpacked(layout: Layout, diffId: Digest): Promise<boolean> {
+  const found = await lstat(layout.layerTree(diffId)).catch((error: unknown) => {
+    if (isMissing(error)) return undefined;
+    throw storeError(error, 'look for an unpacked layer');
+  });
+  return found?.isDirectory() === true;
+}
+
+/** Facts that were read before: a diffID has one content for ever. */
+const known = new Map<string, Facts>();
+
+async function factsOf(layout: Layout, diffId: Digest): Promise<Facts> {
+  const file = path.join(layout.layer(diffId), FACTS);
+  const before = known.get(file);
+  if (before !== undefined) return before;
+  try {
+    const facts = JSON.parse(await readFile(file, 'utf8')) as Facts;
+    known.set(file, facts);
+    return facts;
+  } catch (error) {
+    throw storeError(error, 'read what is known of an unpacked layer');
+  }
+}
+
+/**
+ * The trees of an image, TOP FIRST, each once: a layer that occurs twice is seen through its upper occurrence only.
+ * Below a layer that hides everything nothing is listed: overlayfs ignores such a mark on a layer's root.
+ */
+export async function listTrees(layout: Layout, diffIds: readonly Digest[]): Promise<string[]> {
+  const trees: string[] = [];
+  for (const diffId of new Set(diffIds.toReversed())) {
+    trees.push(layout.layerTree(diffId));
+    if ((await factsOf(layout, diffId)).opaqueRoot) break;
+  }
+  return trees;
+}

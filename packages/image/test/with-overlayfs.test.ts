@@ -1,0 +1,81 @@
+// The writer of @ctr/overlayfs as the sink: what was packed is on disk, whiteouts in overlay's own form, the root enterable by all.
+import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { host, makeTempDir, need } from '@ctr/internal/testing';
+import { describe, expect, it } from 'vitest';
+import { openLayerWriter } from '../../overlayfs/src/index.js';
+import { ImageStore, type LayerSink, packTar } from '../src/index.js';
+
+const addon = fileURLToPath(new URL('../../overlayfs/native/build/Release/ctr_overlayfs.node', import.meta.url));
+host.define('overlayfs addon', { test: () => existsSync(addon), cure: 'pnpm -C packages/overlayfs run build:native' });
+const n = need('linux', 'overlayfs addon');
+
+const root = process.geteuid?.() === 0;
+const sink: LayerSink = { open: (directory) => openLayerWriter(directory, { userxattr: !root }) };
+
+describe.skipIf(!n.ok)(n.title('openLayerWriter as LayerSink'), () => {
+  const newStore = (): Promise<ImageStore> => ImageStore.open({ root: makeTempDir('store') });
+
+  it('makes the files of each layer', async () => {
+    const store = await newStore();
+    const image = await store.create({
+      reference: 'localhost/app:1',
+      layers: [
+        packTar([
+          { type: 'directory', path: 'etc', mode: 0o750 },
+          { type: 'file', path: 'etc/passwd', content: 'root:x:0:0::/:/bin/sh\n' },
+          { type: 'file', path: 'bin/tool', content: 'x'.repeat(700_000), mode: 0o4755 },
+          { type: 'symlink', path: 'etc/link', target: '/etc/passwd' },
+          { type: 'hardlink', path: 'etc/hard', target: 'etc/passwd' },
+        ]),
+        packTar([{ type: 'file', path: 'etc/.wh.link', content: '' }]),
+      ],
+      sink,
+    });
+    const [upper = '', lower = ''] = await store.unpack(image, sink);
+    expect(readFileSync(path.join(lower, 'etc/passwd'), 'utf8')).toBe('root:x:0:0::/:/bin/sh\n');
+    expect(statSync(path.join(lower, 'bin/tool'))).toMatchObject({ size: 700_000, mode: 0o104755 });
+    expect(readlinkSync(path.join(lower, 'etc/link'))).toBe('/etc/passwd');
+    expect(statSync(path.join(lower, 'etc/hard')).ino).toBe(statSync(path.join(lower, 'etc/passwd')).ino);
+    expect(statSync(lower).mode & 0o777).toBe(0o755);
+    if (root) expect(lstatSync(path.join(upper, 'etc/link'))).toMatchObject({ rdev: 0, mode: 0o020000 });
+    await store.remove('localhost/app:1');
+    expect(await store.gc()).toMatchObject({ layers: 2 });
+  });
+
+  it('gc removes directories that their owner may not write', async () => {
+    const store = await newStore();
+    const reference = 'localhost/app:1';
+    const tar = packTar([
+      { type: 'directory', path: 'ro', mode: 0o555 },
+      { type: 'file', path: 'ro/a', content: '' },
+      { type: 'directory', path: 'ro/none', mode: 0 },
+      { type: 'file', path: 'ro/none/b', content: '' },
+    ]);
+    const image = await store.create({ reference, layers: [tar], sink });
+    const [tree = ''] = await store.unpack(image, sink);
+    expect(statSync(path.join(tree, 'ro')).mode & 0o777).toBe(0o555);
+    await store.remove(reference);
+    expect(await store.gc()).toMatchObject({ layers: 1 });
+    expect(existsSync(tree)).toBe(false);
+    expect(readdirSync(path.join(store.root, 'tmp'))).toEqual([]);
+  });
+
+  it('passes its refusals on, and nothing stays', async () => {
+    const store = await newStore();
+    const evil = async function* (): AsyncGenerator<Uint8Array> {
+      for await (const chunk of packTar([{ type: 'file', path: 'xx/passwd', content: 'evil' }])) {
+        const tar = Buffer.from(chunk);
+        tar.write('..', 0);
+        tar.fill(' ', 148, 156);
+        const sum = tar.subarray(0, 512).reduce((a, b) => a + b, 0);
+        tar.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+        yield tar;
+      }
+    };
+    const image = await store.create({ reference: 'localhost/evil', layers: [evil()] });
+    await expect(store.unpack(image, sink)).rejects.toMatchObject({ code: 'CTR_IMAGE_INVALID', message: expect.stringContaining('..') });
+    expect(existsSync(path.join(store.root, 'layers', (image.layers[0]?.diffId ?? '').replace(':', '/')))).toBe(false);
+  });
+});

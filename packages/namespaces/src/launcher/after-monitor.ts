@@ -1,0 +1,47 @@
+// When the monitor was killed: its children get SIGKILL from the kernel (PR_SET_PDEATHSIG), the rest is done from here.
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Fd } from '@ctr/internal/fd';
+import { native } from '../native.js';
+import { holdPlan, type Plan } from '../plan/plan.js';
+import type { Job } from './job.js';
+import type { HintSource } from './start-error.js';
+
+const SIGKILL = 9;
+const LONGEST_WAIT_MS = 100;
+
+/** Makes sure and waits: a program that changed its ids by a set-uid file has lost the signal of its parent's death (prctl(2)). */
+async function kill(pidfd: Fd): Promise<void> {
+  for (let wait = 1; !pidfd.closed && !native().pidfdEnded(pidfd.fd); wait = Math.min(wait * 2, LONGEST_WAIT_MS)) {
+    try {
+      native().pidfdSendSignal(pidfd.fd, SIGKILL);
+    } catch {
+      // ESRCH: it has ended in this moment. EPERM: nothing more can be done than to wait.
+    }
+    await sleep(wait);
+  }
+}
+
+/** Makes a new monitor do what the dead one left undone; the steps are idempotent. */
+async function cleanUp(plan: Plan, hold: (plan: Plan, hints: HintSource) => Promise<() => Promise<void>>): Promise<void> {
+  const steps = [...plan.stages.kill, ...plan.stages.cleanup].flat();
+  if (plan.stages.cleanup.flat().length === 0) return;
+  const release = await hold(holdPlan(`clean up after: ${plan.doing}`, [], steps), () => undefined);
+  await release();
+}
+
+/** Settles what waits for the dead monitor: first the processes, then what was held for all of them. */
+export async function settleOrphans(
+  jobs: readonly Job[],
+  gone: Error,
+  hold: (plan: Plan, hints: HintSource) => Promise<() => Promise<void>>,
+): Promise<void> {
+  for (const job of jobs) job.started.reject(gone);
+  const settle = async (job: Job): Promise<void> => {
+    if (job.pidfd) await kill(job.pidfd);
+    const usage = { cpuUserMs: 0, cpuSystemMs: 0, maxRssBytes: 0 };
+    job.exited.resolve({ exitCode: null, signal: 'SIGKILL', usage, files: new Map() });
+    await cleanUp(job.plan, hold).then(job.cleaned.resolve, job.cleaned.reject);
+  };
+  await Promise.all(jobs.filter((j) => j.kind === 'launch').map(settle));
+  await Promise.all(jobs.filter((j) => j.kind === 'hold').map(settle));
+}

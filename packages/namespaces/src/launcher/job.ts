@@ -1,0 +1,71 @@
+// What the launcher knows of one plan on its way: who waits for what.
+import type { Fd } from '@ctr/internal/fd';
+import type { Plan } from '../plan/plan.js';
+import type { HintSource } from './start-error.js';
+
+/** How a process ended. */
+export interface ProcessExit {
+  /** The exit code; `null` when a signal ended it. */
+  exitCode: number | null;
+  /** The signal's name; `null` when it exited by itself. */
+  signal: string | null;
+  usage: {
+    /** CPU time in user mode, milliseconds, of the process and the children it waited for. */
+    cpuUserMs: number;
+    /** CPU time in the kernel, milliseconds. */
+    cpuSystemMs: number;
+    /** The largest resident set, bytes. */
+    maxRssBytes: number;
+  };
+  /** What the plan's `collect` steps read after the death, by path. */
+  files: ReadonlyMap<string, string>;
+}
+
+/** What a launched process tells its owner. */
+export interface Launched {
+  pid: number;
+  /** Closed by the receiver once the process has ended. */
+  pidfd: Fd;
+  exited: Promise<ProcessExit>;
+  cleaned: Promise<void>;
+}
+
+export interface Resolvers<T> {
+  promise: Promise<T>;
+  resolve: (value: T) => void;
+  reject: (error: unknown) => void;
+}
+
+export interface Job {
+  readonly plan: Plan;
+  readonly hints: HintSource;
+  readonly kind: 'launch' | 'hold';
+  /** Started or held, and not yet cleaned up. */
+  live: boolean;
+  pidfd?: Fd;
+  readonly started: Resolvers<Launched | undefined>;
+  readonly exited: Resolvers<ProcessExit>;
+  readonly cleaned: Resolvers<void>;
+}
+
+export function withResolvers<T>(): Resolvers<T> {
+  let resolve!: (value: T) => void;
+  let reject!: (error: unknown) => void;
+  const promise = new Promise<T>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  // Whoever cares attaches a handler of their own; a clean-up error nobody looks at must not end the program.
+  promise.catch(() => {});
+  return { promise, resolve, reject };
+}
+
+export const newJob = (plan: Plan, hints: HintSource, kind: Job['kind']): Job => ({
+  plan,
+  hints,
+  kind,
+  live: false,
+  started: withResolvers(),
+  exited: withResolvers(),
+  cleaned: withResolvers(),
+});

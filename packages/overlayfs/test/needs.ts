@@ -1,0 +1,30 @@
+// What only this package's tests need of the host.
+import { host, type Need, need } from '@ctr/internal/testing';
+import { openLayerWriter, probeOverlay, removeTree } from '../src/index.js';
+import { archive, file } from './tar-builder.js';
+
+const found = process.platform === 'linux' ? await probeOverlay() : undefined;
+host.define('overlay-by-descriptor', { test: () => found?.mount === true, cure: `run as root on Linux 6.15 or newer (${found?.reason})` });
+
+/** Root of a kernel on which this process can mount an overlay itself. */
+export const mountsHere: Need = need('root', 'overlay', 'overlay-by-descriptor');
+
+/** An opaque mark of an ordinary user, set on the tmpfs that every host has. */
+async function marksTmpfs(): Promise<boolean> {
+  const directory = `/dev/shm/ctr-test-${process.pid}-${Math.random().toString(36).slice(2)}`;
+  try {
+    await using writer = openLayerWriter(directory, { userxattr: true });
+    await writer.write(archive(file('d/.wh..wh..opq', '')));
+    await writer.end();
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await removeTree(directory);
+  }
+}
+const marks = process.platform === 'linux' && (await marksTmpfs());
+host.define('tmpfs-user-xattr', { test: () => marks, cure: 'run on Linux 6.6 or newer, where tmpfs has user.* attributes' });
+
+/** An overlay in a user namespace whose memory upper can mark a directory as replaced. */
+export const replacesInMemory: Need = need('userns', 'overlay-in-userns', 'tmpfs-user-xattr');

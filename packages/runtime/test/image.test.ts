@@ -1,0 +1,82 @@
+// Containers from an image: what the image says about running it, shared layers, users, network files.
+import { lstatSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { type Image, ImageStore, packTar, type TarEntry } from '@ctr/image';
+import { makeTempDir, need } from '@ctr/internal/testing';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { ImageError, type RunOptions, runContainer } from '../src/index.js';
+import { busyboxRoot } from './busybox-root.js';
+
+const asRoot = process.getuid?.() === 0;
+const n = need('busybox', asRoot ? 'root' : 'overlay-in-userns');
+
+function entriesOf(folder: string, below = ''): TarEntry[] {
+  return readdirSync(path.join(folder, below), { withFileTypes: true }).flatMap((e): TarEntry[] => {
+    const name = path.join(below, e.name);
+    if (e.isDirectory()) return [{ type: 'directory', path: name }, ...entriesOf(folder, name)];
+    if (e.isSymbolicLink()) return [{ type: 'symlink', path: name, target: 'busybox' }];
+    return [{ type: 'file', path: name, source: path.join(folder, name), mode: lstatSync(path.join(folder, name)).mode & 0o777 }];
+  });
+}
+
+describe.skipIf(!n.ok)(n.title('containers of an image'), () => {
+  let store: ImageStore;
+  let image: Image;
+  const run = (script: string, options: RunOptions = {}) => runContainer({ image, store, command: ['sh', '-c', script], ...options });
+
+  beforeAll(async () => {
+    store = await ImageStore.open({ root: makeTempDir('store') });
+    image = await store.create({
+      reference: 'localhost/test/busybox:1',
+      layers: [
+        packTar(entriesOf(busyboxRoot())),
+        packTar([
+          { type: 'directory', path: 'srv' },
+          { type: 'file', path: 'srv/second', content: 'layer\n' },
+        ]),
+      ],
+      config: { Env: ['COLOUR=red', 'PATH=/bin'], Cmd: ['sh', '-c', 'echo default; pwd'], WorkingDir: 'srv', StopSignal: 'SIGINT' },
+    });
+  });
+
+  it('run what the image says', async () => expect(await runContainer({ image, store }).text()).toBe('default\n/srv\n'));
+
+  it('are found by reference, without a request', async () =>
+    expect(await runContainer('localhost/test/busybox:1', ['cat', 'second'], { store, pull: 'never' }).text()).toBe('layer\n'));
+
+  it('have its environment', async () => expect(await run('echo $COLOUR $PATH').text()).toBe('red /bin\n'));
+
+  it('know localhost', async () =>
+    expect(await run('cat /etc/hosts; touch /etc/hosts 2>&1').result()).toMatchObject({
+      stdout: expect.stringContaining('127.0.0.1\tlocalhost'),
+      exitCode: 1,
+    }));
+
+  it('share their layers and not their files', async () => {
+    await using a = await run('echo a > /srv/second; sleep 100');
+    await using b = await run('sleep 100');
+    await expect.poll(() => a.exec(['cat', '/srv/second']).text()).toBe('a\n');
+    expect(await b.exec(['cat', '/srv/second']).text()).toBe('layer\n');
+    expect(a.spec.root.path).toBe(b.spec.root.path);
+  });
+
+  it('start many at once', async () => {
+    const all = await Promise.all(Array.from({ length: 20 }, (_, i) => run(`echo ${i}`).text()));
+    expect(all).toEqual(Array.from({ length: 20 }, (_, i) => `${i}\n`));
+  });
+
+  it.runIf(asRoot)('run as users of the image', async () => {
+    expect(await run('id', { user: 'node' }).text()).toBe('uid=1000(node) gid=1000(node) groups=29(audio),1000(node)\n');
+    expect(await run('id; grep CapEff /proc/self/status', { user: '4000:5000' }).text()).toBe(
+      'uid=4000 gid=5000 groups=5000\nCapEff:\t0000000000000000\n',
+    );
+    await using c = await run('sleep 100');
+    expect(await c.exec(['sh', '-c', 'id -u; echo $HOME'], { user: 'node' }).text()).toBe('1000\n/home/node\n');
+  });
+
+  it('say what is missing', async () => {
+    await expect(runContainer('localhost/test/nothing:1', ['true'], { store, pull: 'never' }).result()).rejects.toThrow(ImageError);
+    await expect(run('true', { user: 'nobody' }).result()).rejects.toThrow('user "nobody" is not in the container\'s /etc/passwd');
+    await expect(runContainer('not a reference', ['true'], { store }).result()).rejects.toMatchObject({ code: 'CTR_INVALID_ARGUMENT' });
+  });
+});

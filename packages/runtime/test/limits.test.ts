@@ -1,0 +1,68 @@
+// Limits are held, and the end says which one was met.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { need } from '@ctr/internal/testing';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type RunOptions, runContainer, UnsupportedError } from '../src/index.js';
+import { busyboxRoot } from './busybox-root.js';
+
+const n = need('busybox', 'cgroup:memory', 'cgroup:cpu', 'cgroup:pids');
+const none = need('busybox', 'ordinary-user', 'overlay-in-userns');
+
+let rootfs = '';
+const run = (script: string, options: RunOptions = {}) => runContainer({ rootfs, command: ['sh', '-c', script], ...options });
+beforeAll(() => {
+  rootfs = busyboxRoot();
+});
+
+describe.skipIf(!n.ok)(n.title('limits'), () => {
+  it('of memory end with the reason oom', async () => {
+    const result = await run('dd if=/dev/zero of=/dev/null bs=64M count=1', { resources: { memory: '16m' } }).result();
+    expect(result).toMatchObject({ ok: false, reason: 'oom', oomKilled: true });
+    expect(result.usage.memoryPeakBytes).toBeLessThanOrEqual(16 * 2 ** 20);
+  });
+
+  it('of memory count what is written to memory', async () =>
+    expect(
+      await run('dd if=/dev/zero of=/big bs=1M count=64', { resources: { memory: '16m' }, writable: 'memory' }).result(),
+    ).toMatchObject({ oomKilled: true }));
+
+  it('of memory end a further program with the same reason', async () => {
+    await using c = await run('sleep 100', { resources: { memory: '32m', oomGroup: false } });
+    expect(await c.exec(['dd', 'if=/dev/zero', 'of=/dev/null', 'bs=128M', 'count=1']).result()).toMatchObject({
+      reason: 'oom',
+      oomKilled: true,
+    });
+    expect(await c.exec(['true']).result()).toMatchObject({ ok: true });
+  });
+
+  it('of CPU time are kept', async () => {
+    await using c = await run('while true; do :; done', { resources: { cpus: 0.25 } });
+    await sleep(1000);
+    c.kill('SIGKILL');
+    const { usage, durationMs } = await c.exited;
+    expect((usage.cpuMs ?? 0) / durationMs).toBeLessThan(0.4);
+    expect(usage.throttledMs).toBeGreaterThan(0);
+  });
+
+  it('of processes make fork fail', async () => {
+    const result = await run('for i in $(seq 50); do sleep 1 & done; wait', { resources: { pids: 10 } }).result();
+    expect(result.stderr).toMatch(/can't fork/);
+    expect(result.usage.pidsLimitHits).toBeGreaterThan(0);
+  });
+
+  it('are shown while they are used', async () => {
+    await using c = await run('sleep 100', { resources: { memory: '64m', pids: 20 } });
+    const stats = await c.stats();
+    expect([stats.memory?.limitBytes, stats.pids?.limit]).toEqual([64 * 2 ** 20, 20]);
+  });
+});
+
+describe.skipIf(!none.ok)(none.title('limits that this user cannot set'), () => {
+  it('are refused, never left out', async () => {
+    const error = await run('true', { resources: { memory: '16m' } })
+      .result()
+      .catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(UnsupportedError);
+    expect((error as UnsupportedError).hint).toMatch(/delegated/);
+  });
+});

@@ -1,0 +1,44 @@
+// Namespaces that are shared, joined or the host's.
+import { openSync } from 'node:fs';
+import { need } from '@ctr/internal/testing';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { Fd, type RunOptions, runContainer } from '../src/index.js';
+import { busyboxRoot } from './busybox-root.js';
+
+const n = need('busybox', 'root');
+
+describe.skipIf(!n.ok)(n.title('namespaces'), () => {
+  let rootfs = '';
+  const run = (script: string, options: RunOptions = {}) => runContainer({ rootfs, command: ['sh', '-c', script], ...options });
+  const links = 'for n in cgroup ipc mnt net pid user uts; do readlink /proc/self/ns/$n; done';
+  beforeAll(() => {
+    rootfs = busyboxRoot();
+  });
+
+  it('are all new but for user', async () => {
+    const [a, b] = await Promise.all([run(links).text(), run(links).text()]);
+    const shared = a.split('\n').filter((line) => line !== '' && b.includes(line));
+    expect(shared).toEqual([expect.stringMatching(/^user:/)]);
+  });
+
+  it('can be another container’s, by path and by descriptor', async () => {
+    await using other = await run('sleep 100', { hostname: 'other' });
+    const path = `/proc/${other.pid}/ns`;
+    expect(await run('hostname', { namespaces: { uts: `${path}/uts` } }).text()).toBe('other\n');
+    using net = Fd.of(openSync(`${path}/net`, 'r'));
+    const inode = await other.exec(['readlink', '/proc/self/ns/net']).text();
+    expect(await run('readlink /proc/self/ns/net', { namespaces: { network: net } }).text()).toBe(inode);
+  });
+
+  it('are refused when they are something else', async () => {
+    await expect(run('true', { namespaces: { network: '/etc/passwd' } }).result()).rejects.toThrow(/join the network namespace/);
+    await expect(run('true', { namespaces: { network: '/no/such' } }).result()).rejects.toThrow(
+      /join the network namespace: open "\/no\/such": ENOENT/,
+    );
+  });
+
+  it('map ids when asked', async () => {
+    const map = [{ containerId: 0, hostId: 100_000, size: 1000 }];
+    expect(await run('id -u; cat /proc/self/uid_map', { userns: { uidMap: map, gidMap: map } }).text()).toMatch(/^0\n +0 +100000 +1000\n$/);
+  });
+});
