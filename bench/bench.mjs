@@ -58,6 +58,8 @@ export async function bench({ heap = 0 }, work) {
 function headline(heapUsedMiB, peers) {
   const heap = heapUsedMiB ? `; ${heapUsedMiB} MiB of live heap in the second Node` : '';
   say(`Linux ${release()}, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model.trim()}, load ${loadavg()[0].toFixed(1)}${heap}`);
+  if (loadavg()[0] > 1)
+    say('The machine is busy: medians may be drifted and p99 is mostly other programs; ratios within this run hold best.');
   for (const p of peers) if (p.note) say(`${p.name}: ${p.note}`);
   say();
 }

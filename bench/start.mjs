@@ -1,7 +1,7 @@
 // How long does a container take to start, against bwrap, runc, crun, docker and a bare child process, in one interleaved run?
 // node bench/start.mjs [--rounds=50] [--out=FILE] [--heap=1024] [--only=disk,memory,bwrap,…]   See README.md for the method.
 import { bench, gap, interleave, option, say, summaries, wanted, write } from './bench.mjs';
-import { summary, table, us } from './numbers.mjs';
+import { table, us } from './numbers.mjs';
 import { judge, START } from './targets.mjs';
 
 const rounds = Number(option('rounds', 50));
@@ -25,13 +25,15 @@ function allWays({ idle, loaded, peers, launch }) {
 async function hold({ worker, way }) {
   await worker.ask('hold', way, 5);
   const { longest, delayMaxMs } = await worker.ask('hold', way, Math.max(30, rounds));
-  return { ...summary(longest), delayMaxMs };
+  return { ...summaries(longest), delayMaxMs };
 }
 
 function row({ key, name }, results) {
   const { start, run, called, hold: h } = results[key];
   const base = results.bwrap?.start.p50;
-  const loop = h ? [us(called.p50), us(h.p50), us(h.p99), h.delayMaxMs.toFixed(1)] : ['', '', '', ''];
+  const loop = h
+    ? [us(called.p50), us(h.wall.p50), us(h.wall.p99), us(h.cpu.p50), us(h.cpu.p99), h.delayMaxMs.toFixed(1)]
+    : Array(6).fill('');
   return [name, us(start.p50), us(start.p99), us(run.p50), us(run.p99), base ? (start.p50 / base).toFixed(2) : '-', ...loop];
 }
 
@@ -41,8 +43,11 @@ await bench({ heap }, async (at) => {
   const results = {};
   for (const w of ways) results[w.key] = { name: w.name, ...summaries(samples[w.key]), ...(w.worker ? { hold: await hold(w) } : {}) };
   say('Microseconds. start: until the program’s first instruction; run: until its end is known; call: the synchronous part of the call;');
-  say('held: the longest turn of the event loop during a start; delay: the worst that monitorEventLoopDelay saw, in milliseconds.\n');
-  const head = ['way', 'start p50', 'p99', 'run p50', 'p99', '/ bwrap', 'call p50', 'held p50', 'p99', 'delay'];
+  say(
+    'held: the longest turn of the event loop during a start, by the clock; cpu: the same in processor time, without what other programs took;',
+  );
+  say('delay: the worst that monitorEventLoopDelay saw, in milliseconds.\n');
+  const head = ['way', 'start p50', 'p99', 'run p50', 'p99', '/ bwrap', 'call p50', 'held p50', 'p99', 'cpu p50', 'p99', 'delay'];
   say(
     table(
       head,

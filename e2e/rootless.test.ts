@@ -53,6 +53,13 @@ describe.skipIf(!base.ok || !user.ok)(user.title(base.title('an ordinary user'))
     expect((error as Error).message).toMatch(/1000/);
   });
 
+  it('cannot write over the machine’s own tree, and is told what to do instead', async () => {
+    const error = await runContainer({ rootfs: 'host', command: ['/bin/true'] })
+      .result()
+      .catch((e: unknown) => e);
+    expect(error).toMatchObject({ name: 'UnsupportedError', hint: expect.stringContaining('readOnly') });
+  });
+
   it('learns from checkHost what he has and what he lacks', async () => {
     const report = await checkHost();
     expect(JSON.stringify(report)).toMatch(/user namespace/i);

@@ -238,6 +238,7 @@ export class ImageStore {
     return listTrees(
       this.#context.layout,
       image.layers.map((layer) => layer.diffId),
+      sink.form,
     );
   }
 }

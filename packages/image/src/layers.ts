@@ -28,7 +28,7 @@ export interface LayerWork {
 /** What a layer lacks. A blob is needed to unpack, and when pulling, so that the store stays an image layout that other tools read. */
 async function lacks(layer: ImageLayer, work: LayerWork): Promise<{ blob: boolean; tree: boolean }> {
   const { layout } = work.context;
-  const tree = work.sink !== undefined && !(await isUnpacked(layout, layer.diffId));
+  const tree = work.sink !== undefined && !(await isUnpacked(layout, layer.diffId, work.sink.form));
   const blob = (tree || work.remote !== undefined) && !(await hasBlob(layout, layer.digest, layer.size));
   return { blob, tree };
 }
@@ -36,7 +36,7 @@ async function lacks(layer: ImageLayer, work: LayerWork): Promise<{ blob: boolea
 /** True when nothing would have to be fetched or unpacked. */
 export async function isComplete(image: Image, context: StoreContext, sink: LayerSink | undefined): Promise<boolean> {
   const checks = image.layers.map((layer) =>
-    sink === undefined ? hasBlob(context.layout, layer.digest, layer.size) : isUnpacked(context.layout, layer.diffId),
+    sink === undefined ? hasBlob(context.layout, layer.digest, layer.size) : isUnpacked(context.layout, layer.diffId, sink.form),
   );
   return (await Promise.all(checks)).every(Boolean);
 }
@@ -55,7 +55,7 @@ async function ensureLayer(layer: ImageLayer, work: LayerWork, signal: AbortSign
     const missing = await lacks(layer, work);
     if (!missing.blob && !missing.tree) break;
     if (missing.blob && work.remote === undefined) throw blobMissing(layer, work.reference);
-    const key = missing.tree ? `layer ${layer.diffId}` : `blob ${layer.digest}`;
+    const key = missing.tree ? `layer ${layer.diffId} ${work.sink?.form ?? ''}` : `blob ${layer.digest}`;
     const caller = { signal, what: `pull ${work.reference}`, listener: emit };
     const { led, outcome } = await flights.run(key, caller, (stop, tell) => obtain(layer, missing, work, stop, tell));
     if (outcome.status === 'fulfilled' || !led) continue;

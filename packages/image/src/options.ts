@@ -63,9 +63,13 @@ export const checks = {
       typeof (v as AbortSignal).aborted === 'boolean' &&
       typeof (v as AbortSignal).addEventListener === 'function') ||
     fail(path, 'an AbortSignal', v)) as Check,
-  sink: ((v, path) =>
-    (typeof v === 'object' && v !== null && typeof (v as LayerSink).open === 'function') ||
-    fail(path, 'a LayerSink: an object with open(directory)', v)) as Check,
+  sink: ((v, path) => {
+    const sink = v as LayerSink | null;
+    if (typeof sink !== 'object' || sink === null || typeof sink.open !== 'function')
+      return fail(path, 'a LayerSink: an object with open(directory)', v);
+    // SECURITY: it becomes a part of a path.
+    if (sink.form !== undefined && !/^[a-z0-9-]{1,16}$/.test(sink.form)) fail(`${path}.form`, '1 to 16 of a-z, 0-9 and "-"', sink.form);
+  }) as Check,
   platform: ((v, path) => void parsePlatform(v as string, path)) as Check,
   insecure: ((v, path) =>
     typeof v === 'boolean' ||

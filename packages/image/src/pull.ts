@@ -30,7 +30,15 @@ export interface PullWork extends RegistryOptions, Settled {
 export function pullKey(work: PullWork): string {
   const rules = [work.auth, work.insecure, work.trustedOrigins, work.retry, work.idleTimeoutMs, work.limits];
   const hash = createHash('sha256').update(JSON.stringify(rules)).digest('base64');
-  return JSON.stringify(['pull', work.reference.name, formatPlatform(work.wanted), work.policy, work.sink !== undefined, hash]);
+  return JSON.stringify([
+    'pull',
+    work.reference.name,
+    formatPlatform(work.wanted),
+    work.policy,
+    work.sink !== undefined,
+    work.sink?.form,
+    hash,
+  ]);
 }
 
 /** Pulls by policy. With the policy `missing` and everything there, no request is made. */

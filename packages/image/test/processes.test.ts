@@ -63,6 +63,21 @@ describe('several processes', () => {
   });
 });
 
+it('worker threads pull at one time as well', async () => {
+  const root = path.join(makeTempDir('workers'), 'store');
+  const script = `
+    import { Worker } from 'node:worker_threads';
+    const code = 'import(' + JSON.stringify(args.lib) + ').then(async ({ ImageStore }) => {'
+      + 'const sink = { open: () => ({ write: async () => {}, end: async () => {}, abort: async () => {} }) };'
+      + 'const store = await ImageStore.open({ root: ' + JSON.stringify(args.root) + ' });'
+      + 'const image = await store.pull(' + JSON.stringify(args.reference) + ', { auth: false, sink });'
+      + '(await import("node:worker_threads")).parentPort.postMessage(image.digest); })';
+    const workers = [1, 2, 3].map(() => new Promise((resolve, reject) => new Worker(code, { eval: true }).on('message', resolve).on('error', reject)));
+    console.log(new Set(await Promise.all(workers)).size);`;
+  expect(await runNode(lib, script, { lib, root, reference: `${registry.host}/app` }).done).toBe('1\n');
+  await expectWhole(root);
+});
+
 describe('kill -9', () => {
   it('in the middle of a layer: nothing of it is seen, the next pull succeeds and clears away what was left', async () => {
     const root = path.join(makeTempDir('killed'), 'store');

@@ -180,6 +180,28 @@ it('leaves out what a layer hides that is opaque as a whole', async () => {
   expect(await (await ImageStore.open({ root: store.root })).unpack(image, sink)).toEqual([tree(2), tree(1)]);
 });
 
+it('keeps forms of one layer apart, and collects both', async () => {
+  const store = await newStore();
+  const image = await make(store, 'localhost/a', [[file('a')]]);
+  const sinks = [spoolSink(), { ...spoolSink(), form: 'userxattr' }];
+  const [plain, other] = await Promise.all(sinks.map((sink) => store.unpack(image, sink)));
+  expect(other).toEqual(plain?.map((directory) => directory.replace(/\/fs$/, '.userxattr/fs')));
+  expect(names(store).layers).toHaveLength(2);
+  await store.remove('localhost/a');
+  expect(await store.gc()).toMatchObject({ layers: 2 });
+});
+
+it('gc takes nothing while a manifest cannot be trusted', async () => {
+  const store = await newStore();
+  const image = await make(store, 'localhost/a', [[file('a')]], { sink: spoolSink() });
+  const before = names(store);
+  writeFileSync(path.join(store.root, 'blobs', image.digest.replace(':', '/')), '{}');
+  await expect(store.gc()).rejects.toMatchObject({ code: 'CTR_IMAGE_DIGEST_MISMATCH' });
+  expect(names(store)).toEqual(before);
+  await store.remove('localhost/a');
+  expect(await store.gc()).toMatchObject({ blobs: 3, layers: 1 });
+});
+
 describe('options', () => {
   it.each<[string, (store: ImageStore) => Promise<unknown>]>([
     ['reference', (s) => s.pull('Not A Name')],
@@ -225,6 +247,7 @@ describe('options', () => {
     ],
     ['image', (s) => s.lease(null as never)],
     ['sink', async (s) => s.unpack(await make(await newStore(), 'localhost/a', []), {} as never)],
+    ['sink.form', async (s) => s.unpack(await make(await newStore(), 'localhost/a', []), { ...spoolSink(), form: '../x' })],
     ['options.root', () => ImageStore.open({ root: '' })],
     ['options.rot', () => ImageStore.open({ rot: 'x' } as never)],
   ])('%s is refused before anything is done', async (where, call) => {

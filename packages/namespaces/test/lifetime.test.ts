@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { leakCheck, makeTempDir, need } from '@ctr/internal/testing';
+import { host, leakCheck, makeTempDir, need } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { closeLauncher, hold, type SpawnOptions, spawn } from '../src/index.js';
 import { Launcher } from '../src/launcher/launcher.js';
@@ -11,6 +11,8 @@ import { bundle, runs, start, until } from './node-child.js';
 import { asRoot, ENV, messageOf, shell } from './run.js';
 
 const userns = need('userns');
+host.define('python3', { test: () => host.program('python3') !== '', cure: 'install it: something must call prctl(2)' });
+const python = need('python3');
 const root = need('root');
 
 /** Makes a directory with something in it; the clean-up removes it. */
@@ -59,7 +61,7 @@ describe.skipIf(!userns.ok)(userns.title('when the monitor is killed'), () => {
   });
 
   it('at any moment of many launches, each is settled and nothing is left', async () => {
-    await shell('true');
+    await closeLauncher();
     const state = makeTempDir('state');
     const check = leakCheck({ directories: [state] });
     const outcomes = new Map<string, number>();
@@ -71,7 +73,8 @@ describe.skipIf(!userns.ok)(userns.title('when the monitor is killed'), () => {
           await p.cleaned;
           return `killed by ${signal}`;
         } catch (e) {
-          return (e as { code?: string }).code ?? String(e);
+          const { code, message } = e as Error & { code?: string };
+          return code === 'ECONNRESET' || code === 'EPIPE' ? code : message;
         }
       });
       await sleep(Math.random() * 12);
@@ -80,14 +83,14 @@ describe.skipIf(!userns.ok)(userns.title('when the monitor is killed'), () => {
     }
     // Not one may hang or end otherwise; ECONNRESET and EPIPE are told for those that had not started.
     expect([...outcomes.keys()].filter((o) => !['killed by SIGKILL', 'ECONNRESET', 'EPIPE'].includes(o))).toEqual([]);
-    await check.assertClean({ withinMs: 3000 });
+    await closeLauncher();
+    await check.assertClean();
   });
 
-  it('a program that had lost the signal of its parent’s death is killed by its pidfd', async () => {
+  it.skipIf(!python.ok)(python.title('a program that had lost the signal of its parent’s death is killed by its pidfd'), async () => {
     // What a set-uid program does, without one: prctl(2), PR_SET_PDEATHSIG.
-    const python = "import ctypes,time; ctypes.CDLL(None).prctl(1, 0, 0, 0, 0); print('safe', flush=True); time.sleep(600)";
-    const p = await spawn({ args: ['python3', '-c', python], env: ENV, stdio: ['ignore', 'pipe', 'inherit'] }).catch(() => undefined);
-    if (!p) return; // no python3: nothing else here can call prctl
+    const program = "import ctypes,time; ctypes.CDLL(None).prctl(1, 0, 0, 0, 0); print('safe', flush=True); time.sleep(600)";
+    const p = await spawn({ args: ['python3', '-c', program], env: ENV, stdio: ['ignore', 'pipe', 'inherit'] });
     await new Promise((resolve) => p.stdout?.once('data', resolve));
     process.kill(Launcher.current.pid, 'SIGKILL');
     expect(await p.exited).toMatchObject({ signal: 'SIGKILL' });
@@ -100,7 +103,7 @@ describe.skipIf(!userns.ok)(userns.title('when the monitor is killed'), () => {
     await sleep(50);
     process.kill(Launcher.current.pid, 'SIGKILL');
     expect(await messageOf(stuck)).toMatchInlineSnapshot(`
-      "talk to the monitor: recvmsg: ECONNRESET (connection reset)
+      "start true: talk to the monitor: recvmsg: ECONNRESET (connection reset)
         hint: the monitor process was killed; a new one starts with the next container"
     `);
   });
@@ -207,7 +210,7 @@ describe.skipIf(!userns.ok)(userns.title('when Node ends'), () => {
     const state = makeTempDir('state');
     const node = start(script, [state, 'wait']);
     const pids = JSON.parse(await node.line()) as number[];
-    const check = leakCheck();
+    const check = leakCheck({ ignore: /esbuild/ });
     check.watch(node.pid);
     expect([pids.filter(runs).length, readdirSync(state).length]).toEqual([20, 21]);
     node.process.kill(signal);
@@ -230,7 +233,7 @@ describe.skipIf(!userns.ok)(userns.title('when Node ends'), () => {
     const state = makeTempDir('state');
     const node = start(script, [state, mode]);
     const pids = JSON.parse(await node.line()) as number[];
-    const check = leakCheck();
+    const check = leakCheck({ ignore: /esbuild/ });
     check.watch(node.pid);
     expect(await node.ended).toMatchObject(how);
     await until(() => [...pids.filter(runs), ...readdirSync(state)], 1000);
@@ -254,7 +257,7 @@ describe.skipIf(!userns.ok)(userns.title('when Node ends'), () => {
       const node = start(script, [state, 'launching']);
       await node.line();
       await sleep(Math.random() * 80);
-      const check = leakCheck();
+      const check = leakCheck({ ignore: /esbuild/ });
       check.watch(node.pid);
       node.process.kill('SIGKILL');
       await node.ended;

@@ -5,6 +5,7 @@ export const AT_FDCWD = named(-100, 'AT_FDCWD');
 export const AT_EMPTY_PATH = named(0x1000, 'AT_EMPTY_PATH');
 export const FSOPEN_CLOEXEC = named(1, 'FSOPEN_CLOEXEC');
 export const FSMOUNT_CLOEXEC = named(1, 'FSMOUNT_CLOEXEC');
+export const MOVE_MOUNT_F_EMPTY_PATH = named(4, 'MOVE_MOUNT_F_EMPTY_PATH');
 export const MNT_DETACH = named(2, 'MNT_DETACH');
 /** sizeof(struct mount_attr), its first version (Linux 5.12). */
 export const MOUNT_ATTR_SIZE = 32;

@@ -5,6 +5,7 @@ export type { Arg, Bytes, Named, Slot, Step, StringList } from '@ctr/internal/st
 export { type BindRootOptions, describeBindRoot } from './bind-root.js';
 export { type DescribedRoot, describeOverlay } from './describe-overlay.js';
 export { type ReadFileOptions, readFileInRoot, removeTree } from './files.js';
+export { describeHostRoot, type HostRootOptions } from './host-root.js';
 export type { LayerLimits } from './layer-limits.js';
 export { type LayerStats, LayerWriter, type LayerWriterOptions, openLayerWriter } from './layer-writer.js';
 export { mountOverlay } from './mount-overlay.js';

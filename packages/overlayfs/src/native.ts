@@ -10,18 +10,23 @@ export type StepCall = (...args: (number | string | Uint8Array | null)[]) => Pro
 export const STEP_CALLS = [
   'openat',
   'mkdirat',
+  'symlinkat',
   'fchmodat',
   'mount',
   'umount2',
   'chdir',
   'open_tree',
+  'move_mount',
   'fsopen',
   'fsconfig',
   'fsmount',
   'mount_setattr',
 ] as const;
 
-export type StepBinding = Record<(typeof STEP_CALLS)[number], StepCall>;
+export type StepBinding = Record<(typeof STEP_CALLS)[number], StepCall> & {
+  /** close(2), at once */
+  close(fd: number): void;
+};
 
 /** What a layer's extraction came to, native/src/layer_stats.h. */
 export interface NativeLayerStats {
@@ -44,13 +49,13 @@ export interface LayerHandle {
   abort(): Promise<void>;
 }
 
-export interface Binding extends StepBinding {
+export type Binding = StepBinding & {
   LayerHandle: new (directory: string, userxattr: boolean, limits: readonly number[]) => LayerHandle;
   /** unlinkat(2) on everything, by descriptor */
   removeTree(path: string): Promise<void>;
   /** openat(2) and statx(2), one component at a time */
   readInLayers(layers: readonly string[], path: string, maxBytes: number): Promise<Buffer | null>;
-}
+};
 
 /** dist/ and src/ both lie one step below the package's folder. */
 const nativeDir = fileURLToPath(new URL('../native/', import.meta.url));

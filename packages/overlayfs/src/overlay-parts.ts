@@ -15,7 +15,7 @@ const ROOT_MODE = named(0o755, '0755');
  * view follow redirects or take metadata from elsewhere by attributes it brings. `nofollow` and not `off`: where the kernel
  * always follows, `off` still follows, and with userxattr only `nofollow` is accepted.
  */
-export function overlaySettings(o: Overlay): [string, string | true][] {
+export function overlaySettings(o: Pick<Overlay, 'userxattr' | 'volatile'>): [string, string | true][] {
   const settings: [string, string | true][] = [
     ['redirect_dir', 'nofollow'],
     ['metacopy', 'off'],

@@ -1,9 +1,8 @@
 // Runs steps in this process, now: the same data that the launcher executes elsewhere, so that both do the same thing.
-import { closeSync } from 'node:fs';
 import { errnoName, errnoNumber, SyscallError } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
 import type { Arg, Step } from '@ctr/internal/steps';
-import type { StepBinding } from './native.js';
+import { STEP_CALLS, type StepBinding, type StepCall } from './native.js';
 
 type NativeArg = number | string | Uint8Array | null;
 
@@ -29,9 +28,9 @@ export async function runSteps(
     const fd = slots.get(result);
     if (fd === undefined) throw new TypeError(`no step filled the slot ${result}`);
     slots.delete(result);
-    return Fd.of(fd);
+    return Fd.of(fd, { close: (n) => binding.close(n) });
   } finally {
-    for (const fd of slots.values()) closeSync(fd);
+    for (const fd of slots.values()) binding.close(fd);
   }
 }
 
@@ -42,11 +41,10 @@ async function runStep(
   slots: Map<string, number>,
   explain: (failure: StepFailure) => Error | undefined,
 ): Promise<number> {
-  const call = binding[step.call as keyof StepBinding];
-  if (call === undefined) throw new TypeError(`this process runs no ${step.call}`);
+  const call = callOf(binding, step);
   try {
     const value = await call(...step.args.map((a) => nativeArg(a, slots)));
-    if (step.into !== undefined) fill(slots, step.into, value);
+    if (step.into !== undefined) fill(binding, slots, step.into, value);
     return step.skipOnSuccess ?? 0;
   } catch (e) {
     const error = syscallErrorOf(step, e);
@@ -56,9 +54,15 @@ async function runStep(
   }
 }
 
-function fill(slots: Map<string, number>, name: string, fd: number): void {
+function callOf(binding: StepBinding, step: Step): StepCall {
+  const name = STEP_CALLS.find((n) => n === step.call);
+  if (name === undefined) throw new TypeError(`this process runs no ${step.call}`);
+  return binding[name];
+}
+
+function fill(binding: StepBinding, slots: Map<string, number>, name: string, fd: number): void {
   const before = slots.get(name);
-  if (before !== undefined) closeSync(before);
+  if (before !== undefined) binding.close(before);
   slots.set(name, fd);
 }
 

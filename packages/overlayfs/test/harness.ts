@@ -5,7 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadAddon } from '@ctr/internal/native';
 import { describeFallback } from '../src/describe-fallback.js';
-import { describeBindRoot, describeOverlay, type OverlayOptions, openLayerWriter, removeTree } from '../src/index.js';
+import { describeBindRoot, describeHostRoot, describeOverlay, type OverlayOptions, openLayerWriter, removeTree } from '../src/index.js';
 import type { StepBinding } from '../src/native.js';
 import { checkOverlay } from '../src/overlay-options.js';
 import { runSteps } from '../src/run-steps.js';
@@ -20,6 +20,7 @@ export type Action = readonly [
 export type Task =
   | { op: 'overlay'; options: OverlayOptions; form: 'steps' | 'fallback'; actions: readonly Action[] }
   | { op: 'bind'; directory: string; readOnly: boolean; actions: readonly Action[] }
+  | { op: 'host'; userxattr: boolean; actions: readonly Action[] }
   | { op: 'extract'; tar: string; directory: string; userxattr: boolean }
   | { op: 'remove'; directory: string }
   | { op: 'deepen'; directory: string; levels: number };
@@ -55,6 +56,10 @@ async function run(task: Task): Promise<unknown> {
     }
     case 'bind': {
       const { steps, slot } = describeBindRoot(task.directory, { readOnly: task.readOnly });
+      return mounted(steps, slot, task.actions);
+    }
+    case 'host': {
+      const { steps, slot } = describeHostRoot({ userxattr: task.userxattr, size: 2 ** 24 });
       return mounted(steps, slot, task.actions);
     }
     case 'extract': {

@@ -1,10 +1,21 @@
 // What only this package's tests need of the host.
+import { release } from 'node:os';
 import { host, type Need, need } from '@ctr/internal/testing';
 import { openLayerWriter, probeOverlay, removeTree } from '../src/index.js';
 import { archive, file } from './tar-builder.js';
 
 const found = process.platform === 'linux' ? await probeOverlay() : undefined;
 host.define('overlay-by-descriptor', { test: () => found?.mount === true, cure: `run as root on Linux 6.15 or newer (${found?.reason})` });
+
+/** The kernel takes layers by descriptor, whoever asks: refused by its version, not for want of privilege. */
+host.define('layers-by-descriptor', { test: () => kernelAtLeast(6, 15), cure: 'run on Linux 6.15 or newer' });
+export const byDescriptor: Need = need('layers-by-descriptor');
+
+// An ordinary user cannot try it outside of a user namespace, so here the version decides.
+function kernelAtLeast(major: number, minor: number): boolean {
+  const [a = 0, b = 0] = release().split(/[.-]/).map(Number);
+  return a > major || (a === major && b >= minor);
+}
 
 /** Root of a kernel on which this process can mount an overlay itself. */
 export const mountsHere: Need = need('root', 'overlay', 'overlay-by-descriptor');

@@ -1,10 +1,11 @@
 // The steps of an overlay run where a container is made: in a user namespace as an ordinary user and in root's own mount
 // namespace; in the form of this kernel and in that of older ones.
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { need } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Action } from './harness.js';
+import { byDescriptor, replacesInMemory } from './needs.js';
 import { LOWER, UPPER } from './overlay-layers.js';
 import { harness, openTempDir, type PLACES } from './run-harness.js';
 import { archive, dir, file, header, pax, symlink } from './tar-builder.js';
@@ -72,16 +73,22 @@ for (const [place, needed] of places)
         expect(value).toMatchObject({ results: [...SEEN, ...WRITTEN], mountsChanged: 0 });
       });
 
+      const replaces = userxattr ? replacesInMemory : needed;
+      it.skipIf(!replaces.ok)(replaces.title(`replaces a directory in a memory upper (${form})`), async () => {
+        const { value } = await harness(place, { op: 'overlay', form, options: { lower, userxattr }, actions: REPLACES });
+        expect(value.results).toEqual(REPLACED);
+      });
+
       it.each([false, true])(`works with a disk upper, volatile %s (${form})`, async (volatile) => {
         const directory = openTempDir('upper');
         const { value, error } = await harness(place, {
           op: 'overlay',
           form,
           options: { lower, userxattr, volatile, upper: { directory } },
-          actions: [...VIEW, ...WRITES],
+          actions: [...VIEW, ...WRITES, ...REPLACES],
         });
         expect(error).toBeUndefined();
-        expect(value).toMatchObject({ results: [...SEEN, ...WRITTEN], mountsChanged: 0 });
+        expect(value).toMatchObject({ results: [...SEEN, ...WRITTEN, ...REPLACED], mountsChanged: 0 });
         await harness(place, { op: 'remove', directory: path.join(directory, 'work') });
         expect(readdirSync(directory)).toEqual(['upper']);
       });
@@ -129,6 +136,29 @@ for (const [place, needed] of places)
       });
       expect(error?.code).toBe(place === 'root' ? undefined : 'EINVAL');
       if (place === 'root') expect(value.results).toEqual([expect.arrayContaining(['passwd']), 'done', 'y']);
+    });
+
+    it.skipIf(!byDescriptor.ok)(byDescriptor.title("makes a root of the host's tree, directory by directory"), async () => {
+      const actions: Action[] = [
+        ['readdirSync', ''],
+        ['readFileSync', 'etc/passwd'],
+        ['writeFileSync', 'etc/ctr-test', 'mine'],
+        ['readFileSync', 'etc/ctr-test'],
+        ['readdirSync', 'proc'],
+        ['mode', 'usr'],
+        ['mode', 'root'],
+        ['mkdirSync', 'new-at-the-top'],
+      ];
+      const { value, error } = await harness(place, { op: 'host', userxattr, actions });
+      expect(error).toBeUndefined();
+      const [names, passwd, ...rest] = value.results;
+      const top = readdirSync('/', { withFileTypes: true }).filter((d) => d.isDirectory() || d.isSymbolicLink());
+      expect(names).toEqual(top.map((d) => d.name).sort());
+      expect(passwd).toBe(readFileSync('/etc/passwd', 'utf8'));
+      const modeOf = (name: string): string => (statSync(name).mode & 0o7777).toString(8);
+      expect(rest).toEqual(['done', 'mine', [], modeOf('/usr'), modeOf('/root'), 'done']);
+      expect(value.mountsChanged).toBe(0);
+      expect(existsSync('/etc/ctr-test') || existsSync('/new-at-the-top')).toBe(false);
     });
 
     it('binds a folder as a root, read-only or not', async () => {

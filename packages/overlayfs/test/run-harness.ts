@@ -61,9 +61,20 @@ export async function bundle(entry: string): Promise<string> {
 
 let harnessFile: Promise<string> | undefined;
 
+/** The harness as one file of plain JavaScript. */
+export function harnessProgram(): Promise<string> {
+  harnessFile ??= bundle(path.join(here, 'harness.ts'));
+  return harnessFile;
+}
+
 /** Runs a task in a place; `within` is a command that starts it there, such as a shell that mounts something first. */
 export async function harness(place: keyof typeof PLACES, task: Task, within: readonly string[] = []): Promise<Outcome> {
-  harnessFile ??= bundle(path.join(here, 'harness.ts'));
-  const [command = process.execPath, ...args] = [...PLACES[place], ...within, process.execPath, await harnessFile, JSON.stringify(task)];
+  const [command = process.execPath, ...args] = [
+    ...PLACES[place],
+    ...within,
+    process.execPath,
+    await harnessProgram(),
+    JSON.stringify(task),
+  ];
   return JSON.parse(execFileSync(command, args, { encoding: 'utf8', cwd: '/', timeout: 60_000 }));
 }

@@ -18,6 +18,7 @@ export { explain } from './explain.js';
 export type { HostReport } from './host/check-host.js';
 export { checkHost } from './host/check-host.js';
 export type { Feature } from './host/try-start.js';
+export type { Run } from './lazy-run.js';
 export type { OciLinux, OciMount, OciNamespace, OciProcess, OciResources, OciSpec } from './oci/types.js';
 export type {
   BindMountOptions,

@@ -28,10 +28,12 @@ export interface ContainerInput {
   readonly stdio: StdioPlan;
 }
 
+const hasHostNetwork = (spec: RunSpec): boolean => spec.network === 'host' || spec.namespaces?.get('network') === 'host';
+
 /** Options -> OCI object, the caller's hook included. */
 export function makeOci({ id, spec, root, user, session }: ContainerInput): OciSpec {
   const cgroupsPath = session.cgroups.usable ? `/${session.cgroups.name}/${id}` : undefined;
-  const files = spec.image === undefined ? [] : session.files[spec.network === 'host' ? 'host' : 'own'];
+  const files = spec.image === undefined ? [] : session.files[hasHostNetwork(spec) ? 'host' : 'own'];
   const generated = compileOci({
     spec,
     id,
@@ -61,6 +63,12 @@ function cgroupOf(oci: OciSpec, { id, spec, session }: ContainerInput): CgroupDe
   return cgroup;
 }
 
+/** Whether the kernel could kill the process for memory before its program runs. */
+function limitsMemory({ linux }: OciSpec): boolean {
+  const { memory, unified = {} } = linux.resources ?? {};
+  return memory?.limit !== undefined || Object.keys(unified).some((file) => file.startsWith('memory.'));
+}
+
 interface RootPlan {
   readonly root: DescribedRoot;
   readonly prepare: readonly Step[];
@@ -80,15 +88,11 @@ function machineItself(spec: RunSpec): RootPlan {
 
 function describeRoot({ id, spec, root, session }: ContainerInput, ownUser: boolean): RootPlan {
   if (spec.rootfs === 'host' && ownUser) return machineItself(spec);
+  const userxattr = ownUser || !session.host.initialUserNamespace;
   const { upper, prepare, cleanup } = describeWritableLayer(spec, session, id);
-  const overlay = describeOverlay({
-    lower: root.layers,
-    upper,
-    // Thrown away at the end in any case: no need to wait for the disk.
-    volatile: upper !== 'memory',
-    userxattr: ownUser || !session.host.initialUserNamespace,
-  });
-  return { root: overlay, prepare, cleanup };
+  if (upper === 'memory') return { root: root.inMemory(userxattr), prepare, cleanup };
+  // Volatile: it is thrown away at the end in any case, no need to wait for the disk.
+  return { root: describeOverlay({ lower: root.layers, upper, volatile: true, userxattr }), prepare, cleanup };
 }
 
 export interface ContainerPlan {
@@ -112,7 +116,7 @@ export function planContainer(input: ContainerInput): ContainerPlan {
       toSpawnOptions(oci, {
         doing: `start container ${JSON.stringify(name)}`,
         root: rootSteps,
-        cgroup: session.cgroups.usable ? cgroup : undefined,
+        cgroup: session.cgroups.usable ? { ...cgroup, limitsMemory: limitsMemory(oci) } : undefined,
         stdio: stdio.stdio,
         joined,
         seccomp: compiledFilter(oci),

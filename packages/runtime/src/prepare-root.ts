@@ -2,10 +2,12 @@
 // an image is kept: a second start of it reads nothing.
 import { lstatSync } from 'node:fs';
 import type { Image, ImageConfig, ImageStore, LayerSink } from '@ctr/image';
-import { openLayerWriter, readFileInRoot } from '@ctr/overlayfs';
+import { hold } from '@ctr/namespaces';
+import { type DescribedRoot, describeOverlay, openLayerWriter, readFileInRoot } from '@ctr/overlayfs';
 import { openDefaultStore } from './default-store.js';
 import { withStoreHint } from './hints.js';
 import type { RunSpec } from './options/run-schema.js';
+import { removeFileStep } from './session/record.js';
 import type { Session } from './session/session.js';
 import { type ResolvedUser, resolveUser } from './user/resolve-user.js';
 
@@ -17,6 +19,8 @@ export interface PreparedRoot {
   readonly label: string;
   /** Looks up a user in this root, once for each text. */
   user(user: RunSpec['user']): Promise<ResolvedUser>;
+  /** The overlay with its writable layer in memory, for all containers of this root: equal steps are encoded once. */
+  inMemory(userxattr: boolean): DescribedRoot;
 }
 
 /** An image of which a file is larger is not run: /etc/passwd of a real one has a few kilobytes (CVE-2026-47262). */
@@ -24,11 +28,21 @@ const MAX_USER_FILE = 2 ** 20;
 
 function rootOf(layers: readonly string[], image: ImageConfig | undefined, label: string): PreparedRoot {
   const known = new Map<string, Promise<ResolvedUser>>();
-  const read = (path: string): Promise<Buffer | null> => readFileInRoot([...layers], path, { maxBytes: MAX_USER_FILE });
+  const read = (path: string): Promise<Buffer | null> => readFileInRoot(layers, path, { maxBytes: MAX_USER_FILE });
+  const overlays = new Map<boolean, DescribedRoot>();
   return {
     layers,
     image,
     label,
+    inMemory(userxattr) {
+      const known = overlays.get(userxattr);
+      if (known !== undefined) return known;
+      const { steps, slot } = describeOverlay({ lower: layers, upper: 'memory', userxattr });
+      // Frozen, which tells the launcher that it may keep what it makes of them.
+      const root: DescribedRoot = { steps: Object.freeze(steps) as typeof steps, slot };
+      overlays.set(userxattr, root);
+      return root;
+    },
     user(user) {
       const wanted = user ?? image?.User ?? '';
       if (typeof wanted !== 'string') return resolveUser(wanted, read);
@@ -51,8 +65,19 @@ export function layerSink(session: Session): LayerSink {
 
 const unpacked = new WeakMap<ImageStore, Map<string, Promise<PreparedRoot>>>();
 
-async function unpack(store: ImageStore, image: Image, sink: LayerSink): Promise<PreparedRoot> {
-  return rootOf(await store.unpack(image, sink), image.config, image.reference);
+/**
+ * Layers that a container runs on must outlive a gc() of another process. The lease lasts as long as this process, and
+ * the monitor removes its file.
+ */
+async function keepLayers(store: ImageStore, image: Image): Promise<void> {
+  const { file } = await store.lease(image);
+  await hold({ doing: 'keep the layers of an image', prepare: [], cleanup: [removeFileStep(file, 'give up the layers of an image')] });
+}
+
+/** The lease first: what is found or unpacked after it stays. */
+async function unpack(store: ImageStore, image: Image, session: Session): Promise<PreparedRoot> {
+  await keepLayers(store, image);
+  return rootOf(await store.unpack(image, layerSink(session)), image.config, image.reference);
 }
 
 /** Each image is unpacked once, however many start at the same time. */
@@ -61,7 +86,7 @@ function unpackOnce(store: ImageStore, image: Image, session: Session): Promise<
   unpacked.set(store, known);
   let root = known.get(image.digest);
   if (root === undefined) {
-    root = unpack(store, image, layerSink(session));
+    root = unpack(store, image, session);
     known.set(image.digest, root);
     root.catch(() => known.delete(image.digest));
   }

@@ -2,6 +2,7 @@
 // leaves nothing behind.
 import { randomUUID } from 'node:crypto';
 import { constants, open as openFile } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { AbortError, syscallErrorFrom } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
@@ -42,6 +43,7 @@ function throwIfAborted(spec: RunSpec): void {
   if (spec.signal?.aborted) throw new AbortError('start a container', spec.signal.reason);
 }
 
+/** Planning and launching are a turn of the event loop each, so that nobody waits for both. */
 async function launch(
   spec: RunSpec,
   id: string,
@@ -51,7 +53,7 @@ async function launch(
 ): Promise<Container> {
   const undo = new CleanupStack();
   try {
-    const joined = await openNamespaces(plan.oci, undo);
+    const [joined] = await Promise.all([openNamespaces(plan.oci, undo), setImmediate()]);
     const process = await spawn(plan.spawnOptions(joined));
     return new Container({
       id,

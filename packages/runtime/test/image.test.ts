@@ -74,6 +74,17 @@ describe.skipIf(!n.ok)(n.title('containers of an image'), () => {
     expect(await c.exec(['sh', '-c', 'id -u; echo $HOME'], { user: 'node' }).text()).toBe('1000\n/home/node\n');
   });
 
+  it('hold a lease on their layers, whatever becomes of the name', async () => {
+    const other = await store.create({
+      reference: 'localhost/test/gone:1',
+      layers: [packTar([...entriesOf(busyboxRoot()), { type: 'file', path: 'own', content: 'x' }])],
+    });
+    await using c = await runContainer({ image: other, store, command: ['sh', '-c', 'sleep 100'] });
+    await store.remove('localhost/test/gone:1');
+    await store.gc();
+    expect(await c.exec(['cat', '/own']).text()).toBe('x');
+  });
+
   it('say what is missing', async () => {
     await expect(runContainer('localhost/test/nothing:1', ['true'], { store, pull: 'never' }).result()).rejects.toThrow(ImageError);
     await expect(run('true', { user: 'nobody' }).result()).rejects.toThrow('user "nobody" is not in the container\'s /etc/passwd');

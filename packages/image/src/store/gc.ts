@@ -2,7 +2,7 @@
 import { readdir, rename, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { StoreContext } from '../context.js';
-import { type Digest, isDigest } from '../digest.js';
+import { isDigest } from '../digest.js';
 import { parseImageConfig } from '../document/config.js';
 import { type Descriptor, parseDocument } from '../document/manifest.js';
 import { isImageConfig, kindOf } from '../document/media-types.js';
@@ -64,18 +64,21 @@ async function mark(context: StoreContext): Promise<Marks> {
   return marks;
 }
 
-/** Everything below a descriptor. What is missing or damaged has nothing below it that could still be used. */
+/**
+ * Everything below a descriptor. What is missing has nothing below it that could be used; what cannot be read, or was changed
+ * on disk, ends the collection: its layers may be in use.
+ */
 async function markFrom(layout: Layout, descriptor: Descriptor, marks: Marks, depth: number): Promise<void> {
   marks.blobs.add(descriptor.digest);
   const kind = kindOf(descriptor.mediaType);
   if (depth > MAX_INDEX_DEPTH + 1 || (kind !== 'index' && kind !== 'manifest')) return;
-  const bytes = await readBlob(layout, descriptor.digest, MAX_MANIFEST_BYTES).catch(() => undefined);
+  const bytes = await readBlob(layout, descriptor.digest, MAX_MANIFEST_BYTES);
   const document = bytes && parsed(() => parseDocument(bytes, descriptor.mediaType));
   if (document?.kind === 'index') for (const entry of document.manifests) await markFrom(layout, entry, marks, depth + 1);
   if (document?.kind !== 'manifest') return;
   for (const { digest } of [document.config, ...document.layers]) marks.blobs.add(digest);
   if (!isImageConfig(document.config.mediaType)) return;
-  const config = await readBlob(layout, document.config.digest, MAX_MANIFEST_BYTES).catch(() => undefined);
+  const config = await readBlob(layout, document.config.digest, MAX_MANIFEST_BYTES);
   for (const diffId of (config && parsed(() => parseImageConfig(config)))?.diffIds ?? []) marks.layers.add(diffId);
 }
 
@@ -91,11 +94,12 @@ function parsed<T>(read: () => T): T | undefined {
 async function take(layout: Layout, directory: string, unwanted: (digest: string) => boolean): Promise<string[]> {
   const taken: string[] = [];
   for (const algorithm of await readdir(directory)) {
-    for (const hex of await readdir(path.join(directory, algorithm))) {
-      const digest = `${algorithm}:${hex}`;
-      if (!isDigest(digest) || !unwanted(digest satisfies Digest)) continue;
+    for (const entry of await readdir(path.join(directory, algorithm))) {
+      // A layer's name may have its form behind a dot.
+      const digest = `${algorithm}:${entry.split('.', 1)[0]}`;
+      if (!isDigest(digest) || !unwanted(digest)) continue;
       const name = layout.tempName('trash');
-      const moved = await rename(path.join(directory, algorithm, hex), name).then(
+      const moved = await rename(path.join(directory, algorithm, entry), name).then(
         () => true,
         (error: unknown) => {
           if (isMissing(error)) return false;

@@ -8,6 +8,7 @@ import type { Layout } from './layout.js';
 
 /** Beside the tree: what the sink said about it. */
 const FACTS = 'layer.json';
+const TREE = 'fs';
 
 interface Facts {
   /** The layer hides everything below it. */
@@ -19,9 +20,11 @@ export class LayerTarget implements LayerWriter {
   readonly #layout: Layout;
   readonly #directory: string;
   readonly #writer: LayerWriter;
+  readonly #form: string | undefined;
   #facts: Facts = { opaqueRoot: false };
 
-  private constructor(layout: Layout, directory: string, writer: LayerWriter) {
+  private constructor(layout: Layout, directory: string, writer: LayerWriter, form: string | undefined) {
+    this.#form = form;
     this.#layout = layout;
     this.#directory = directory;
     this.#writer = writer;
@@ -29,13 +32,13 @@ export class LayerTarget implements LayerWriter {
 
   static async open(layout: Layout, sink: LayerSink): Promise<LayerTarget> {
     const directory = layout.tempName('layer');
-    const tree = path.join(directory, 'fs');
+    const tree = path.join(directory, TREE);
     try {
       await mkdir(directory, { mode: 0o700 });
       await mkdir(tree);
       // It becomes the root directory of containers, which their users must be able to enter; the store above is 0700.
       await chmod(tree, 0o755);
-      return new LayerTarget(layout, directory, await sink.open(tree));
+      return new LayerTarget(layout, directory, await sink.open(tree), sink.form);
     } catch (error) {
       await removeTree(directory);
       throw storeError(error, 'begin a layer in the image store');
@@ -65,8 +68,9 @@ export class LayerTarget implements LayerWriter {
   async publish(diffId: Digest): Promise<void> {
     try {
       await writeFile(path.join(this.#directory, FACTS), JSON.stringify(this.#facts), { mode: 0o600 });
-      await rename(this.#directory, this.#layout.layer(diffId));
-      await syncDirectory(path.dirname(this.#layout.layer(diffId)));
+      const place = this.#layout.layer(diffId, this.#form);
+      await rename(this.#directory, place);
+      await syncDirectory(path.dirname(place));
     } catch (error) {
       if (!['EEXIST', 'ENOTEMPTY'].includes((error as NodeJS.ErrnoException).code ?? ''))
         throw storeError(error, 'publish a layer in the image store');
@@ -75,8 +79,8 @@ export class LayerTarget implements LayerWriter {
   }
 }
 
-export async function isUnpacked(layout: Layout, diffId: Digest): Promise<boolean> {
-  const found = await lstat(layout.layerTree(diffId)).catch((error: unknown) => {
+export async function isUnpacked(layout: Layout, diffId: Digest, form: string | undefined): Promise<boolean> {
+  const found = await lstat(path.join(layout.layer(diffId, form), TREE)).catch((error: unknown) => {
     if (isMissing(error)) return undefined;
     throw storeError(error, 'look for an unpacked layer');
   });
@@ -86,8 +90,8 @@ export async function isUnpacked(layout: Layout, diffId: Digest): Promise<boolea
 /** Facts that were read before: a diffID has one content for ever. */
 const known = new Map<string, Facts>();
 
-async function factsOf(layout: Layout, diffId: Digest): Promise<Facts> {
-  const file = path.join(layout.layer(diffId), FACTS);
+async function factsOf(directory: string): Promise<Facts> {
+  const file = path.join(directory, FACTS);
   const before = known.get(file);
   if (before !== undefined) return before;
   try {
@@ -103,11 +107,12 @@ async function factsOf(layout: Layout, diffId: Digest): Promise<Facts> {
  * The trees of an image, TOP FIRST, each once: a layer that occurs twice is seen through its upper occurrence only.
  * Below a layer that hides everything nothing is listed: overlayfs ignores such a mark on a layer's root.
  */
-export async function listTrees(layout: Layout, diffIds: readonly Digest[]): Promise<string[]> {
+export async function listTrees(layout: Layout, diffIds: readonly Digest[], form: string | undefined): Promise<string[]> {
   const trees: string[] = [];
   for (const diffId of new Set(diffIds.toReversed())) {
-    trees.push(layout.layerTree(diffId));
-    if ((await factsOf(layout, diffId)).opaqueRoot) break;
+    const directory = layout.layer(diffId, form);
+    trees.push(path.join(directory, TREE));
+    if ((await factsOf(directory)).opaqueRoot) break;
   }
   return trees;
 }

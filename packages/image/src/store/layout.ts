@@ -2,7 +2,8 @@
 //
 //   oci-layout, index.json        SPEC(image-layout); index.json names each image by its full reference
 //   blobs/<algorithm>/<hex>       manifests, configs, compressed layers, byte-exact
-//   layers/<algorithm>/<hex>/fs/  unpacked layers by diffID; beside fs/ lies layer.json with what the sink said of it
+//   layers/<algorithm>/<hex>/fs/  unpacked layers by diffID; beside fs/ lies layer.json with what the sink said of it. The level
+//                                 between lets a tree with a read-only root be published by rename
 //   tmp/<owner>.<random>.<what>   unfinished work; leases/ what running work needs; lock/ the lock of index.json
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, stat } from 'node:fs/promises';
@@ -42,15 +43,10 @@ export class Layout {
     return path.join(this.blobs, algorithm, hex);
   }
 
-  /** The directory of an unpacked layer; its files are in `fs` below. */
-  layer(diffId: Digest): string {
+  /** The directory of an unpacked layer; its files are in `fs` below. Sinks that make other forms of one content do not share. */
+  layer(diffId: Digest, form: string | undefined): string {
     const { algorithm, hex } = splitDigest(diffId);
-    return path.join(this.layers, algorithm, hex);
-  }
-
-  /** The unpacked tree itself, as overlayfs wants it. The level between lets a read-only root directory (mode 0555) be published by rename. */
-  layerTree(diffId: Digest): string {
-    return path.join(this.layer(diffId), 'fs');
+    return path.join(this.layers, algorithm, form === undefined ? hex : `${hex}.${form}`);
   }
 
   /** A new name for unfinished work: the owner in it lets a later process tell what was left behind. */
@@ -96,15 +92,24 @@ async function makeDirectories(layout: Layout): Promise<void> {
 
 /** Not `recursive: true`: in file systems where nothing can be made, such as /proc, that never returns (libuv asks in a circle). */
 async function makeDirectory(directory: string): Promise<void> {
+  const missing = await makeOne(directory);
+  if (missing === undefined) return;
+  if (path.dirname(directory) === directory) throw missing;
+  await makeDirectory(path.dirname(directory));
+  const again = await makeOne(directory);
+  if (again !== undefined) throw again;
+}
+
+/** Undefined when it is there afterwards, whoever made it; the error when its parent is missing. */
+async function makeOne(directory: string): Promise<unknown> {
   try {
     await mkdir(directory, { mode: 0o700 });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return;
-    if (code !== 'ENOENT' || path.dirname(directory) === directory) throw error;
-    await makeDirectory(path.dirname(directory));
-    await mkdir(directory, { mode: 0o700 });
+    if (code === 'ENOENT') return error;
+    if (code !== 'EEXIST') throw error;
   }
+  return undefined;
 }
 
 /** A directory with other things in it is most likely a mistake: gc() would tidy up in it. */

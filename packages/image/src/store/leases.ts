@@ -39,6 +39,11 @@ export class Lease {
     }
   }
 
+  /** The file that says so. A lease ends with its owner; whoever watches over the owner may remove the file then. */
+  get file(): string {
+    return this.#file;
+  }
+
   /** What this lease keeps. */
   held(): { blobs: ReadonlySet<string>; layers: ReadonlySet<string> } {
     return { blobs: this.#blobs, layers: this.#layers };
@@ -63,7 +68,10 @@ export async function leased(layout: Layout): Promise<{ blobs: Set<string>; laye
   const held = { blobs: new Set<string>(), layers: new Set<string>() };
   for (const name of await readdir(layout.leases)) {
     if (!isAlive(name.slice(0, Math.max(0, name.indexOf('.'))))) continue;
-    const text = await readFile(path.join(layout.leases, name), 'utf8').catch(() => '{}');
+    const text = await readFile(path.join(layout.leases, name), 'utf8').catch((error: unknown) => {
+      if (isMissing(error)) return '{}';
+      throw error;
+    });
     const { blobs = [], layers = [] } = JSON.parse(text) as { blobs?: string[]; layers?: string[] };
     for (const digest of blobs) held.blobs.add(digest);
     for (const digest of layers) held.layers.add(digest);

@@ -16,6 +16,12 @@ export interface LayerWriter {
 /** Opens a writer for each layer. */
 export interface LayerSink {
   /**
+   * Names the form in which this sink makes layers, 1 to 16 of a-z, 0-9 and "-": layers of one form are not taken for those of
+   * another. Default: undefined, the form of a store that knows one only. A sink that writes `user.overlay.*` marks in a
+   * store where another writes `trusted.overlay.*` must have a form of its own.
+   */
+  readonly form?: string | undefined;
+  /**
    * @param directory - An empty directory (mode 0755) in a tree that only this user can enter. The layer's root directory becomes
    * this one; it is moved to its place once the layer is complete and verified.
    */

@@ -1,7 +1,7 @@
 // Keeps long loops from holding up the event loop.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-const SLICE_MS = 8;
+const SLICE_MS = 4;
 
 /** Call `due()` between steps and await `rest()` when it is true. */
 export class Pacer {

@@ -5,7 +5,7 @@ import zlib from 'node:zlib';
 import { afterAll } from 'vitest';
 import { digestOf } from '../../src/digest.js';
 import { OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST } from '../../src/document/media-types.js';
-import { type Digest, packTar, type TarEntry } from '../../src/index.js';
+import { type Digest, hostPlatform, packTar, type TarEntry } from '../../src/index.js';
 
 /** Answers, and returns true; or returns false and leaves it to the next. */
 export type Handler = (req: IncomingMessage, res: ServerResponse) => boolean | Promise<boolean>;
@@ -108,7 +108,7 @@ export async function tarOf(entries: TarEntry[]): Promise<Buffer> {
 
 export interface ImageShape {
   tag?: string;
-  platform?: { os: string; architecture: string; variant?: string };
+  platform?: { os: string; architecture: string; variant?: string | undefined };
   tars?: Buffer[];
   /** Edits before the bytes are made. */
   config?: (config: Record<string, unknown>) => object;
@@ -120,7 +120,7 @@ export interface ImageShape {
 export async function putImage(registry: FakeRegistry, repository: string, shape: ImageShape = {}): Promise<FakeImage> {
   const tars = shape.tars ?? [await tarOf([{ type: 'file', path: 'hello', content: `hello from ${repository}\n` }])];
   const layers = tars.map((tar) => registry.put('blobs', repository, zlib.gzipSync(tar, { level: 1 })));
-  const { os, architecture, variant } = shape.platform ?? { os: 'linux', architecture: 'amd64' };
+  const { os, architecture, variant } = shape.platform ?? hostPlatform();
   const plain = {
     architecture,
     os,

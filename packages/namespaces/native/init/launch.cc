@@ -15,7 +15,7 @@
 // - that is alone in new pid namespaces: a process that could see it could otherwise reach our memory;
 // - whose memory is not limited: the OOM killer kills every process of the victim's memory (mm/oom_kill.c), us too;
 // - whose oom_score_adj is not set: it is set for all who share the memory (fs/proc/base.c, __set_oom_adj).
-// The sender knows and says so (kShareMemory).
+// The sender knows and says so (kShareMemory). PR_SET_DUMPABLE is such a thing too: it stays off for all who share.
 #include "launch.h"
 
 namespace ctr {
@@ -207,7 +207,8 @@ LaunchResult launch(const LaunchRequest& request) {
     result.failure = {0, static_cast<i32>(-r)};
     return result;
   }
-  // An unprivileged monitor may write the child's maps only while /proc/<pid> belongs to its user (proc(5)).
+  // An unprivileged monitor may write the child's maps only while /proc/<pid> belongs to its user (proc(5)). The child
+  // begins dumpable then, until the gate; in a memory of its own, or one child would hide another from us.
   const bool show = maps && syscall6(__NR_geteuid) != 0;
   if (show) syscall6(__NR_prctl, PR_SET_DUMPABLE, 1);
 
@@ -219,11 +220,12 @@ LaunchResult launch(const LaunchRequest& request) {
   const u64 stack_size = static_cast<u64>(reinterpret_cast<u8*>(kept) - request.arena->stack) & ~u64{15};
 
   int pidfd = -1;
-  clone_args args = entering ? clone_args{} : cloneArgs(request, flags & kShareMemory ? CLONE_VM : 0);
+  clone_args args = entering ? clone_args{} : cloneArgs(request, (flags & kShareMemory) && !show ? CLONE_VM : 0);
   args.flags |= CLONE_PIDFD;
   args.pidfd = ptr(&pidfd);
   args.exit_signal = kSigChld;
   const i64 pid = cloneOnStack(args, request.arena->stack, stack_size, entering ? enterBody : childBody, child);
+  if (show) syscall6(__NR_prctl, PR_SET_DUMPABLE, 0);
   if (pid < 0) {
     result.failure = {0, static_cast<i32>(-pid)};
   } else {
@@ -237,7 +239,6 @@ LaunchResult launch(const LaunchRequest& request) {
       if (!result.failure.failed()) syscall6(__NR_write, static_cast<u64>(gate.write.get()), ptr(&go), 1);
     }
   }
-  if (show) syscall6(__NR_prctl, PR_SET_DUMPABLE, 0);
   return result;
 }
 

@@ -201,20 +201,22 @@ void Monitor::onHelperExit(Container* c) {
   if (cleanupStepDone(c, info.code == kCldExited ? -info.status : -kEINTR)) cleanup(c);
 }
 
+/** Only when we have let go of everything, such as the lock of a hold, is Node told so. */
 void Monitor::finishCleanup(Container* c) {
+  EventHeader e = event(c->started ? EventKind::cleaned : EventKind::failed, *c);
+  const u32 count = c->cleanup_failed;
+  Failure failures[4];
+  for (u32 i = 0; i < count; i++) failures[i] = c->cleanup_failures[i];
   if (c->started) {
-    EventHeader e = event(EventKind::cleaned, *c);
-    e.a = static_cast<i32>(c->cleanup_failed);
-    sendEvent(e, -1, c->cleanup_failures, c->cleanup_failed * sizeof(Failure));
-  } else if (!c->is_hold || c->failure.failed()) {
-    EventHeader e = event(EventKind::failed, *c);
+    e.a = static_cast<i32>(count);
+  } else {
     e.a = static_cast<i32>(c->failure_stage);
     e.b = c->failure.step;
     e.c = c->failure.error;
-    e.d = static_cast<i32>(c->cleanup_failed);
-    sendEvent(e, -1, c->cleanup_failures, c->cleanup_failed * sizeof(Failure));
+    e.d = static_cast<i32>(count);
   }
   freeContainer(c);
+  sendEvent(e, -1, failures, count * sizeof(Failure));
 }
 
 }  // namespace ctr

@@ -42,6 +42,7 @@ struct ReceivedFds {
 
 void* copy(void* to, const void* from, u64 size) { return __builtin_memcpy(to, from, size); }
 
+constexpr u64 kLockUn = 8;
 constexpr u64 kMaxPrograms = 64 * 1024 * 1024;
 
 }  // namespace
@@ -95,6 +96,9 @@ void Monitor::freeContainer(Container* c) {
   (c->previous != nullptr ? c->previous->next : containers_) = c->next;
   if (c->next != nullptr) c->next->previous = c->previous;
   if (c->held_slots != nullptr) {
+    // A child on its way to exec may have a copy for a moment: so the lock itself is let go (flock(2)).
+    for (const int fd : c->held_slots->fd)
+      if (fd >= 0) syscall6(__NR_flock, static_cast<u64>(fd), kLockUn);
     c->held_slots->closeAll();
     syscall6(__NR_munmap, ptr(c->held_slots), sizeof(Slots));
   }

@@ -34,6 +34,7 @@ MonitorHandle::Link* MonitorHandle::Link::open(napi_env env, SpawnedMonitor moni
   link->pollControl(false);
   uv_poll_start(&link->exit, UV_READABLE, [](uv_poll_t* p, int, int) {
     auto* self = static_cast<Link*>(p->data);
+    self->reap();
     if (self->owner != nullptr) self->owner->onExit();
     self->close();
   });
@@ -52,6 +53,11 @@ void MonitorHandle::Link::pollControl(bool writable) {
   });
 }
 
+void MonitorHandle::Link::reap() {
+  siginfo_t info = {};
+  retry([&] { return ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(monitor.pidfd.get()), &info, WEXITED | WNOHANG); });
+}
+
 void MonitorHandle::Link::letGo() {
   if (owner != nullptr) owner->link_ = nullptr;
   owner = nullptr;
@@ -68,8 +74,6 @@ void MonitorHandle::Link::close() {
   closing = true;
   if (owner != nullptr) owner->link_ = nullptr;
   owner = nullptr;
-  siginfo_t info = {};
-  retry([&] { return ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(monitor.pidfd.get()), &info, WEXITED | WNOHANG); });
   uv_close(asHandle(&control), closed);
   uv_close(asHandle(&exit), closed);
   uv_close(asHandle(&patience), closed);

@@ -26,6 +26,7 @@ struct MonitorHandle::Link {
  private:
   static constexpr int kHandles = 3;
   static void closed(uv_handle_t* handle);
+  void reap();
 
   int open_handles = kHandles;
   bool closing = false;

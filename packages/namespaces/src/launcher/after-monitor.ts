@@ -32,10 +32,8 @@ async function cleanUp(plan: Plan, hold: (plan: Plan, hints: HintSource) => Prom
 /** Settles what waits for the dead monitor: first the processes, then what was held for all of them. */
 export async function settleOrphans(
   jobs: readonly Job[],
-  gone: Error,
   hold: (plan: Plan, hints: HintSource) => Promise<() => Promise<void>>,
 ): Promise<void> {
-  for (const job of jobs) job.started.reject(gone);
   const settle = async (job: Job): Promise<void> => {
     if (job.pidfd) await kill(job.pidfd);
     const usage = { cpuUserMs: 0, cpuSystemMs: 0, maxRssBytes: 0 };

@@ -209,15 +209,14 @@ export class Launcher {
   #onGone(): void {
     this.#alive = false;
     this.#outbox.clear();
-    const gone = new SyscallError(
-      { errno: ECONNRESET, syscall: 'recvmsg', doing: 'talk to the monitor' },
-      this.#closing ? {} : { hint: 'the monitor process was killed; a new one starts with the next container' },
-    );
+    const why = this.#closing ? 'the monitor was told to end' : 'the monitor process was killed; a new one starts with the next container';
+    for (const { plan, started } of this.#jobs.values())
+      started.reject(new SyscallError({ errno: ECONNRESET, syscall: 'recvmsg', doing: `${plan.doing}: talk to the monitor` }, { hint: why }));
     // One that was told to go has read no further plan, and has said of all others that they are done.
     const orphans = [...this.#jobs.values()].filter((job) => job.live || !this.#closing);
-    for (const [id, job] of this.#jobs) if (!orphans.includes(job)) this.#fail(id, job, gone);
+    for (const job of this.#jobs.values()) if (!orphans.includes(job)) job.cleaned.resolve();
     this.#jobs.clear();
-    void settleOrphans(orphans, gone, (plan, hints) => Launcher.current.hold(plan, hints));
+    void settleOrphans(orphans, (plan, hints) => Launcher.current.hold(plan, hints));
     this.#gone.resolve();
   }
 }

@@ -28,21 +28,47 @@ let words = new Uint32Array(64 * STEP_WORDS);
 let data = Buffer.alloc(16 * 1024);
 let dataLength = 0;
 
-function reserve(size: number, align: number): number {
-  const at = Math.ceil(dataLength / align) * align;
-  if (at + size > data.length) {
-    const larger = Buffer.alloc(Math.max(data.length * 2, at + size));
-    data.copy(larger, 0, 0, dataLength);
-    data = larger;
-  }
+function grow(size: number): void {
+  if (dataLength + size <= data.length) return;
+  const larger = Buffer.alloc(Math.max(data.length * 2, dataLength + size));
+  data.copy(larger, 0, 0, dataLength);
+  data = larger;
+}
+
+/** Zeroed bytes at a multiple of eight. */
+function reserve(size: number): number {
+  const at = (dataLength + 7) & ~7;
+  grow(size + 7);
   data.fill(0, dataLength, at + size);
   dataLength = at + size;
   return at;
 }
 
+/** A C string, anywhere. Most are short and ASCII: a loop beats three calls into the runtime. */
+function appendString(text: string): number {
+  const at = dataLength;
+  grow(text.length * 3 + 1);
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 0) throw new InvalidArgumentError('plan', 'text without NUL characters', text);
+    if (code > 127) return appendUnicode(text, at);
+    data[at + i] = code;
+  }
+  data[at + text.length] = 0;
+  dataLength = at + text.length + 1;
+  return at;
+}
+
+function appendUnicode(text: string, at: number): number {
+  if (text.includes('\0')) throw new InvalidArgumentError('plan', 'text without NUL characters', text);
+  const size = data.write(text, at);
+  data[at + size] = 0;
+  dataLength = at + size + 1;
+  return at;
+}
+
 class GroupEncoder {
   readonly #slot: SlotIndex;
-  readonly #strings = new Map<string, number>();
   readonly #patches: number[] = [];
   readonly #offsets: number[] = [];
   /** Set by #arg: low and high word of the value. */
@@ -54,19 +80,8 @@ class GroupEncoder {
     dataLength = 0;
   }
 
-  #string(text: string): number {
-    const known = this.#strings.get(text);
-    if (known !== undefined) return known;
-    if (text.includes('\0')) throw new InvalidArgumentError('plan', 'text without NUL characters', text);
-    const size = Buffer.byteLength(text);
-    const at = reserve(size + 1, 1);
-    data.write(text, at, size);
-    this.#strings.set(text, at);
-    return at;
-  }
-
   #bytes(b: Bytes): number {
-    const at = reserve(Math.max(b.bytes.length, 1), 8);
+    const at = reserve(Math.max(b.bytes.length, 1));
     data.set(b.bytes, at);
     for (const p of b.patches ?? []) {
       const kind = this.#arg(p.value as Arg);
@@ -76,8 +91,8 @@ class GroupEncoder {
   }
 
   #stringList(list: StringList): number {
-    const at = reserve((list.strings.length + 1) * 8, 8);
-    for (let i = 0; i < list.strings.length; i++) this.#patches.push(at + i * 8, KIND_POINTER, this.#string(list.strings[i] as string));
+    const at = reserve((list.strings.length + 1) * 8);
+    for (let i = 0; i < list.strings.length; i++) this.#patches.push(at + i * 8, KIND_POINTER, appendString(list.strings[i] as string));
     return at;
   }
 
@@ -85,7 +100,7 @@ class GroupEncoder {
   #arg(arg: Arg): number {
     this.#high = 0;
     if (typeof arg === 'string') {
-      this.#low = this.#string(arg);
+      this.#low = appendString(arg);
       return KIND_POINTER;
     }
     if (typeof arg === 'number' || typeof arg === 'bigint' || arg === null) return this.#value(arg ?? 0);
@@ -145,7 +160,7 @@ class GroupEncoder {
       patches[p + 1] = this.#patches[i + 1] as number;
       patches[p + 2] = this.#patches[i + 2] as number;
     }
-    reserve(0, 8);
+    reserve(0);
     return {
       steps: words.slice(0, stepWords),
       patches,

@@ -83,6 +83,12 @@ class LayerHandle : public Napi::ObjectWrap<LayerHandle> {
   std::shared_ptr<LayerExtractor> extractor_;
 };
 
+/** close(fd): of descriptors that steps opened. Node's own closeSync warns in worker threads about what it did not open. */
+Napi::Value closeDescriptor(const Napi::CallbackInfo& info) {
+  ::close(info[0].As<Napi::Number>().Int32Value());
+  return info.Env().Undefined();
+}
+
 /** removeTree(path) */
 Napi::Value removeTreeAsync(const Napi::CallbackInfo& info) {
   return AsyncTask::start(info.Env(), [path = info[0].As<Napi::String>().Utf8Value()]() -> Settle {
@@ -108,6 +114,7 @@ Napi::Value readInLayersAsync(const Napi::CallbackInfo& info) {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("LayerHandle", LayerHandle::define(env));
+  exports.Set("close", Napi::Function::New<closeDescriptor>(env, "close"));
   exports.Set("removeTree", Napi::Function::New<removeTreeAsync>(env, "removeTree"));
   exports.Set("readInLayers", Napi::Function::New<readInLayersAsync>(env, "readInLayers"));
   exportStepCalls(env, exports);

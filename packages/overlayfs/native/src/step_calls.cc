@@ -23,8 +23,9 @@ struct Call {
 };
 
 constexpr Call kCalls[] = {
-    {"openat", SYS_openat},     {"mkdirat", SYS_mkdirat}, {"fchmodat", SYS_fchmodat}, {"mount", SYS_mount}, {"umount2", SYS_umount2},
-    {"chdir", SYS_chdir},       {"open_tree", 428},       {"fsopen", 430},            {"fsconfig", 431},    {"fsmount", 432},
+    {"openat", SYS_openat}, {"mkdirat", SYS_mkdirat}, {"symlinkat", SYS_symlinkat}, {"fchmodat", SYS_fchmodat},
+    {"chdir", SYS_chdir},   {"mount", SYS_mount},     {"umount2", SYS_umount2},     {"open_tree", 428},
+    {"move_mount", 429},    {"fsopen", 430},          {"fsconfig", 431},            {"fsmount", 432},
     {"mount_setattr", 442},
 };
 

@@ -52,7 +52,7 @@ export const DEVICE_RULES: readonly OciDeviceRule[] = [
   { allow: true, type: 'c', major: 136, access: 'rwm' },
 ]; // prettier-ignore
 
-const HARMLESS = ['nosuid', 'noexec', 'nodev'];
+const HARMLESS = Object.freeze(['nosuid', 'noexec', 'nodev']) as string[];
 
 export interface MountFacts {
   /** The network namespace is a new one: only then the kernel lets sysfs be mounted by its owner. */
@@ -63,8 +63,17 @@ export interface MountFacts {
   terminalGroup: boolean;
 }
 
-/** The file systems that every container has. */
-export function defaultMounts(facts: MountFacts): OciMount[] {
+const made = new Map<string, readonly OciMount[]>();
+
+/** The file systems that every container has: the same frozen objects each time. */
+export function defaultMounts(facts: MountFacts): readonly OciMount[] {
+  const key = `${facts.ownNetwork} ${facts.cgroup2} ${facts.terminalGroup}`;
+  const known = made.get(key) ?? makeDefaultMounts(facts).map((mount) => Object.freeze(mount));
+  made.set(key, known);
+  return known;
+}
+
+function makeDefaultMounts(facts: MountFacts): OciMount[] {
   const pts = ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', ...(facts.terminalGroup ? ['gid=5'] : [])];
   const sysfs: OciMount = { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...HARMLESS, 'ro'] };
   const boundSys: OciMount = { destination: '/sys', type: 'bind', source: '/sys', options: ['rbind', 'rprivate', ...HARMLESS, 'ro'] };

@@ -132,8 +132,19 @@ function typeOf(mount: OciMount, words: Words): string {
   return words.flags.has('bind') || words.flags.has('rbind') ? 'bind' : (mount.type ?? 'bind');
 }
 
-/** One OCI mount as the launcher takes it. A tmpfs on /dev is the container's own /dev with OCI's default devices. */
+const known = new WeakMap<OciMount, Mount>();
+
+/** One OCI mount as the launcher takes it. A frozen one, which cannot change, is looked at once. */
 export function toLauncherMount(mount: OciMount): Mount {
+  const before = known.get(mount);
+  if (before !== undefined) return before;
+  const result = launcherMountOf(mount);
+  if (Object.isFrozen(mount)) known.set(mount, result);
+  return result;
+}
+
+/** A tmpfs on /dev is the container's own /dev with OCI's default devices. */
+function launcherMountOf(mount: OciMount): Mount {
   const words = splitWords(mount.options ?? []);
   const type = typeOf(mount, words);
   refuseUnknownWords(type, words, mount.destination);

@@ -6,6 +6,8 @@ import { closestName, didYouMean, InvalidArgumentError } from '@ctr/internal/err
 export interface Schema<T> {
   readonly expected: string;
   read(value: unknown, path: string): T;
+  /** False: `read` would certainly refuse it. Saves `either` an error that nobody sees. */
+  couldTake?(value: unknown): boolean;
 }
 
 export type Read<S> = S extends Schema<infer T> ? T : never;
@@ -36,6 +38,7 @@ export function join(path: string, key: string | number): string {
 export function scalar<T>(expected: string, read: (value: unknown) => T | undefined): Schema<T> {
   return {
     expected,
+    couldTake: (value) => read(value) !== undefined,
     read: (value, path) => {
       const result = read(value);
       return result === undefined ? reject(path, expected, value) : (result as T);
@@ -66,6 +69,7 @@ export function text(expected: string, rules: TextRules = {}): Schema<string> {
   const { max = 4095, min = 1, pattern } = rules;
   return {
     expected,
+    couldTake: (value) => typeof value === 'string',
     read: (value, path) => {
       if (typeof value !== 'string') return reject(path, expected, value);
       if (value.includes('\0')) return reject(path, `${expected}, without a NUL character`, value);
@@ -82,6 +86,7 @@ export function oneOf<const T extends string>(...words: readonly T[]): Schema<T>
   const expected = words.map((w) => JSON.stringify(w)).join(' or ');
   return {
     expected,
+    couldTake: (value) => words.includes(value as T),
     read: (value, path) => {
       if (words.includes(value as T)) return value as T;
       return reject(path, `${expected}${typeof value === 'string' ? didYouMean(value, words) : ''}`, value);
@@ -116,6 +121,7 @@ export function either<T extends readonly Schema<unknown>[]>(expected: string, .
     expected,
     read: (value, path) => {
       for (const node of nodes) {
+        if (node.couldTake?.(value) === false) continue;
         try {
           return node.read(value, path) as Read<T[number]>;
         } catch (error) {
@@ -132,6 +138,7 @@ export function list<T>(expected: string, item: Schema<T>, max = 1024, min = 0):
   return {
     expected,
     item,
+    couldTake: Array.isArray,
     read: (value, path) => {
       if (!Array.isArray(value)) return reject(path, expected, value);
       // The length is read once: a getter or a Proxy could answer differently the next time.
@@ -154,6 +161,7 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
 export function record<K extends string, T>(expected: string, key: Schema<K>, item: Schema<T>, max = 4096): Schema<ReadonlyMap<K, T>> {
   return {
     expected,
+    couldTake: isPlainObject,
     read: (value, path) => {
       if (!isPlainObject(value)) return reject(path, expected, value);
       const names = Object.keys(value);
@@ -183,6 +191,7 @@ export function object<F extends Fields>(expected: string, fields: F, aliases: A
   const known = Object.keys(fields);
   return {
     expected,
+    couldTake: isPlainObject,
     read: (value, path) => {
       if (!isPlainObject(value)) return reject(path, expected, value);
       const result: Record<string, unknown> = {};

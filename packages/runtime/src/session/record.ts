@@ -53,6 +53,14 @@ export const removeTreeStep = (directory: string, doing: string): Step => ({
   doing,
 });
 
+/** Removes one file; a missing one is fine. */
+export const removeFileStep = (file: string, doing: string): Step => ({
+  call: 'unlinkat',
+  args: [AT_FDCWD, file, 0],
+  allow: ['ENOENT'],
+  doing,
+});
+
 /** Reads a note as untrusted text: what does not look exactly like ours is no note. */
 export function parseIntent(text: string, nonce: string): Intent | undefined {
   let value: Partial<Intent>;
