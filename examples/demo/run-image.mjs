@@ -9,7 +9,8 @@ import { pullProgress } from './show/progress.mjs';
 const HOST_COMMAND = ['sh', '-c', 'echo "I am process $$ on $(hostname), and these are my files:"; ls /'];
 
 function optionsFor(name, command) {
-  if (name === 'host') return { rootfs: 'host', command: command.length > 0 ? command : HOST_COMMAND };
+  // Without root the machine's own tree can be looked at; see the README of @ctr/runtime.
+  if (name === 'host') return { rootfs: 'host', readOnly: process.geteuid() !== 0, command: command.length > 0 ? command : HOST_COMMAND };
   return { image: name, ...(command.length > 0 ? { command } : {}) };
 }
 

@@ -88,7 +88,7 @@ const program = (name: string, debian = name, args = ['--version']): Probe => ({
   cure: `install it, on Debian: apt-get install ${debian}`,
 });
 
-const delegated = 'run as root, or let root give this user a control group below the one he is in';
+const delegated = 'run as root on a kernel that has it, or let root give this user a control group below the one he is in';
 
 /** All probes by name; `cgroup1:X`, `cgroup2:X` and `cgroup:X` (either) are made on demand for any controller. */
 export const PROBES: Record<string, Probe> = {
@@ -153,12 +153,8 @@ export function probeOf(feature: string): Probe | undefined {
   const either = (): boolean => [v1, v2].some((t) => attempt(t));
   const tests: Record<string, () => boolean> = { cgroup1: v1, cgroup2: v2, cgroup: either };
   const test = tests[kind ?? ''];
-  return (
-    test && {
-      test,
-      cure: `needs ${kind === 'cgroup' ? 'a' : `a v${kind?.at(-1)}`} "${controller}" control group below our own: ${delegated}`,
-    }
-  );
+  const version = kind === 'cgroup' ? '' : ` (v${kind?.at(-1)})`;
+  return test && { test, cure: `${delegated}${version}` };
 }
 
 /** Runs a probe: one that throws says no. */

@@ -1,4 +1,4 @@
-// The bounds on everything that comes from outside. Changing one is a security decision: see security.md, V55.
+// The bounds on everything that comes from outside. Changing one is a security decision (CVE-2023-25153, CVE-2026-55588 and their kin).
 
 /** Manifests, indexes, configs: SPEC(distribution#pushing-manifests) asks registries for at least 4 MiB. */
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;

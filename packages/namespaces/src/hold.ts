@@ -36,6 +36,14 @@ export async function hold(options: HoldOptions): Promise<Hold> {
 }
 
 /**
+ * The pid of this environment's monitor; `undefined` before the first use, and once it is known to have ended. What a
+ * {@link hold} kept lasts as long as this stays the same.
+ */
+export function monitorPid(): number | undefined {
+  return Launcher.existing?.pid;
+}
+
+/**
  * Ends the monitor of this environment: kills what still runs and resolves when nothing is left of anything.
  * Node's own end does the same, so this is for tests and for programs that want to see it done.
  */

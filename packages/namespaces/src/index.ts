@@ -13,7 +13,7 @@ export {
   parseCapability,
 } from './capabilities.js';
 export type { Hold, HoldOptions } from './hold.js';
-export { closeLauncher, hold, tryFlock } from './hold.js';
+export { closeLauncher, hold, monitorPid, tryFlock } from './hold.js';
 export type { ProcessExit } from './launcher/launcher.js';
 export type { FailureFacts, HintSource } from './launcher/start-error.js';
 export { StartError } from './launcher/start-error.js';

@@ -1,12 +1,12 @@
 // enter(): a further program beside a running one.
 import { readlinkSync } from 'node:fs';
-import { leakCheck, need } from '@ctr/internal/testing';
+import { need } from '@ctr/internal/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ContainerProcess, closeLauncher, type EnterOptions, enter, NAMESPACE_KINDS, spawn } from '../src/index.js';
 import { Launcher } from '../src/launcher/launcher.js';
 import { NAMESPACE_FILE } from '../src/plan/clone-flags.js';
 import { runs, until } from './node-child.js';
-import { asRoot, ENV, messageOf, run, runInside, WAYS } from './run.js';
+import { asRoot, ENV, leaks, messageOf, run, runInside, WAYS } from './run.js';
 import { makeShellRoot, rootOf } from './shell-root.js';
 
 const needs = need('userns', 'busybox');
@@ -75,8 +75,13 @@ describe.skipIf(!needs.ok)(needs.title('enter'), () => {
 
     it('takes no right from inside: capabilities and filter are those that are given', async () => {
       const none = { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] };
-      const status = await inside('grep -E "Cap(Bnd|Eff|Prm)|NoNewPrivs" /proc/self/status', { capabilities: none as never, noNewPrivileges: true });
-      expect(status.replace(/\s+/g, ' ')).toBe(`CapPrm: ${'0'.repeat(16)} CapEff: ${'0'.repeat(16)} CapBnd: ${'0'.repeat(16)} NoNewPrivs: 1`);
+      const status = await inside('grep -E "Cap(Bnd|Eff|Prm)|NoNewPrivs" /proc/self/status', {
+        capabilities: none as never,
+        noNewPrivileges: true,
+      });
+      expect(status.replace(/\s+/g, ' ')).toBe(
+        `CapPrm: ${'0'.repeat(16)} CapEff: ${'0'.repeat(16)} CapBnd: ${'0'.repeat(16)} NoNewPrivs: 1`,
+      );
     });
 
     it('only 0, 1 and 2 are open in it', async () => {
@@ -96,7 +101,7 @@ describe.skipIf(!needs.ok)(needs.title('enter'), () => {
 
     it('leaves nothing behind, 100 in a row and 50 at once', async () => {
       await inside('true');
-      const check = leakCheck();
+      const check = leaks();
       for (let i = 0; i < 100; i++) await runInside(box, { args: ['/bin/true'], stdio: ['ignore', 'ignore', 'ignore'] });
       const codes = await Promise.all(Array.from({ length: 50 }, (_, i) => runInside(box, { args: ['/bin/sh', '-c', `exit ${i}`] })));
       expect(codes.map((r) => r.exitCode)).toEqual(Array.from({ length: 50 }, (_, i) => i));
@@ -124,7 +129,7 @@ describe.skipIf(!needs.ok)(needs.title('enter'), () => {
 
     it('into one that is dying either runs or is refused, and leaves nothing', async () => {
       await inside('true');
-      const check = leakCheck();
+      const check = leaks();
       const outcomes = new Set<string>();
       for (let round = 0; round < 30; round++) {
         const target = await start();
@@ -170,8 +175,12 @@ describe.skipIf(!needs.ok)(needs.title('enter'), () => {
   });
 
   it('into no process at all is refused before anything is done', async () => {
-    expect(await messageOf(enter(-1, { args: ['true'] }))).toMatchInlineSnapshot(`"expected "target" to be a process or its pid, received -1 (number)"`);
-    expect(await messageOf(enter(2 ** 22 + 5, { args: ['true'] }))).toMatchInlineSnapshot(`"open process 4194309: pidfd_open: ESRCH (no such process)"`);
+    expect(await messageOf(enter(-1, { args: ['true'] }))).toMatchInlineSnapshot(
+      `"expected "target" to be a process or its pid, received -1 (number)"`,
+    );
+    expect(await messageOf(enter(2 ** 22 + 5, { args: ['true'] }))).toMatchInlineSnapshot(
+      `"open process 4194309: pidfd_open: ESRCH (no such process)"`,
+    );
   });
 
   it.skipIf(asRoot)('into a process of another user is refused [as an ordinary user only]', async () => {
@@ -179,7 +188,12 @@ describe.skipIf(!needs.ok)(needs.title('enter'), () => {
   });
 
   it('runs nothing when the monitor ends meanwhile', async () => {
-    const p = await spawn({ args: ['sleep', '600'], env: ENV, namespaces: asRoot ? { pid: 'new' } : { user: 'new', pid: 'new' }, stdio: ['ignore', 'ignore', 'ignore'] });
+    const p = await spawn({
+      args: ['sleep', '600'],
+      env: ENV,
+      namespaces: asRoot ? { pid: 'new' } : { user: 'new', pid: 'new' },
+      stdio: ['ignore', 'ignore', 'ignore'],
+    });
     const tries = Array.from({ length: 5 }, () => enter(p, { args: ['sleep', '600'], env: ENV }).catch((e) => e));
     await closeLauncher();
     for (const t of await Promise.all(tries)) if (!(t instanceof Error)) expect(runs((t as ContainerProcess).pid)).toBe(false);

@@ -2,12 +2,12 @@
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { named, type Step, slot } from '@ctr/internal/steps';
-import { leakCheck, makeTempDir, need } from '@ctr/internal/testing';
+import { makeTempDir, need } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type CapabilityName, type SpawnOptions, StartError, SyscallError, spawn } from '../src/index.js';
 import { encodeCapset } from '../src/capabilities.js';
+import { type CapabilityName, type SpawnOptions, StartError, SyscallError, spawn } from '../src/index.js';
 import { AT_FDCWD, atFlags, mountAttrBytes } from '../src/steps/flags.js';
-import { asRoot, ENV, messageOf, run, WAYS } from './run.js';
+import { asRoot, ENV, leaks, messageOf, run, WAYS } from './run.js';
 import { makeShellRoot, rootOf } from './shell-root.js';
 
 const needs = need('userns', 'busybox');
@@ -63,7 +63,10 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
   });
 
   it('mount_setattr: an attribute of nothing', async () => {
-    const step: Step = { call: 'mount_setattr', args: [AT_FDCWD, '/nowhere', atFlags('AT_RECURSIVE'), mountAttrBytes({ set: ['MOUNT_ATTR_RDONLY'] }), 32] };
+    const step: Step = {
+      call: 'mount_setattr',
+      args: [AT_FDCWD, '/nowhere', atFlags('AT_RECURSIVE'), mountAttrBytes({ set: ['MOUNT_ATTR_RDONLY'] }), 32],
+    };
     expect(await messageFor(failing(step))).toMatchInlineSnapshot(`
       "start /bin/true: mount_setattr: ENOENT (no such file or directory)
         mount_setattr(AT_FDCWD, "/nowhere", AT_RECURSIVE, {set=MOUNT_ATTR_RDONLY}, 32)"
@@ -78,7 +81,9 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
   });
 
   it('pivot_root: a target that is no mount', async () => {
-    expect(await messageFor(failing({ call: 'pivot_root', args: ['/proc/self', '/proc/self'], doing: 'make the new root /' }))).toMatchInlineSnapshot(`
+    expect(
+      await messageFor(failing({ call: 'pivot_root', args: ['/proc/self', '/proc/self'], doing: 'make the new root /' })),
+    ).toMatchInlineSnapshot(`
       "start /bin/true: make the new root /: pivot_root: EINVAL (invalid argument)
         pivot_root("/proc/self", "/proc/self")"
     `);
@@ -126,14 +131,18 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
   });
 
   it('sethostname: too long for the kernel, which a plan may say and the options not', async () => {
-    expect(await messageFor(failing({ call: 'sethostname', args: ['x'.repeat(65), 65], doing: 'set the host name' }))).toMatchInlineSnapshot(`
+    expect(
+      await messageFor(failing({ call: 'sethostname', args: ['x'.repeat(65), 65], doing: 'set the host name' })),
+    ).toMatchInlineSnapshot(`
       "start /bin/true: set the host name: sethostname: EINVAL (invalid argument)
         sethostname("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 65)"
     `);
   });
 
   it('unshare: flags that make no sense', async () => {
-    expect(await messageFor(failing({ call: 'unshare', args: [named(0x1, '0x1')], doing: 'make the cgroup namespace' }))).toMatchInlineSnapshot(`
+    expect(
+      await messageFor(failing({ call: 'unshare', args: [named(0x1, '0x1')], doing: 'make the cgroup namespace' })),
+    ).toMatchInlineSnapshot(`
       "start /bin/true: make the cgroup namespace: unshare: EINVAL (invalid argument)
         unshare(0x1)"
     `);
@@ -144,7 +153,11 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
     request.write('nosuch', 0);
     const steps: Step[] = [
       { call: 'socket', args: [2, 0x80002, 0], into: 's' },
-      { call: 'ioctl', args: [slot('s'), named(0x8914, 'SIOCSIFFLAGS'), { bytes: request, text: '{nosuch, IFF_UP}' }], doing: 'bring it up' },
+      {
+        call: 'ioctl',
+        args: [slot('s'), named(0x8914, 'SIOCSIFFLAGS'), { bytes: request, text: '{nosuch, IFF_UP}' }],
+        doing: 'bring it up',
+      },
     ];
     const o = { ...failing(...steps), namespaces: { ...namespaces, network: 'new' } } as const;
     expect(await messageFor(o)).toMatchInlineSnapshot(`
@@ -183,7 +196,9 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
   });
 
   it('prctl: a capability of nobody', async () => {
-    expect(await messageFor(failing({ call: 'prctl', args: [named(24, 'PR_CAPBSET_DROP'), 63, 0, 0, 0], doing: 'drop it' }))).toMatchInlineSnapshot(`
+    expect(
+      await messageFor(failing({ call: 'prctl', args: [named(24, 'PR_CAPBSET_DROP'), 63, 0, 0, 0], doing: 'drop it' })),
+    ).toMatchInlineSnapshot(`
       "start /bin/true: drop it: prctl: EINVAL (invalid argument)
         prctl(PR_CAPBSET_DROP, 63, 0, 0, 0)"
     `);
@@ -192,7 +207,14 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
   it('capset: more than the process has', async () => {
     const capset = (names: CapabilityName[]): Step => {
       const { header, data } = encodeCapset({ effective: names, permitted: names, inheritable: [] });
-      return { call: 'capset', args: [{ bytes: header, text: '{version 3}' }, { bytes: data, text: `{effective=${names}}` }], doing: 'set the capabilities' };
+      return {
+        call: 'capset',
+        args: [
+          { bytes: header, text: '{version 3}' },
+          { bytes: data, text: `{effective=${names}}` },
+        ],
+        doing: 'set the capabilities',
+      };
     };
     expect(await messageFor(failing(capset([]), capset(['CAP_CHOWN'])))).toMatchInlineSnapshot(`
       "start /bin/true: set the capabilities: capset: EPERM (operation not permitted)
@@ -239,7 +261,10 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
 
   it('prepare: on the host, before there is a process', async () => {
     const existing = makeTempDir('prepare');
-    const work = run({ args: ['/bin/true'], prepare: [{ call: 'mkdirat', args: [AT_FDCWD, existing, 0o700], doing: 'make the directory' }] });
+    const work = run({
+      args: ['/bin/true'],
+      prepare: [{ call: 'mkdirat', args: [AT_FDCWD, existing, 0o700], doing: 'make the directory' }],
+    });
     const error = (await work.catch((e) => e)) as StartError;
     expect(error.message.replaceAll(existing, '<dir>')).toMatchInlineSnapshot(`
       "start /bin/true: make the directory: mkdirat: EEXIST (file exists)
@@ -285,7 +310,12 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
   it('the end of the setup without a program', async () => {
     // Nothing that the options can say; a plan can.
     const { Launcher } = await import('../src/launcher/launcher.js');
-    const plan = { doing: 'start nothing', cloneFlags: [], fds: {}, stages: { prepare: [], enter: [], setup: [[{ call: 'setsid', args: [] }]], kill: [], collect: [], cleanup: [] } };
+    const plan = {
+      doing: 'start nothing',
+      cloneFlags: [],
+      fds: {},
+      stages: { prepare: [], enter: [], setup: [[{ call: 'setsid', args: [] }]], kill: [], collect: [], cleanup: [] },
+    };
     expect(await messageOf(Launcher.current.launch(plan, () => undefined))).toMatchInlineSnapshot(`
       "start nothing: setsid: EINVAL (invalid argument)
         setsid()"
@@ -301,7 +331,9 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
       fds: {},
       stages: { prepare: [], enter: [], setup: [[{ call: 'setsid', args: [] }]], kill: [], collect: [], cleanup: [] },
     };
-    expect(await messageOf(Launcher.current.launch(plan, () => undefined))).toMatch(/^start nothing: make the process and its namespaces: clone3: (EBADF|EINVAL)/);
+    expect(await messageOf(Launcher.current.launch(plan, () => undefined))).toMatch(
+      /^start nothing: make the process and its namespaces: clone3: (EBADF|EINVAL)/,
+    );
   });
 
   it.skipIf(asRoot)('clone3: namespaces without rights, with the cure [as an ordinary user only]', async () => {
@@ -331,7 +363,7 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
     it('leaves nothing: no process, no descriptor, no mount, and the clean-up has run', async () => {
       await run({ args: ['true'] });
       const state = makeTempDir('state');
-      const check = leakCheck();
+      const check = leaks();
       for (let i = 0; i < 20; i++) {
         const made = path.join(state, String(i));
         const o: SpawnOptions = {
@@ -379,7 +411,9 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
     ];
     const p = await spawn({ args: ['true'], env: ENV, cleanup, stdio: ['ignore', 'ignore', 'ignore'] });
     expect(await p.exited).toMatchObject({ exitCode: 0 });
-    expect(await messageOf(p.cleaned)).toMatchInlineSnapshot(`"clean up start true: remove the first: unlinkat "/nowhere/1": ENOENT (no such file or directory); remove the third: remove_tree "/etc/passwd": ENOTDIR (not a directory)"`);
+    expect(await messageOf(p.cleaned)).toMatchInlineSnapshot(
+      `"clean up start true: remove the first: unlinkat "/nowhere/1": ENOENT (no such file or directory); remove the third: remove_tree "/etc/passwd": ENOTDIR (not a directory)"`,
+    );
     expect(() => readdirSync(dir)).toThrow('ENOENT');
   });
 });

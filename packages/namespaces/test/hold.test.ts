@@ -2,12 +2,12 @@
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import path from 'node:path';
 import { named, type Step, slot } from '@ctr/internal/steps';
-import { host, leakCheck, makeTempDir, need, ownCgroups } from '@ctr/internal/testing';
+import { host, makeTempDir, need, ownCgroups } from '@ctr/internal/testing';
 import { describe, expect, it } from 'vitest';
 import { closeLauncher, hold, type SpawnOptions, spawn, tryFlock } from '../src/index.js';
 import { AT_FDCWD, atFlags } from '../src/steps/flags.js';
 import { bundle, start, until } from './node-child.js';
-import { ENV, messageOf, shell } from './run.js';
+import { ENV, leaks, messageOf, shell } from './run.js';
 
 const O_CREAT_RDWR = named(0o2000102, 'O_RDWR|O_CREAT|O_CLOEXEC');
 const LOCK_EX_NB = named(6, 'LOCK_EX|LOCK_NB');
@@ -65,7 +65,12 @@ describe('hold', () => {
     const big = path.join(dir, 'big');
     await shell(`mkdir ${big}; cd ${big}; i=0; while [ $i -lt 3000 ]; do : >$i; i=$((i+1)); done`);
     // The process that removes the tree is made while the lock is held.
-    const p = await spawn({ args: ['true'], env: ENV, cleanup: [{ call: 'remove_tree', args: [big] }], stdio: ['ignore', 'ignore', 'ignore'] });
+    const p = await spawn({
+      args: ['true'],
+      env: ENV,
+      cleanup: [{ call: 'remove_tree', args: [big] }],
+      stdio: ['ignore', 'ignore', 'ignore'],
+    });
     await p.exited;
     await h.release();
     expect(locked(file)).toBe(false);
@@ -122,13 +127,19 @@ describe('hold', () => {
   });
 
   it('rejects the release with what could not be cleaned up', async () => {
-    const h = await hold({ doing: 'hold', prepare: [], cleanup: [{ call: 'unlinkat', args: [AT_FDCWD, '/nowhere', 0], doing: 'remove it' }] });
-    expect(await messageOf(h.release())).toMatchInlineSnapshot(`"clean up hold: remove it: unlinkat "/nowhere": ENOENT (no such file or directory)"`);
+    const h = await hold({
+      doing: 'hold',
+      prepare: [],
+      cleanup: [{ call: 'unlinkat', args: [AT_FDCWD, '/nowhere', 0], doing: 'remove it' }],
+    });
+    expect(await messageOf(h.release())).toMatchInlineSnapshot(
+      `"clean up hold: remove it: unlinkat "/nowhere": ENOENT (no such file or directory)"`,
+    );
   });
 
   it('leaves nothing in this process, a thousand times', async () => {
     await shell('true');
-    const check = leakCheck();
+    const check = leaks();
     for (let i = 0; i < 1000; i += 50) {
       const prepare: Step[] = [{ call: 'openat', args: [AT_FDCWD, '/', 0o2000000], into: 'x' }];
       const all = await Promise.all(Array.from({ length: 50 }, () => hold({ doing: 'hold', prepare, cleanup: [] })));
@@ -160,7 +171,9 @@ describe('hold', () => {
   });
 
   it('does not keep Node from ending', async () => {
-    const node = start(await bundle(`import { hold } from 'ns'; await hold({ doing: 'hold', prepare: [], cleanup: [] }); console.log('held');`));
+    const node = start(
+      await bundle(`import { hold } from 'ns'; await hold({ doing: 'hold', prepare: [], cleanup: [] }); console.log('held');`),
+    );
     expect(await node.line()).toBe('held');
     expect(await node.ended).toEqual({ code: 0, signal: null, stderr: '' });
   });
@@ -224,7 +237,9 @@ describe.skipIf(!pids.ok)(pids.title('EBUSY in the clean-up'), () => {
   it('is told when it does not end', async () => {
     const name = `ctr-test-busy-${process.pid}-2`;
     const p = await spawn(lingering(name, 600));
-    expect((await messageOf(p.cleaned)).replace(path.join(base, name), '<group>')).toMatchInlineSnapshot(`"clean up start sh: remove the group: unlinkat "<group>": EBUSY (device or resource busy)"`);
+    expect((await messageOf(p.cleaned)).replace(path.join(base, name), '<group>')).toMatchInlineSnapshot(
+      `"clean up start sh: remove the group: unlinkat "<group>": EBUSY (device or resource busy)"`,
+    );
     const left = readFileSync(path.join(base, name, 'cgroup.procs'), 'utf8').trim();
     process.kill(Number(left), 'SIGKILL');
     await expect.poll(() => tryRemove(path.join(base, name))).toBe(true);

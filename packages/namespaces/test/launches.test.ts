@@ -2,16 +2,18 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { named, type Step, slot } from '@ctr/internal/steps';
-import { leakCheck, makeTempDir, need, ownCgroups } from '@ctr/internal/testing';
+import { makeTempDir, need, ownCgroups } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type SpawnOptions, spawn } from '../src/index.js';
 import { Launcher } from '../src/launcher/launcher.js';
 import { AT_FDCWD, atFlags } from '../src/steps/flags.js';
 import { bundle, start } from './node-child.js';
-import { asRoot, ENV, messageOf, run, shell, WAYS } from './run.js';
+import { asRoot, ENV, leaks, messageOf, run, shell, WAYS } from './run.js';
 
 const userns = need('userns');
-const monitorFds = (): number => readdirSync(`/proc/${Launcher.current.pid}/fd`).length;
+const root = need('root');
+/** Only root may look into the monitor; an ordinary user's tests see this process's side alone. */
+const monitorFds = (): number => (asRoot ? readdirSync(`/proc/${Launcher.current.pid}/fd`).length : 0);
 /** Of the monitor, in kB: what it keeps for each process must go with it. */
 const monitorMemory = (): number => Number(/VmRSS:\s*(\d+)/.exec(readFileSync(`/proc/${Launcher.current.pid}/status`, 'utf8'))?.[1]);
 
@@ -19,8 +21,8 @@ describe('large plans', () => {
   it('a megabyte of environment, through a memfd', async () => {
     const env: Record<string, string> = { ...ENV };
     for (let i = 0; i < 10; i++) env[`BIG_${i}`] = String(i).repeat(100_000);
-    const r = await run({ args: ['sh', '-c', 'echo ${#BIG_0} ${#BIG_9}; env | wc -c'], env });
-    expect(r.stdout).toMatch(/^100000 100000\n10000\d\d/);
+    const r = await run({ args: ['sh', '-c', 'printf %s "$BIG_0" | wc -c; printf %s "$BIG_9" | wc -c; env | wc -c'], env });
+    expect(r.stdout).toMatch(/^100000\n100000\n1000\d{3}\n$/);
   });
 
   it('fifteen thousand variables, looked up in a long PATH', async () => {
@@ -37,29 +39,39 @@ describe('large plans', () => {
 
   it('a plan of a size at each side of the limit of a datagram', async () => {
     for (const size of [90_000, 96_000, 97_000, 98_304, 100_000]) {
-      expect(await shell('echo ${#A}', { env: { ...ENV, A: 'x'.repeat(size) } })).toBe(String(size));
+      expect(await shell('printf %s "$A" | wc -c', { env: { ...ENV, A: 'x'.repeat(size) } })).toBe(String(size));
     }
   });
 
   it('what the kernel does not take is told, and nothing is left', async () => {
     await shell('true');
-    const check = leakCheck();
+    const check = leaks();
     const env = Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`V${i}`, 'x'.repeat(120_000)]));
-    expect((await messageOf(spawn({ args: ['/bin/true'], env }))).split('\n')[0]).toMatchInlineSnapshot(`"start /bin/true: run /bin/true: execve: E2BIG (argument list too long)"`);
+    expect((await messageOf(spawn({ args: ['/bin/true'], env }))).split('\n')[0]).toMatchInlineSnapshot(
+      `"start /bin/true: run /bin/true: execve: E2BIG (argument list too long)"`,
+    );
     await check.assertClean();
   });
 
   it('twenty thousand steps', async () => {
     const dir = makeTempDir('steps');
-    const steps = Array.from({ length: 10_000 }, (_, i): Step => ({ call: 'mkdirat', args: [AT_FDCWD, path.join(dir, `d${i % 100}`), 0o700], allow: ['EEXIST'] }));
-    const cleanup = Array.from({ length: 10_000 }, (_, i): Step => ({ call: 'unlinkat', args: [AT_FDCWD, path.join(dir, `d${i % 100}`), atFlags('AT_REMOVEDIR')], allow: ['ENOENT'] }));
+    const steps = Array.from(
+      { length: 10_000 },
+      (_, i): Step => ({ call: 'mkdirat', args: [AT_FDCWD, path.join(dir, `d${i % 100}`), 0o700], allow: ['EEXIST'] }),
+    );
+    const cleanup = Array.from(
+      { length: 10_000 },
+      (_, i): Step => ({ call: 'unlinkat', args: [AT_FDCWD, path.join(dir, `d${i % 100}`), atFlags('AT_REMOVEDIR')], allow: ['ENOENT'] }),
+    );
     await run({ args: ['true'], prepare: steps, cleanup });
     expect(readdirSync(dir)).toEqual([]);
   });
 
   it('more steps than can be counted are refused', async () => {
     const steps = Array.from({ length: 70_000 }, (): Step => ({ call: 'getpid', args: [] }));
-    expect(await messageOf(run({ args: ['true'], prepare: steps }))).toMatchInlineSnapshot(`"expected "plan" to be at most 65535 arguments, variables and steps in all, received 10 (number)"`);
+    expect(await messageOf(run({ args: ['true'], prepare: steps }))).toMatchInlineSnapshot(
+      `"expected "plan" to be at most 65535 steps, arguments and variables, received 70000 (number)"`,
+    );
   });
 });
 
@@ -75,7 +87,7 @@ describe.skipIf(!userns.ok)(userns.title('many launches'), () => {
 
     it('500 in a row leave nothing: no descriptor here, none in the monitor, no zombie, no memory', async () => {
       for (let i = 0; i < 20; i++) await run(o(0));
-      const check = leakCheck();
+      const check = leaks();
       const [fds, memory] = [monitorFds(), monitorMemory()];
       for (let i = 0; i < 500; i++) expect((await run(o(i % 256))).exitCode).toBe(i % 256);
       expect(monitorFds()).toBe(fds);
@@ -85,7 +97,7 @@ describe.skipIf(!userns.ok)(userns.title('many launches'), () => {
 
     it('100 at once, and 300 more than the monitor has places for', async () => {
       await run(o(0));
-      const check = leakCheck();
+      const check = leaks();
       const fds = monitorFds();
       for (const n of [100, 300]) {
         const codes = await Promise.all(Array.from({ length: n }, async (_, i) => (await run(o(i % 256))).exitCode));
@@ -97,7 +109,7 @@ describe.skipIf(!userns.ok)(userns.title('many launches'), () => {
 
     it('100 at once of which every second one fails', async () => {
       await run(o(0));
-      const check = leakCheck();
+      const check = leaks();
       const fds = monitorFds();
       const all = await Promise.allSettled(Array.from({ length: 100 }, (_, i) => run(i % 2 ? o(0) : { ...o(0), cwd: '/nowhere' })));
       expect(all.map((r) => r.status)).toEqual(Array.from({ length: 100 }, (_, i) => (i % 2 ? 'fulfilled' : 'rejected')));
@@ -108,8 +120,10 @@ describe.skipIf(!userns.ok)(userns.title('many launches'), () => {
 
   it('keep 200 running, and end them all', async () => {
     await shell('true');
-    const check = leakCheck();
-    const all = await Promise.all(Array.from({ length: 200 }, () => spawn({ args: ['sleep', '600'], env: ENV, stdio: ['ignore', 'ignore', 'ignore'] })));
+    const check = leaks();
+    const all = await Promise.all(
+      Array.from({ length: 200 }, () => spawn({ args: ['sleep', '600'], env: ENV, stdio: ['ignore', 'ignore', 'ignore'] })),
+    );
     expect(await shell('echo one more')).toBe('one more');
     for (const p of all) p.kill('SIGKILL');
     await Promise.all(all.map((p) => p.cleaned));
@@ -118,7 +132,11 @@ describe.skipIf(!userns.ok)(userns.title('many launches'), () => {
 
   it('of which many end while this process does not listen', async () => {
     await shell('true');
-    const all = await Promise.all(Array.from({ length: 150 }, (_, i) => spawn({ args: ['sh', '-c', `sleep 0.1; exit ${i}`], env: ENV, stdio: ['ignore', 'ignore', 'ignore'] })));
+    const all = await Promise.all(
+      Array.from({ length: 150 }, (_, i) =>
+        spawn({ args: ['sh', '-c', `sleep 0.1; exit ${i}`], env: ENV, stdio: ['ignore', 'ignore', 'ignore'] }),
+      ),
+    );
     // 300 messages more than the socket may hold: the monitor waits, and nothing is lost.
     const until = performance.now() + 1500;
     while (performance.now() < until);
@@ -175,9 +193,9 @@ describe('without descriptors', () => {
     await node.ended;
   });
 
-  it('in the monitor: the launch is refused with the errno, and later ones work', async () => {
+  it.skipIf(!root.ok)(root.title('in the monitor: the launch is refused with the errno, and later ones work'), async () => {
     await shell('true');
-    const check = leakCheck();
+    const check = leaks();
     const before = monitorFds();
     // prlimit(2) on another process needs nothing but being its user, or root.
     const { execFileSync } = await import('node:child_process');

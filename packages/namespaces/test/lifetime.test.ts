@@ -2,13 +2,13 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { host, leakCheck, makeTempDir, need } from '@ctr/internal/testing';
+import { host, makeTempDir, need } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { closeLauncher, hold, type SpawnOptions, spawn } from '../src/index.js';
 import { Launcher } from '../src/launcher/launcher.js';
 import { AT_FDCWD } from '../src/steps/flags.js';
 import { bundle, runs, start, until } from './node-child.js';
-import { asRoot, ENV, messageOf, shell } from './run.js';
+import { asRoot, ENV, leaks, messageOf, shell } from './run.js';
 
 const userns = need('userns');
 host.define('python3', { test: () => host.program('python3') !== '', cure: 'install it: something must call prctl(2)' });
@@ -63,7 +63,7 @@ describe.skipIf(!userns.ok)(userns.title('when the monitor is killed'), () => {
   it('at any moment of many launches, each is settled and nothing is left', async () => {
     await closeLauncher();
     const state = makeTempDir('state');
-    const check = leakCheck({ directories: [state] });
+    const check = leaks({ directories: [state] });
     const outcomes = new Map<string, number>();
     for (let round = 0; round < 25; round++) {
       const launches = Array.from({ length: 8 }, async (_, i) => {
@@ -157,7 +157,9 @@ describe('closeLauncher', () => {
   it('rejects with what could not be cleaned up', async () => {
     const cleanup: SpawnOptions['cleanup'] = [{ call: 'unlinkat', args: [AT_FDCWD, '/nowhere', 0], doing: 'remove it' }];
     await spawn({ args: ['sleep', '600'], env: ENV, cleanup, stdio: ['ignore', 'ignore', 'ignore'] });
-    expect(await messageOf(closeLauncher())).toMatchInlineSnapshot(`"clean up what was still running: clean up start sleep: remove it: unlinkat "/nowhere": ENOENT (no such file or directory)"`);
+    expect(await messageOf(closeLauncher())).toMatchInlineSnapshot(
+      `"clean up what was still running: clean up start sleep: remove it: unlinkat "/nowhere": ENOENT (no such file or directory)"`,
+    );
   });
 
   it('takes no plan any more while it closes: the next one gets another monitor', async () => {
@@ -210,7 +212,7 @@ describe.skipIf(!userns.ok)(userns.title('when Node ends'), () => {
     const state = makeTempDir('state');
     const node = start(script, [state, 'wait']);
     const pids = JSON.parse(await node.line()) as number[];
-    const check = leakCheck({ ignore: /esbuild/ });
+    const check = leaks();
     check.watch(node.pid);
     expect([pids.filter(runs).length, readdirSync(state).length]).toEqual([20, 21]);
     node.process.kill(signal);
@@ -233,7 +235,7 @@ describe.skipIf(!userns.ok)(userns.title('when Node ends'), () => {
     const state = makeTempDir('state');
     const node = start(script, [state, mode]);
     const pids = JSON.parse(await node.line()) as number[];
-    const check = leakCheck({ ignore: /esbuild/ });
+    const check = leaks();
     check.watch(node.pid);
     expect(await node.ended).toMatchObject(how);
     await until(() => [...pids.filter(runs), ...readdirSync(state)], 1000);
@@ -257,7 +259,7 @@ describe.skipIf(!userns.ok)(userns.title('when Node ends'), () => {
       const node = start(script, [state, 'launching']);
       await node.line();
       await sleep(Math.random() * 80);
-      const check = leakCheck({ ignore: /esbuild/ });
+      const check = leaks();
       check.watch(node.pid);
       node.process.kill('SIGKILL');
       await node.ended;

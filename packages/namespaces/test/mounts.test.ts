@@ -175,7 +175,8 @@ describe.skipIf(!needs.ok)(needs.title('mounts'), () => {
       writeFileSync(path.join(dir, 'etc/folder/secret'), 'secret');
       writeFileSync(path.join(dir, 'etc/file'), 'secret');
       const maskedPaths = ['/proc/meminfo', '/proc/sys/kernel', '/proc/not-there', '/etc/folder', '/etc/file', '/etc/missing'];
-      const line = 'cat /proc/meminfo /etc/file | wc -c; ls /proc/sys/kernel /etc/folder; touch /etc/folder/x 2>&1; test -e /etc/missing || echo none';
+      const line =
+        'cat /proc/meminfo /etc/file | wc -c; ls /proc/sys/kernel /etc/folder; touch /etc/folder/x 2>&1; test -e /etc/missing || echo none';
       expect(await inRoot(line, [], { root: rootOf(dir), maskedPaths })).toBe(
         '0\n/etc/folder:\n\n/proc/sys/kernel:\ntouch: /etc/folder/x: Read-only file system\nnone',
       );

@@ -112,7 +112,9 @@ describe.skipIf(!userns.ok)(userns.title('namespaces joined by descriptor'), () 
 
   it('pid cannot go with a new user namespace', async () => {
     const work = run({ args: ['true'], namespaces: { user: 'new', pid: fdOf('pid') } });
-    expect(await messageOf(work)).toMatchInlineSnapshot(`"expected "namespaces.pid" to be 'new' or 'host', since a user namespace is made, received an object"`);
+    expect(await messageOf(work)).toMatchInlineSnapshot(
+      `"expected "namespaces.pid" to be 'new' or 'host', since a user namespace is made, received an object"`,
+    );
   });
 });
 

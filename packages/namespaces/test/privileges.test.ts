@@ -1,6 +1,7 @@
 // Who the program is and what it may: ids, groups, capabilities, no_new_privs, limits, oom_score_adj.
-import { makeTempDir, need } from '@ctr/internal/testing';
+
 import { readFileSync } from 'node:fs';
+import { makeTempDir, need } from '@ctr/internal/testing';
 import { describe, expect, it } from 'vitest';
 import { capabilityMask, DEFAULT_CAPABILITIES, type SpawnOptions } from '../src/index.js';
 import { asRoot, messageOf, run, shell, WAYS } from './run.js';

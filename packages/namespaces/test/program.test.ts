@@ -2,14 +2,14 @@
 import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
-import { leakCheck, makeTempDir } from '@ctr/internal/testing';
+import { makeTempDir } from '@ctr/internal/testing';
 import { describe, expect, it } from 'vitest';
 import { Fd, spawn } from '../src/index.js';
-import { ENV, run, shell } from './run.js';
+import { ENV, leaks, run, shell } from './run.js';
 
 describe('the program', () => {
   it('gets its arguments byte for byte', async () => {
-    const args = ['', ' two words ', "quote'\"\\", 'ünïcödé \u{1f980}', '$HOME `id` \n newline', '-n'];
+    const args = ['', ' two words ', 'quote\'"\\', 'ünïcödé \u{1f980}', '$HOME `id` \n newline', '-n'];
     const r = await run({ args: ['printf', '<%s>', ...args] });
     expect(r.stdout).toBe(args.map((a) => `<${a}>`).join(''));
   });
@@ -112,7 +112,8 @@ describe('the standard streams', () => {
   });
 
   it('may be this process’s own', async () => {
-    const own = readFileSync('/proc/self/stat', 'utf8') && (await shell('readlink /proc/self/fd/2', { stdio: ['ignore', 'pipe', 'inherit'] }));
+    const own =
+      readFileSync('/proc/self/stat', 'utf8') && (await shell('readlink /proc/self/fd/2', { stdio: ['ignore', 'pipe', 'inherit'] }));
     const mine = (await import('node:fs')).readlinkSync('/proc/self/fd/2');
     expect(own).toBe(mine);
   });
@@ -128,7 +129,7 @@ describe('the standard streams', () => {
 
   it('nobody looked at are closed', async () => {
     await run({ args: ['true'] });
-    const check = leakCheck();
+    const check = leaks();
     const p = await spawn({ args: ['echo', 'unread'], env: ENV, stdio: ['pipe', 'pipe', 'pipe'] });
     await p.cleaned;
     p.closeStreams();

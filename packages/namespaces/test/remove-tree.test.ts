@@ -5,7 +5,7 @@ import path from 'node:path';
 import { host, makeTempDir, need } from '@ctr/internal/testing';
 import { describe, expect, it } from 'vitest';
 import { spawn } from '../src/index.js';
-import { ENV, messageOf, shell } from './run.js';
+import { ENV, shell } from './run.js';
 
 host.define('python3', { test: () => host.program('python3') !== '', cure: 'install it: it makes trees that no path can name' });
 const python = need('python3');
@@ -38,7 +38,10 @@ describe('remove_tree', () => {
     ['nothing', 'true'],
     ['files and folders', 'mkdir -p a/b/c d; touch a/f a/b/f a/b/c/f d/f'],
     ['names that mean something', 'touch -- -rf "a b" "$(printf "new\\nline")" ...; mkdir -p " " .hidden/.hidden'],
-    ['links, FIFOs and sockets', 'ln -s /etc/passwd file; ln -s / root; ln -s nowhere dangling; mkdir a; ln -s ../.. a/up; mkfifo fifo; mkdir b; ln -s ../a b/a'],
+    [
+      'links, FIFOs and sockets',
+      'ln -s /etc/passwd file; ln -s / root; ln -s nowhere dangling; mkdir a; ln -s ../.. a/up; mkfifo fifo; mkdir b; ln -s ../a b/a',
+    ],
     ['many files', 'seq 1 20000 | xargs touch; mkdir sub; cd sub; seq 1 20000 | xargs touch'],
     ['many folders that are not empty', 'for i in $(seq 1 400); do mkdir -p w$i/a/b; touch w$i/a/b/c; done'],
     ['folders without permissions', 'mkdir -p a/b/c; touch a/b/c/f a/x; chmod 0 a/b/c a/b a; mkdir -p w/work; chmod 0 w/work'],
@@ -90,8 +93,12 @@ for i in range(10000):
     mkdirSync(path.join(dir, 'target'));
     writeFileSync(path.join(dir, 'target/canary'), '');
     symlinkSync('target', path.join(dir, 'link'));
-    expect(await remove(path.join(dir, 'link'))).toMatchInlineSnapshot(`"clean up start true: remove the layer: remove_tree "<dir>": ENOTDIR (not a directory)"`);
-    expect(await remove(path.join(dir, 'target/canary'))).toMatchInlineSnapshot(`"clean up start true: remove the layer: remove_tree "<dir>": ENOTDIR (not a directory)"`);
+    expect(await remove(path.join(dir, 'link'))).toMatchInlineSnapshot(
+      `"clean up start true: remove the layer: remove_tree "<dir>": ENOTDIR (not a directory)"`,
+    );
+    expect(await remove(path.join(dir, 'target/canary'))).toMatchInlineSnapshot(
+      `"clean up start true: remove the layer: remove_tree "<dir>": ENOTDIR (not a directory)"`,
+    );
     expect(readdirSync(path.join(dir, 'target'))).toEqual(['canary']);
   });
 
@@ -106,7 +113,9 @@ for i in range(10000):
     const dir = tree('mkdir -p a/b c; touch a/b/immutable a/b/f c/g');
     execFileSync('chattr', ['+i', path.join(dir, 'a/b/immutable')]);
     try {
-      expect(await remove(dir)).toMatchInlineSnapshot(`"clean up start true: remove the layer: remove_tree "<dir>": EPERM (operation not permitted)"`);
+      expect(await remove(dir)).toMatchInlineSnapshot(
+        `"clean up start true: remove the layer: remove_tree "<dir>": EPERM (operation not permitted)"`,
+      );
       expect(execFileSync('find', [dir, '-type', 'f']).toString().trim().split('/').at(-1)).toBe('immutable');
     } finally {
       execFileSync('chattr', ['-R', '-i', dir]);
@@ -120,7 +129,9 @@ for i in range(10000):
     execFileSync('mount', ['-t', 'tmpfs', 'ctr-test', mounted]);
     try {
       writeFileSync(path.join(mounted, 'canary'), 'alive');
-      expect(await remove(dir)).toMatchInlineSnapshot(`"clean up start true: remove the layer: remove_tree "<dir>": EBUSY (device or resource busy)"`);
+      expect(await remove(dir)).toMatchInlineSnapshot(
+        `"clean up start true: remove the layer: remove_tree "<dir>": EBUSY (device or resource busy)"`,
+      );
       const [left] = execFileSync('find', [dir, '-name', 'canary']).toString().trim().split('\n');
       expect(readFileSync(left as string, 'utf8')).toBe('alive');
     } finally {
@@ -134,7 +145,12 @@ for i in range(10000):
 
   it('of a large tree holds nobody up', async () => {
     const dir = tree('for d in 1 2 3; do mkdir $d; cd $d; seq 1 10000 | xargs touch; cd ..; done');
-    const p = await spawn({ args: ['true'], env: ENV, cleanup: [{ call: 'remove_tree', args: [dir] }], stdio: ['ignore', 'ignore', 'ignore'] });
+    const p = await spawn({
+      args: ['true'],
+      env: ENV,
+      cleanup: [{ call: 'remove_tree', args: [dir] }],
+      stdio: ['ignore', 'ignore', 'ignore'],
+    });
     await p.exited;
     let removed = false;
     const done = p.cleaned.then(() => {

@@ -1,6 +1,7 @@
 // Runs a program to its end and keeps what it said; the ways in which most tests are run.
 import { text } from 'node:stream/consumers';
-import { enter, type ContainerProcess, type EnterOptions, type ProcessExit, type SpawnOptions, spawn } from '../src/index.js';
+import { type LeakCheck, type LeakCheckOptions, leakCheck } from '@ctr/internal/testing';
+import { type ContainerProcess, type EnterOptions, enter, type ProcessExit, type SpawnOptions, spawn } from '../src/index.js';
 
 export const ENV = { PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin' };
 export const asRoot = process.getuid?.() === 0;
@@ -36,6 +37,13 @@ export const WAYS: readonly { way: string; user: 'new' | 'host' }[] = [
   ...(asRoot ? [{ way: 'as root', user: 'host' } as const] : []),
   { way: asRoot ? 'as root in a user namespace' : 'as an ordinary user in a user namespace', user: 'new' },
 ];
+
+/**
+ * What this process may leave: processes and descriptors. Control groups, mounts, links and orphans are left out, since
+ * the tests of other packages make them at the same time; whoever kills a Node watches its descendants instead.
+ */
+export const leaks = (o: LeakCheckOptions = {}): LeakCheck =>
+  leakCheck({ ignore: /^(control group|temporary|link|mount) |esbuild|child of 1\)$/, ...o });
 
 /** The message of what a promise is rejected with, without the numbers that differ from run to run. */
 export async function messageOf(work: Promise<unknown>): Promise<string> {

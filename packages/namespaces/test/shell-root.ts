@@ -5,7 +5,8 @@ import { named, type Step } from '@ctr/internal/steps';
 import { host, makeTempDir } from '@ctr/internal/testing';
 import { AT_FDCWD } from '../src/steps/flags.js';
 
-const APPLETS = 'sh cat ls echo id stat mount umount touch mkdir rm ln sleep true false hostname test env readlink head tail grep wc kill'.split(' ');
+const APPLETS =
+  'sh cat ls echo id stat mount umount touch mkdir rm ln sleep true false hostname test env readlink head tail grep wc kill'.split(' ');
 
 /** Everything in it may be read by any user, as a container in a user namespace may be one. */
 export function makeShellRoot(): string {

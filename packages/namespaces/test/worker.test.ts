@@ -2,11 +2,11 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { leakCheck, makeTempDir } from '@ctr/internal/testing';
+import { makeTempDir } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { closeLauncher } from '../src/index.js';
 import { bundle, runs, start, until } from './node-child.js';
-import { ENV, shell } from './run.js';
+import { ENV, leaks, shell } from './run.js';
 
 const SCRIPT = `
 import { hold, spawn, enter, Fd } from 'ns';
@@ -59,26 +59,29 @@ describe('a worker thread', () => {
     return { worker, messages, pids, ended };
   };
 
-  it.each(['terminate', 'exit', 'throw', 'unref'])('that ends (%s) takes its processes along; nothing is left in this process', async (mode) => {
-    await closeLauncher();
-    const state = makeTempDir('state');
-    const check = leakCheck({ ignore: /esbuild/ });
-    const w = open(state, mode);
-    const pids = await w.pids;
-    expect(pids.filter(runs).length).toBe(4);
-    if (mode === 'terminate') await w.worker.terminate();
-    const how = await w.ended;
-    if (mode === 'throw') expect((how as Error).message).toBe('on purpose');
-    await until(() => [...pids.filter(runs), ...readdirSync(state)], 1000);
-    // No descriptor, no zombie: terminate() has waited for the monitor.
-    await check.assertClean();
-    expect(w.messages).toEqual([]);
-  });
+  it.each(['terminate', 'exit', 'throw', 'unref'])(
+    'that ends (%s) takes its processes along; nothing is left in this process',
+    async (mode) => {
+      await closeLauncher();
+      const state = makeTempDir('state');
+      const check = leaks();
+      const w = open(state, mode);
+      const pids = await w.pids;
+      expect(pids.filter(runs).length).toBe(4);
+      if (mode === 'terminate') await w.worker.terminate();
+      const how = await w.ended;
+      if (mode === 'throw') expect((how as Error).message).toBe('on purpose');
+      await until(() => [...pids.filter(runs), ...readdirSync(state)], 1000);
+      // No descriptor, no zombie: terminate() has waited for the monitor.
+      await check.assertClean();
+      expect(w.messages).toEqual([]);
+    },
+  );
 
   it('may be terminated at any moment of many launches', async () => {
     await closeLauncher();
     const state = makeTempDir('state');
-    const check = leakCheck({ ignore: /esbuild/ });
+    const check = leaks();
     for (let round = 0; round < 15; round++) {
       const w = open(state, 'busy');
       if (round % 3 > 0) await w.pids;

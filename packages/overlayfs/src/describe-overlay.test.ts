@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { describeBindRoot } from './bind-root.js';
 import { describeFallback } from './describe-fallback.js';
 import { describeOverlay, overlaySteps } from './describe-overlay.js';
+import { describeHostRoot } from './host-root.js';
 import { checkOverlay, type OverlayOptions } from './overlay-options.js';
 
 const show = (arg: Arg): string => {
@@ -209,5 +210,22 @@ describe('describeBindRoot', () => {
   it('checks its arguments', () => {
     expect(() => describeBindRoot('srv')).toThrow('directory');
     expect(() => describeBindRoot('/srv', { readonly: true } as never)).toThrow('did you mean "readOnly"');
+  });
+});
+
+describe('describeHostRoot', () => {
+  it('makes a directory for each of the host, and fills none that is made anew for a container', () => {
+    const { steps, slot } = describeHostRoot({ size: 1 << 20, userxattr: true });
+    expect(slot).toBe('host');
+    const at = (call: string, name: string): Step | undefined =>
+      steps.find((s) => s.call === call && s.args.includes(name) && line(s).includes('<host>'));
+    for (const name of ['proc', 'usr']) expect(at('mkdirat', name)).toBeDefined();
+    expect(at('move_mount', 'usr')).toBeDefined();
+    expect(at('move_mount', 'proc')).toBeUndefined();
+  });
+
+  it('checks its arguments', () => {
+    expect(() => describeHostRoot({ size: 0 })).toThrow('size');
+    expect(() => describeHostRoot({ userXattr: true } as never)).toThrow('did you mean "userxattr"');
   });
 });

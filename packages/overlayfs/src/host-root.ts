@@ -33,14 +33,12 @@ export interface HostRootOptions {
 
 const ROOT = 'host';
 const UPPERS = 'host.uppers';
-const [PARENT, UPPER, WORK, LOWER, FS, MOUNT] = ['parent', 'upper', 'work', 'lower', 'fs', 'mount'].map((n) => `host.${n}`) as [
-  string,
-  string,
-  string,
-  string,
-  string,
-  string,
-];
+const PARENT = 'host.parent';
+const UPPER = 'host.upper';
+const WORK = 'host.work';
+const LOWER = 'host.lower';
+const FS = 'host.fs';
+const MOUNT = 'host.mount';
 /** Made by whoever starts the container, never the host's. */
 const OWN: ReadonlySet<string> = new Set(['proc', 'sys', 'dev']);
 const DIRECTORY = openFlags('O_PATH', 'O_DIRECTORY', 'O_NOFOLLOW', 'O_CLOEXEC');
@@ -51,7 +49,8 @@ const octal = (mode: number) => named(mode, mode.toString(8).padStart(4, '0'));
  * never to the host. For a user namespace, where `describeOverlay({ lower: ['/'] })` is refused by the kernel (EINVAL). Reads
  * the names in "/" now.
  *
- * @remarks Linux 6.15. What is mounted on a directory of "/" is not shown; below one, the whole directory is read-only.
+ * @remarks Linux 6.15. Shown are the directories and links of "/", not plain files beside them. What is mounted on a
+ * directory of "/" is not shown; one with mounts further below is read-only as a whole.
  * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT when an option is wrong.
  * @throws {UnsupportedError} CTR_UNSUPPORTED on another system than Linux.
  * @see https://docs.kernel.org/filesystems/overlayfs.html

@@ -107,7 +107,7 @@ function readEntry(entry: Json): RegistryAuth | undefined {
   return colon < 1 ? undefined : { username: decoded.slice(0, colon), password: decoded.slice(colon + 1) };
 }
 
-/** Docker asks credHelpers before credsStore. Running helpers is issue 5's part; here their name makes the hint right. */
+/** Docker asks credHelpers before credsStore. Helpers are not run yet; their name makes the hint right. */
 function helperFor(json: Json, registry: string): string | undefined {
   const own = json.optional('credHelpers', (j) => j.record((v) => v.string())) ?? {};
   const key = Object.keys(own).find((k) => normalizeKey(k) === registry);

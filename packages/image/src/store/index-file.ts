@@ -81,6 +81,8 @@ export class IndexFile {
         if (manifests === undefined) return;
         const text = JSON.stringify({ ...index, manifests }, undefined, 2);
         await replaceFile(this.#layout.tempName('index.json'), this.#layout.indexFile, text, true);
+        // Two writes within one tick of the file system's clock could look alike.
+        this.#cached = undefined;
       });
     } catch (error) {
       throw storeError(error, 'update the index of the image store');

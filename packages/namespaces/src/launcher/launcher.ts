@@ -211,7 +211,9 @@ export class Launcher {
     this.#outbox.clear();
     const why = this.#closing ? 'the monitor was told to end' : 'the monitor process was killed; a new one starts with the next container';
     for (const { plan, started } of this.#jobs.values())
-      started.reject(new SyscallError({ errno: ECONNRESET, syscall: 'recvmsg', doing: `${plan.doing}: talk to the monitor` }, { hint: why }));
+      started.reject(
+        new SyscallError({ errno: ECONNRESET, syscall: 'recvmsg', doing: `${plan.doing}: talk to the monitor` }, { hint: why }),
+      );
     // One that was told to go has read no further plan, and has said of all others that they are done.
     const orphans = [...this.#jobs.values()].filter((job) => job.live || !this.#closing);
     for (const job of this.#jobs.values()) if (!orphans.includes(job)) job.cleaned.resolve();

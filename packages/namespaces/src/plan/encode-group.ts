@@ -71,6 +71,10 @@ class GroupEncoder {
   readonly #slot: SlotIndex;
   readonly #patches: number[] = [];
   readonly #offsets: number[] = [];
+  /** Lists that are written: the same argv and envp stand in an execve for each folder of PATH. */
+  #lists: Map<StringList, { at: number; firstPatch: number }> | undefined;
+  /** The first patch that the present step needs. */
+  #firstPatch = 0;
   /** Set by #arg: low and high word of the value. */
   #low = 0;
   #high = 0;
@@ -91,8 +95,16 @@ class GroupEncoder {
   }
 
   #stringList(list: StringList): number {
+    const known = this.#lists?.get(list);
+    if (known !== undefined) {
+      this.#firstPatch = Math.min(this.#firstPatch, known.firstPatch);
+      return known.at;
+    }
+    const firstPatch = this.#patches.length / 3;
     const at = reserve((list.strings.length + 1) * 8);
     for (let i = 0; i < list.strings.length; i++) this.#patches.push(at + i * 8, KIND_POINTER, appendString(list.strings[i] as string));
+    this.#lists ??= new Map();
+    this.#lists.set(list, { at, firstPatch });
     return at;
   }
 
@@ -129,7 +141,7 @@ class GroupEncoder {
     if (args.length > 6 || (allow !== undefined && allow.length > 4))
       throw new TypeError(`step ${step.call} has too many arguments or errnos`);
     const composite = COMPOSITE[step.call];
-    const firstPatch = this.#patches.length / 3;
+    this.#firstPatch = this.#patches.length / 3;
     let kinds0 = 0;
     let kinds1 = 0;
     for (let i = 0; i < args.length; i++) {
@@ -149,8 +161,9 @@ class GroupEncoder {
       words[at + 4] = errno(allow[0]) | (errno(allow[1]) << 16);
       words[at + 5] = errno(allow[2]) | (errno(allow[3]) << 16);
     }
-    // Relative to the group; the program adds its own first.
-    words[at + 18] = firstPatch | ((this.#patches.length / 3 - firstPatch) << 16);
+    // Relative to the group; the program adds its own first. With a list of an earlier step all patches from there on
+    // are made once more: that step may have been left out, and to make the others twice does no harm.
+    words[at + 18] = this.#firstPatch | ((this.#patches.length / 3 - this.#firstPatch) << 16);
   }
 
   finish(stepWords: number): EncodedGroup {

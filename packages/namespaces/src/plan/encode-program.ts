@@ -87,7 +87,7 @@ export function encodeProgram(stages: Stages, strings: string, slots: SlotTable)
   const size = measure(stages, own, frozen, stringSize);
   const patchCount = size.patches / PATCH_WORDS;
   if (patchCount > 0xffff || size.stageSteps.some((n) => n > 0xffff))
-    throw new InvalidArgumentError('plan', 'at most 65535 arguments, variables and steps in all', patchCount);
+    throw new InvalidArgumentError('plan', 'at most 65535 steps, arguments and variables', Math.max(patchCount, ...size.stageSteps));
 
   // Eight zero bytes at the end: no string can run past the data (decodeProgram in native/init/decode.cc).
   const dataStart = HEADER_SIZE + (size.steps + size.patches) * 4;

@@ -50,7 +50,9 @@ export function prepareDev(o: { mknod: boolean }): Step[] {
     { call: 'umask', args: [0] },
     ...NODES.flatMap(node),
     ...LINKS.map(([to, name]): Step => ({ call: 'symlinkat', args: [to, dev, name], doing: DOING, path: `/dev/${name}` })),
-    ...['pts', 'shm', 'mqueue'].map((d): Step => ({ call: 'mkdirat', args: [dev, d, named(0o755, '0755')], doing: DOING, path: `/dev/${d}` })),
+    ...['pts', 'shm', 'mqueue'].map(
+      (d): Step => ({ call: 'mkdirat', args: [dev, d, named(0o755, '0755')], doing: DOING, path: `/dev/${d}` }),
+    ),
     { call: 'umask', args: [0o022] },
   ];
 }

@@ -15,7 +15,12 @@ function prefixes(path: string): string[] {
   return parts.map((_, i) => `/${parts.slice(0, i + 1).join('/')}`);
 }
 
-const mkdir = (path: string, doing: string): Step => ({ call: 'mkdirat', args: [AT_FDCWD, path, named(0o755, '0755')], allow: ['EEXIST'], doing });
+const mkdir = (path: string, doing: string): Step => ({
+  call: 'mkdirat',
+  args: [AT_FDCWD, path, named(0o755, '0755')],
+  allow: ['EEXIST'],
+  doing,
+});
 
 /** mkdir -p of a path in the new root. */
 export const makeDirectories = (path: string, doing: string): Step[] => prefixes(path).map((p) => mkdir(p, doing));

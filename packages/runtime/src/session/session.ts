@@ -6,7 +6,7 @@ import path from 'node:path';
 import { type CgroupHost, type CgroupParent, detectCgroups, openParent } from '@ctr/cgroups';
 import { assertLinux, errnoName, SyscallError } from '@ctr/internal/errors';
 import { named, type Step } from '@ctr/internal/steps';
-import { hold, StartError } from '@ctr/namespaces';
+import { hold, monitorPid, StartError } from '@ctr/namespaces';
 import type { HostFacts } from '../oci/host-facts.js';
 import { type CollectReport, collect } from './collect.js';
 import { dataRoot } from './data-root.js';
@@ -25,6 +25,8 @@ export interface Session {
   readonly files: NetworkFiles;
   /** The folder of the session's writable layers on disk; made when the first one is. */
   readonly uppers: string;
+  /** The monitor that holds all this. */
+  readonly monitor: number | undefined;
   /** What dead sessions had left; settles some time after the session is open. */
   readonly collected: Promise<CollectReport>;
 }
@@ -96,6 +98,7 @@ async function open(): Promise<Session> {
     detectCgroups(),
   ]);
   const record = await openRecord(runRoot, bootId, cgroupHost);
+  const monitor = monitorPid();
   const cgroups = await openParent(cgroupName(record.nonce));
   const [host, files] = await Promise.all([
     readHostFacts(cgroups),
@@ -106,7 +109,7 @@ async function open(): Promise<Session> {
   const collected = collect(runRoot, bootId, record.nonce).catch(
     (error: Error): CollectReport => ({ removed: [], kept: [{ nonce: '', reason: error.message }] }),
   );
-  return { ...record, cgroups, host, files, collected };
+  return { ...record, cgroups, host, files, collected, monitor };
 }
 
 /** For a parent that lies elsewhere than was expected: our own cgroup was moved in between. */
@@ -133,14 +136,20 @@ export function lostSession(error: unknown, session: Session): boolean {
 
 /** Makes the next openSession() open another one. */
 export function forgetSession(session: Session): void {
-  if (opened === session) current = undefined;
+  if (opened !== session) return;
+  opened = undefined;
+  current = undefined;
 }
 
 let opened: Session | undefined;
 let current: Promise<Session> | undefined;
 
-/** The session of this process; a failure to open it is not remembered. */
+/**
+ * The session of this process; a failure to open it is not remembered. One whose monitor is gone is being taken down:
+ * a container that still went into it would keep its cgroups from being removed.
+ */
 export function openSession(): Promise<Session> {
+  if (opened !== undefined && opened.monitor !== monitorPid()) forgetSession(opened);
   if (current === undefined) {
     const opening = open();
     current = opening;
