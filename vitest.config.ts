@@ -11,6 +11,10 @@ export default defineConfig({
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 120_000,
-    reporters: ['default', './scripts/closing-line.mjs', ...(process.env['CI'] ? [['junit', { outputFile: 'reports/junit.xml' }] as [string, object]] : [])],
+    reporters: [
+      'default',
+      './scripts/closing-line.mjs',
+      ...(process.env['CI'] ? [['junit', { outputFile: 'reports/junit.xml' }] as [string, object]] : []),
+    ],
   },
 });

@@ -287,8 +287,8 @@ describe.skipIf(!n.ok)(n.title('runContainer'), () => {
     });
 
     it('rejects for a folder that is not there', async () =>
-      expect((await failure({ rootfs: '/no/such/root' })).message).toBe(
-        'read "/etc/passwd" of the root: open "/no/such/root": ENOENT (no such file or directory)',
+      expect((await failure({ rootfs: '/no/such/root' })).message).toMatch(
+        /^read "\/etc\/\w+" of the root: open "\/no\/such\/root": ENOENT/,
       ));
   });
 
