@@ -23,6 +23,8 @@ export interface Bytes {
 /** An array of C strings that ends with a null pointer: argv and envp. */
 export interface StringList {
   readonly strings: readonly string[];
+  /** What a reader sees instead of the strings: an environment may hold secrets. */
+  readonly text?: string;
 }
 
 /** number: by value. string: pointer to the C string. null: null pointer. */

@@ -49,7 +49,7 @@ export interface Need {
  */
 export function need(...features: string[]): Need {
   const missing = features.filter((f) => !host.can(f));
-  const reason = missing.map((f) => `needs ${f}: ${probeOf(f)?.cure}`).join('; ');
+  const reason = missing.map((f) => `needs ${f}: ${probeOf(f)?.cure.replace(/\s*\n\s*/g, '; ')}`).join('; ');
   const required = (process.env['CTR_REQUIRE'] ?? '').split(',').filter((f) => missing.includes(f));
   if (required.length > 0) throw new Error(`CTR_REQUIRE lists ${required.join(', ')}, but this host lacks it: ${reason}`);
   const log = process.env['CTR_SKIP_LOG'];

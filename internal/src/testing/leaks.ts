@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { descendants, descriptors, mounts, ownCgroups, type ProcessFacts, processes } from './procfs.js';
-import { TEMP_PREFIX } from './temp.js';
+import { isOthersTemp, TEMP_PREFIX } from './temp.js';
 
 export interface LeakCheckOptions {
   /** Directories that must hold the same names afterwards, searched three levels deep; CTR_ROOT and the state directories are always among them. */
@@ -58,7 +58,9 @@ function snapshot(o: LeakCheckOptions): string[] {
   return [
     ...ourProcesses(o.pid ?? process.pid, all, groups).map((p) => `process ${p.pid} ${p.comm} (${p.state}, child of ${p.ppid})`),
     ...[...openDescriptors(o.pid ?? process.pid)].map(([fd, to]) => `descriptor ${fd} -> ${to}`),
-    ...mounts().map((m) => `mount ${m}`),
+    ...mounts()
+      .filter((m) => !isOthersTemp(m.split(' ')[1] ?? ''))
+      .map((m) => `mount ${m}`),
     ...groups.map((dir) => `control group ${dir}`),
     ...names('/sys/class/net').map((n) => `link ${n}`),
     ...names(tmpdir())
@@ -118,7 +120,8 @@ function cgroupDirectories(): string[] {
     for (const d of directories(dir)) walk(path.join(dir, d));
   };
   for (const { directory } of ownCgroups())
-    for (const name of directories(directory)) if (name.startsWith('ctr')) walk(path.join(directory, name));
+    for (const name of directories(directory))
+      if (name.startsWith('ctr') && !name.startsWith(TEMP_PREFIX)) walk(path.join(directory, name));
   return out;
 }
 

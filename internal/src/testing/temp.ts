@@ -15,6 +15,12 @@ export function makeTempDir(label = 'dir'): string {
   return dir;
 }
 
+/** True for a path in a directory that another test made: test files run side by side. */
+export function isOthersTemp(file: string): boolean {
+  const [first = ''] = path.relative(tmpdir(), file).split('/');
+  return first.startsWith(TEMP_PREFIX) && !made.has(path.join(tmpdir(), first));
+}
+
 /** Removes a tree that tests made, also when they took its permissions away. Refuses when something is mounted inside. */
 export function removeTempDir(dir: string): void {
   const inside = mountPoints().filter((m) => m === dir || m.startsWith(`${dir}/`));

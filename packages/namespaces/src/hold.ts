@@ -46,9 +46,11 @@ export function monitorPid(): number | undefined {
 /**
  * Ends the monitor of this environment: kills what still runs and resolves when nothing is left of anything.
  * Node's own end does the same, so this is for tests and for programs that want to see it done.
+ *
+ * @throws CleanupError CTR_CLEANUP_FAILED with what could not be cleaned up.
  */
 export async function closeLauncher(): Promise<void> {
-  await Launcher.existing?.close();
+  await Launcher.close();
 }
 
 const LOCK_EX = 2;

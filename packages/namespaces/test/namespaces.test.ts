@@ -165,7 +165,8 @@ describe.skipIf(!userns.ok)(userns.title('user namespaces'), () => {
   it.skipIf(asRoot)('refuse ids that are not this user’s [as an ordinary user only]', async () => {
     const map = [{ containerId: 0, hostId: 0, size: 1 }];
     expect(await messageOf(run({ args: ['true'], namespaces: { user: 'new' }, idMaps: { uid: map, gid: map } }))).toMatchInlineSnapshot(`
-      "start true: map the ids of the user namespace: write: EPERM (operation not permitted)"
+      "start true: map the ids of the user namespace: write: EPERM (operation not permitted)
+        write("/proc/<pid>/gid_map", "0 0 1\\n")"
     `);
   });
 

@@ -32,10 +32,6 @@ bool Monitor::start() {
   // A terminal's or a user's signal must not end the one who cleans up; SIGKILL still does, and PDEATHSIG answers it.
   const u64 all = ~u64{0};
   syscall6(__NR_rt_sigprocmask, 0 /* SIG_BLOCK */, ptr(&all), 0, sizeof all);
-  // Waking up to a message must not push Node's thread off its processor: batch tasks do not preempt (sched(7)).
-  // The containers are ordinary again, by SCHED_RESET_ON_FORK.
-  const i32 priority = 0;
-  syscall6(__NR_sched_setscheduler, 0, 3 /* SCHED_BATCH */ | 0x40000000 /* SCHED_RESET_ON_FORK */, ptr(&priority));
   // glibc's posix_spawn leaves 32 and 33 ignored, and the programs would inherit that.
   const u64 by_default[4] = {};  // struct sigaction of the kernel: SIG_DFL
   for (u64 signal = 1; signal <= 64; signal++) syscall6(__NR_rt_sigaction, signal, ptr(by_default), 0, sizeof all);

@@ -43,9 +43,12 @@ Napi::Value flock(const Napi::CallbackInfo& info) {
 Napi::Value pipe(const Napi::CallbackInfo& info) {
   int fds[2];
   check(::pipe2(fds, O_CLOEXEC), "pipe2");
+  // Both are known before anything that fails in a thread that is being terminated.
+  const Napi::Value read = owned(info, fds[0]);
+  const Napi::Value write = owned(info, fds[1]);
   Napi::Array result = Napi::Array::New(info.Env(), 2);
-  result.Set(0u, owned(info, fds[0]));
-  result.Set(1u, owned(info, fds[1]));
+  result.Set(0u, read);
+  result.Set(1u, write);
   return result;
 }
 

@@ -19,6 +19,8 @@ const ECONNRESET = 104;
 
 export class Launcher {
   static #current: Launcher | undefined;
+  /** What goes on after the death of a monitor. */
+  static readonly #settling = new Set<Promise<void>>();
   readonly #handle: MonitorHandle;
   readonly #jobs = new Map<number, Job>();
   readonly #outbox = new Outbox(() => this.#handle);
@@ -40,6 +42,12 @@ export class Launcher {
   static get existing(): Launcher | undefined {
     const known = Launcher.#current;
     return known?.isOpen ? known : undefined;
+  }
+
+  /** Ends the present monitor, once nothing is left to do for a former one. @throws CleanupError */
+  static async close(): Promise<void> {
+    while (Launcher.#settling.size > 0) await Promise.all(Launcher.#settling);
+    await Launcher.existing?.close();
   }
 
   private constructor() {
@@ -210,15 +218,18 @@ export class Launcher {
     this.#alive = false;
     this.#outbox.clear();
     const why = this.#closing ? 'the monitor was told to end' : 'the monitor process was killed; a new one starts with the next container';
-    for (const { plan, started } of this.#jobs.values())
-      started.reject(
-        new SyscallError({ errno: ECONNRESET, syscall: 'recvmsg', doing: `${plan.doing}: talk to the monitor` }, { hint: why }),
-      );
+    const gone = ({ doing }: Plan): SyscallError =>
+      new SyscallError({ errno: ECONNRESET, syscall: 'recvmsg', doing: `${doing}: talk to the monitor` }, { hint: why });
     // One that was told to go has read no further plan, and has said of all others that they are done.
-    const orphans = [...this.#jobs.values()].filter((job) => job.live || !this.#closing);
-    for (const job of this.#jobs.values()) if (!orphans.includes(job)) job.cleaned.resolve();
+    const orphans: Job[] = [];
+    for (const [id, job] of this.#jobs) {
+      if (job.live || !this.#closing) orphans.push(job);
+      else this.#fail(id, job, gone(job.plan));
+    }
     this.#jobs.clear();
-    void settleOrphans(orphans, (plan, hints) => Launcher.current.hold(plan, hints));
+    const settling = settleOrphans(orphans, gone, (plan, hints) => Launcher.current.hold(plan, hints));
+    Launcher.#settling.add(settling);
+    void settling.finally(() => Launcher.#settling.delete(settling));
     this.#gone.resolve();
   }
 }

@@ -13,7 +13,7 @@ function describeArg(arg: Arg): string {
   if ('slot' in arg) return arg.slot;
   if ('value' in arg) return arg.text;
   if ('bytes' in arg) return arg.text ?? `{${arg.bytes.length} bytes}`;
-  return `[${arg.strings.map(quote).join(', ')}]`;
+  return arg.text ?? `[${arg.strings.map(quote).join(', ')}]`;
 }
 
 /** One step as strace would print it: `root = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV)`. */

@@ -68,7 +68,9 @@ function changeDirectory(o: ProgramOptions): Step[] {
 function execute(o: ProgramOptions): Step[] {
   const program = o.args[0] ?? '';
   const argv = { strings: o.args };
-  const envp = { strings: Object.entries(o.env ?? {}).map(([k, v]) => `${k}=${v}`) };
+  const variables = Object.entries(o.env ?? {}).map(([k, v]) => `${k}=${v}`);
+  // Shown by their number alone: they may hold secrets, and errors are logged.
+  const envp = { strings: variables, text: `[${variables.length} variables]` };
   const candidates = program.includes('/')
     ? [program]
     : (o.env?.['PATH'] || DEFAULT_PATH).split(':').map((d) => `${d === '' ? '.' : d}/${program}`);

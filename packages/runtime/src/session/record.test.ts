@@ -1,6 +1,6 @@
 // The session's record: what is written, and that a note can name nothing but the session's own things.
 import { describe, expect, it } from 'vitest';
-import { describeRecord, type Intent, parseIntent } from './record.js';
+import { describeEnd, describeRecord, type Intent, parseIntent } from './record.js';
 
 const nonce = '0123456789abcdef';
 const intent: Intent = {
@@ -22,6 +22,18 @@ describe('the record', () => {
       'close',
       'faccessat',
     ]));
+
+  it('is removed last, and only when no cgroup is left', () => {
+    const steps = describeEnd('/run/ctr/x', { cgroups: ['/a/in', '/a'], uppers: '/u' });
+    expect(steps.map((s) => [s.call, s.skipOnSuccess ?? 0])).toEqual([
+      ['unlinkat', 0],
+      ['unlinkat', 0],
+      ['remove_tree', 0],
+      ['faccessat', 2],
+      ['faccessat', 1],
+      ['remove_tree', 0],
+    ]);
+  });
 
   it('is read back', () => expect(parseIntent(JSON.stringify(intent), nonce)).toEqual(intent));
 

@@ -53,6 +53,36 @@ export const removeTreeStep = (directory: string, doing: string): Step => ({
   doing,
 });
 
+/**
+ * Takes the session down: the cgroups (innermost first), the writable layers, the record. The record stays as long as
+ * one of the cgroups does, so that a later collector knows of it.
+ */
+export function describeEnd(directory: string, { cgroups, uppers }: Pick<Intent, 'cgroups' | 'uppers'>): Step[] {
+  const left = cgroups.map(
+    (cgroup, i): Step => ({
+      call: 'faccessat',
+      args: [AT_FDCWD, cgroup, 0],
+      allow: ['ENOENT', 'EACCES'],
+      skipOnSuccess: cgroups.length - i,
+      doing: `look whether the cgroup ${cgroup} is gone`,
+    }),
+  );
+  return [
+    ...cgroups.map(removeCgroupStep),
+    removeTreeStep(uppers, 'remove the writable layers'),
+    ...left,
+    removeTreeStep(directory, 'remove the session record'),
+  ];
+}
+
+export const removeCgroupStep = (directory: string): Step => ({
+  call: 'unlinkat',
+  args: [AT_FDCWD, directory, named(0x200, 'AT_REMOVEDIR')],
+  // ENOENT, EACCES, EROFS: it was never made, in part because this user may not.
+  allow: ['ENOENT', 'EACCES', 'EROFS'],
+  doing: `remove the cgroup ${directory}`,
+});
+
 /** Removes one file; a missing one is fine. */
 export const removeFileStep = (file: string, doing: string): Step => ({
   call: 'unlinkat',

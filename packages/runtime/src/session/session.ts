@@ -5,14 +5,13 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type CgroupHost, type CgroupParent, detectCgroups, openParent } from '@ctr/cgroups';
 import { assertLinux, errnoName, SyscallError } from '@ctr/internal/errors';
-import { named, type Step } from '@ctr/internal/steps';
 import { hold, monitorPid, StartError } from '@ctr/namespaces';
 import type { HostFacts } from '../oci/host-facts.js';
 import { type CollectReport, collect } from './collect.js';
 import { dataRoot } from './data-root.js';
 import { readHostFacts } from './host-facts.js';
 import { makeNetworkFiles, type NetworkFiles } from './network-files.js';
-import { cgroupName, describeRecord, type Intent, removeTreeStep } from './record.js';
+import { cgroupName, describeEnd, describeRecord, type Intent, removeCgroupStep } from './record.js';
 import { openRunRoot } from './run-root.js';
 
 export interface Session {
@@ -48,14 +47,6 @@ export function expectedCgroups(host: CgroupHost, name: string): string[] {
   return [...new Set([...all, ...unified])];
 }
 
-const removeCgroupStep = (directory: string): Step => ({
-  call: 'unlinkat',
-  args: [named(-100, 'AT_FDCWD'), directory, named(0x200, 'AT_REMOVEDIR')],
-  // ENOENT, EACCES, EROFS: it was never made, in part because this user may not.
-  allow: ['ENOENT', 'EACCES', 'EROFS'],
-  doing: `remove the cgroup ${directory}`,
-});
-
 interface SessionRecord {
   readonly nonce: string;
   readonly directory: string;
@@ -77,11 +68,7 @@ async function openRecord(runRoot: string, bootId: string, host: CgroupHost): Pr
       await hold({
         doing: 'open the container session',
         prepare: describeRecord(directory, intent),
-        cleanup: [
-          ...cgroups.map(removeCgroupStep),
-          removeTreeStep(uppers, 'remove the writable layers'),
-          removeTreeStep(directory, 'remove the session record'),
-        ],
+        cleanup: describeEnd(directory, intent),
       });
       return { nonce, directory, uppers, cgroups };
     } catch (error) {
