@@ -28,31 +28,36 @@ async function hold({ worker, way }) {
   return { ...summaries(longest), delayMaxMs };
 }
 
-function row({ key, name }, results) {
-  const { start, run, called, hold: h } = results[key];
+function latencies(ways, results) {
   const base = results.bwrap?.start.p50;
-  const loop = h
-    ? [us(called.p50), us(h.wall.p50), us(h.wall.p99), us(h.cpu.p50), us(h.cpu.p99), h.delayMaxMs.toFixed(1)]
-    : Array(6).fill('');
-  return [name, us(start.p50), us(start.p99), us(run.p50), us(run.p99), base ? (start.p50 / base).toFixed(2) : '-', ...loop];
+  const row = ({ key, name }) => {
+    const { start, run } = results[key];
+    return [name, us(start.p50), us(start.p99), us(run.p50), us(run.p99), base ? (start.p50 / base).toFixed(2) : '-'];
+  };
+  say('start: until the program’s first instruction; run: until its end is known\n');
+  say(table(['way, microseconds', 'start p50', 'p99', 'run p50', 'p99', '/ bwrap'], ways.map(row)));
+}
+
+function loops(results) {
+  const row = ({ name, called, hold: h }) => {
+    return [name, us(called?.p50), us(h.wall.p50), us(h.wall.p99), us(h.cpu.p50), us(h.cpu.p99), h.delayMaxMs.toFixed(1)];
+  };
+  say('\ncall: the synchronous part of the call; held: the longest turn of the event loop during a start, by the clock; cpu: the same in');
+  say('processor time, without what other programs took; delay: the worst that monitorEventLoopDelay saw, in milliseconds\n');
+  const rows = Object.values(results).filter((r) => r.hold);
+  say(table(['event loop, microseconds', 'call p50', 'held p50', 'p99', 'cpu p50', 'p99', 'delay'], rows.map(row)));
 }
 
 await bench({ heap }, async (at) => {
   const ways = allWays(at);
   const samples = await interleave(ways, rounds);
   const results = {};
-  for (const w of ways) results[w.key] = { name: w.name, ...summaries(samples[w.key]), ...(w.worker ? { hold: await hold(w) } : {}) };
-  say('Microseconds. start: until the program’s first instruction; run: until its end is known; call: the synchronous part of the call;');
-  say(
-    'held: the longest turn of the event loop during a start, by the clock; cpu: the same in processor time, without what other programs took;',
-  );
-  say('delay: the worst that monitorEventLoopDelay saw, in milliseconds.\n');
-  const head = ['way', 'start p50', 'p99', 'run p50', 'p99', '/ bwrap', 'call p50', 'held p50', 'p99', 'cpu p50', 'p99', 'delay'];
-  say(
-    table(
-      head,
-      ways.map((w) => row(w, results)),
-    ),
-  );
+  for (const w of ways) results[w.key] = { name: w.name, ...summaries(samples[w.key]) };
+  latencies(ways, results);
+  const measured = ways.filter((w) => w.worker);
+  for (const w of measured) results[w.key].hold = await hold(w);
+  results.control = { name: 'no start at all', hold: await hold({ worker: at.idle, way: 'nothing' }) };
+  results.controlHeap = { name: `no start at all, ${heap} MiB heap`, hold: await hold({ worker: at.loaded, way: 'nothing' }) };
+  loops(results);
   write({ rounds, results, targets: judge(START, results), samples });
 });

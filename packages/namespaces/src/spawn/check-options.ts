@@ -1,10 +1,12 @@
-// The options are checked before anything is touched: shapes and strings here, names in their own tables.
-import { didYouMean, InvalidArgumentError } from '@ctr/internal/errors';
+// The options are checked before anything is touched: what they consist of here, their shapes in check-values.ts, names
+// in their own tables.
 import { Fd } from '@ctr/internal/fd';
-import { checkCapabilitySets } from '../capabilities.js';
-import { NAMESPACE_KINDS } from '../plan/clone-flags.js';
+import { type CapabilitySets, checkCapabilitySets } from '../capabilities.js';
+import { NAMESPACE_KINDS, type NamespaceKind } from '../plan/clone-flags.js';
 import { parseRlimits } from '../rlimits.js';
-import type { EnterOptions, IdMap, Mount, ProgramOptions, SpawnOptions, User } from './options.js';
+import { checkMount } from './check-mount.js';
+import { absolute, boolean, checkKeys, fail, functionValue, integer, list, object, steps, text } from './check-values.js';
+import type { CgroupEntry, EnterOptions, IdMap, Mount, ProgramOptions, SpawnOptions, User } from './options.js';
 
 const PROGRAM_KEYS = 'args env cwd createCwd user capabilities noNewPrivileges seccomp rlimits oomScoreAdj stdio cgroup doing hints'.split(
   ' ',
@@ -14,87 +16,82 @@ const SPAWN_KEYS = [
   ...'namespaces idMaps root readOnlyRoot mounts maskedPaths readonlyPaths hostname domainname loopback prepare cleanup'.split(' '),
 ];
 const ENTER_KEYS = [...PROGRAM_KEYS, 'namespaces'];
-const MOUNT_TYPES = ['bind', 'tmpfs', 'proc', 'sysfs', 'devpts', 'mqueue', 'dev', 'cgroup'];
+const CAPABILITY_SETS = ['bounding', 'effective', 'permitted', 'inheritable', 'ambient'];
 const MAX_ID = 0xfffffffe;
 const MAX_NAME = 64;
-const PATH_MAX = 4096;
-
-function fail(path: string, expected: string, received: unknown): never {
-  throw new InvalidArgumentError(path, expected, received);
-}
-
-export function checkKeys(value: object, known: readonly string[], path: string): void {
-  for (const key of Object.keys(value))
-    if (!known.includes(key))
-      fail(path === '' ? key : `${path}.${key}`, `a known option${didYouMean(key, known)}`, (value as Record<string, unknown>)[key]);
-}
-
-function text(value: unknown, path: string, most = 128 * 1024): void {
-  if (typeof value !== 'string') fail(path, 'a string', value);
-  if (value.includes('\0')) fail(path, 'text without NUL characters', value);
-  if (Buffer.byteLength(value) > most) fail(path, `at most ${most} bytes`, value);
-}
-
-function absolute(value: unknown, path: string): void {
-  text(value, path, PATH_MAX);
-  if (!(value as string).startsWith('/')) fail(path, 'an absolute path', value);
-}
-
-function integer(value: unknown, path: string, min: number, max: number): void {
-  if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) fail(path, `an integer from ${min} to ${max}`, value);
-}
 
 function checkEnv(env: unknown): void {
-  if (typeof env !== 'object' || env === null) fail('env', 'an object of strings', env);
-  for (const [key, value] of Object.entries(env)) {
-    if (key === '' || key.includes('=') || key.includes('\0')) fail('env', 'names without "=" and NUL', key);
+  object(env, 'env');
+  for (const [key, value] of Object.entries(env as object)) {
+    if (key === '' || key.includes('=')) fail('env', 'names without "="', key);
+    text(key, 'env');
     text(value, `env.${key}`);
   }
 }
 
 function checkUser(user: User): void {
+  object(user, 'user');
   checkKeys(user, ['uid', 'gid', 'groups', 'umask'], 'user');
   integer(user.uid, 'user.uid', 0, MAX_ID);
   integer(user.gid, 'user.gid', 0, MAX_ID);
-  user.groups?.forEach((g, i) => {
+  list(user.groups ?? [], 'user.groups').forEach((g, i) => {
     integer(g, `user.groups[${i}]`, 0, MAX_ID);
   });
   if (user.umask !== undefined) integer(user.umask, 'user.umask', 0, 0o777);
 }
 
-function checkProgram(o: ProgramOptions): void {
-  if (!Array.isArray(o.args) || o.args.length === 0) fail('args', 'a non-empty array: the program and its arguments', o.args);
-  o.args.forEach((a, i) => {
+function checkCapabilities(sets: unknown): void {
+  object(sets, 'capabilities');
+  checkKeys(sets as object, CAPABILITY_SETS, 'capabilities');
+  for (const key of CAPABILITY_SETS) list((sets as Record<string, unknown>)[key], `capabilities.${key}`);
+  checkCapabilitySets(sets as CapabilitySets);
+}
+
+function checkStdio(stdio: unknown): void {
+  if (list(stdio, 'stdio').length !== 3) fail('stdio', 'stdin, stdout and stderr', stdio);
+  list(stdio, 'stdio').forEach((s, i) => {
+    if (!['pipe', 'ignore', 'inherit'].includes(s as string) && !Fd.is(s)) fail(`stdio[${i}]`, "'pipe', 'ignore', 'inherit' or an Fd", s);
+  });
+}
+
+function checkCgroup(c: CgroupEntry): void {
+  object(c, 'cgroup');
+  for (const stage of ['prepare', 'setup', 'collect', 'cleanup'] as const) steps(c[stage], `cgroup.${stage}`);
+  if (c.kill !== undefined) steps(c.kill, 'cgroup.kill');
+  if (c.cloneInto !== undefined) text(c.cloneInto, 'cgroup.cloneInto');
+  if (c.limitsMemory !== undefined) boolean(c.limitsMemory, 'cgroup.limitsMemory');
+}
+
+function checkArgs(args: unknown): void {
+  if (!Array.isArray(args) || args.length === 0) fail('args', 'a non-empty array: the program and its arguments', args);
+  (args as unknown[]).forEach((a, i) => {
     text(a, `args[${i}]`);
   });
-  if (o.args[0] === '') fail('args[0]', 'a program', '');
+  if ((args as unknown[])[0] === '') fail('args[0]', 'a program', '');
+}
+
+function checkProgram(o: ProgramOptions): void {
+  checkArgs(o.args);
   if (o.env !== undefined) checkEnv(o.env);
   if (o.cwd !== undefined) absolute(o.cwd, 'cwd');
-  if (o.user) checkUser(o.user);
-  if (o.capabilities) checkCapabilitySets(o.capabilities);
-  if (o.rlimits) parseRlimits(o.rlimits);
+  if (o.user !== undefined) checkUser(o.user);
+  if (o.capabilities !== undefined) checkCapabilities(o.capabilities);
+  if (o.rlimits !== undefined) parseRlimits(o.rlimits);
   if (o.oomScoreAdj !== undefined) integer(o.oomScoreAdj, 'oomScoreAdj', -1000, 1000);
   if (o.seccomp !== undefined && (!(o.seccomp instanceof Uint8Array) || o.seccomp.length % 8 !== 0 || o.seccomp.length === 0))
     fail('seccomp', 'the bytes of a filter program, a multiple of 8', o.seccomp);
-  o.stdio?.forEach((s, i) => {
-    if (!['pipe', 'ignore', 'inherit'].includes(s as string) && !Fd.is(s)) fail(`stdio[${i}]`, "'pipe', 'ignore', 'inherit' or an Fd", s);
-  });
-  if (o.stdio && o.stdio.length !== 3) fail('stdio', 'stdin, stdout and stderr', o.stdio);
-}
-
-function checkMount(m: Mount, i: number): void {
-  const path = `mounts[${i}]`;
-  if (!MOUNT_TYPES.includes(m.type)) fail(`${path}.type`, `one of ${MOUNT_TYPES.join(', ')}`, m.type);
-  absolute(m.target, `${path}.target`);
-  if (m.target.split('/').includes('..')) fail(`${path}.target`, 'a path without ".."', m.target);
-  if (m.type === 'bind' && !Fd.is(m.source)) absolute(m.source, `${path}.source`);
-  if (m.type === 'tmpfs' && m.size !== undefined) integer(m.size, `${path}.size`, 1, Number.MAX_SAFE_INTEGER);
-  if (m.type === 'tmpfs' && m.mode !== undefined) integer(m.mode, `${path}.mode`, 0, 0o7777);
+  if (o.stdio !== undefined) checkStdio(o.stdio);
+  if (o.cgroup !== undefined) checkCgroup(o.cgroup);
+  for (const key of ['createCwd', 'noNewPrivileges'] as const) if (o[key] !== undefined) boolean(o[key], key);
+  if (o.doing !== undefined) text(o.doing, 'doing');
+  if (o.hints !== undefined) functionValue(o.hints, 'hints');
 }
 
 function checkMaps(maps: readonly IdMap[], path: string, starting: number): void {
   if (!Array.isArray(maps) || maps.length === 0) fail(path, 'a non-empty array of id maps', maps);
   maps.forEach((m, i) => {
+    object(m, `${path}[${i}]`);
+    checkKeys(m, ['containerId', 'hostId', 'size'], `${path}[${i}]`);
     integer(m.containerId, `${path}[${i}].containerId`, 0, MAX_ID);
     integer(m.hostId, `${path}[${i}].hostId`, 0, MAX_ID);
     integer(m.size, `${path}[${i}].size`, 1, MAX_ID);
@@ -105,6 +102,7 @@ function checkMaps(maps: readonly IdMap[], path: string, starting: number): void
 
 function checkNamespaces(o: SpawnOptions): void {
   const ns = o.namespaces ?? {};
+  object(ns, 'namespaces');
   checkKeys(ns, NAMESPACE_KINDS, 'namespaces');
   for (const [kind, value] of Object.entries(ns))
     if (value !== 'new' && value !== 'host' && !Fd.is(value)) fail(`namespaces.${kind}`, "'new', 'host' or an Fd", value);
@@ -119,30 +117,43 @@ function checkNamespaces(o: SpawnOptions): void {
   if (o.idMaps && ns.user !== 'new') fail('namespaces.user', "'new', since idMaps is given", ns.user);
 }
 
+function checkRoot(root: unknown): void {
+  object(root, 'root');
+  checkKeys(root as object, ['steps', 'slot'], 'root');
+  const { steps: list, slot } = root as { steps: unknown; slot: unknown };
+  steps(list, 'root.steps');
+  text(slot, 'root.slot');
+}
+
 /** @throws InvalidArgumentError */
 export function checkSpawnOptions(o: SpawnOptions): void {
-  if (typeof o !== 'object' || o === null) fail('options', 'an object', o);
+  object(o, 'options');
   checkKeys(o, SPAWN_KEYS, '');
   checkProgram(o);
   checkNamespaces(o);
-  if (o.idMaps) {
+  if (o.idMaps !== undefined) {
+    object(o.idMaps, 'idMaps');
+    checkKeys(o.idMaps, ['uid', 'gid'], 'idMaps');
     checkMaps(o.idMaps.uid, 'idMaps.uid', 0);
     checkMaps(o.idMaps.gid, 'idMaps.gid', 0);
   }
-  o.mounts?.forEach(checkMount);
+  if (o.root !== undefined) checkRoot(o.root);
+  if (o.mounts !== undefined) list(o.mounts, 'mounts').forEach((m, i) => checkMount(m as Mount, i));
   for (const key of ['maskedPaths', 'readonlyPaths'] as const)
-    o[key]?.forEach((p, i) => {
+    list(o[key] ?? [], key).forEach((p, i) => {
       absolute(p, `${key}[${i}]`);
     });
   for (const key of ['hostname', 'domainname'] as const) if (o[key] !== undefined) text(o[key], key, MAX_NAME);
+  for (const key of ['readOnlyRoot', 'loopback'] as const) if (o[key] !== undefined) boolean(o[key], key);
+  for (const key of ['prepare', 'cleanup'] as const) if (o[key] !== undefined) steps(o[key], key);
 }
 
 /** @throws InvalidArgumentError */
 export function checkEnterOptions(o: EnterOptions): void {
-  if (typeof o !== 'object' || o === null) fail('options', 'an object', o);
+  object(o, 'options');
   checkKeys(o, ENTER_KEYS, '');
   checkProgram(o);
-  o.namespaces?.forEach((kind, i) => {
-    if (!NAMESPACE_KINDS.includes(kind)) fail(`namespaces[${i}]`, `one of ${NAMESPACE_KINDS.join(', ')}`, kind);
+  list(o.namespaces ?? [], 'namespaces').forEach((kind, i) => {
+    if (!NAMESPACE_KINDS.includes(kind as NamespaceKind)) fail(`namespaces[${i}]`, `one of ${NAMESPACE_KINDS.join(', ')}`, kind);
   });
 }
