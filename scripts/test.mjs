@@ -97,11 +97,14 @@ function add(countFile, status) {
   for (const k of Object.keys(total)) total[k] += counts[k];
 }
 
+/** Each missing feature once, with the number of groups of tests that wanted it. */
 function explainSkips(who, reasons, covered) {
   const counts = new Map();
   for (const r of reasons) counts.set(r, (counts.get(r) ?? 0) + 1);
-  for (const [reason, n] of counts)
-    say(`  skipped as ${who}: ${n} group${n > 1 ? 's' : ''}: ${covered.test(reason) ? 'covered by the other run: ' : ''}${reason}`);
+  for (const [reason, n] of [...counts].sort((a, b) => b[1] - a[1])) {
+    const elsewhere = covered.test(reason) ? ' (the other run has them)' : '';
+    say(`  skipped as ${who}: ${n} group${n > 1 ? 's' : ''}${elsewhere}: ${reason}`);
+  }
 }
 
 /** uid 65534 with a home, a temporary and a runtime directory of its own; false when it cannot read this checkout. */
@@ -133,7 +136,7 @@ async function asUser() {
     return;
   }
   const skips = await suite(`Tests as an ordinary user (uid ${USER})`, user.prefix, user.env);
-  explainSkips('an ordinary user', skips, /^needs root|needs root:/);
+  explainSkips('an ordinary user', skips, /^needs (root|overlay|mknod):/);
 }
 
 const ready = await check(() => setup('test'));
@@ -145,6 +148,6 @@ if (ready) {
     step('check format and style', 'biome', [process.env.CI ? 'ci' : 'check', '.'], { cure: '"npm run format" repairs most of it.' }),
   );
   if (only !== 'user')
-    explainSkips(isRoot ? 'root' : 'this user', await suite(`Tests as ${isRoot ? 'root' : 'this user'}`, [], {}), /needs ordinary-user/);
+    explainSkips(isRoot ? 'root' : 'this user', await suite(`Tests as ${isRoot ? 'root' : 'this user'}`, [], {}), /^needs ordinary-user:/);
   if (isRoot && only !== 'root') await asUser();
 }

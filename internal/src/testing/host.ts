@@ -49,10 +49,11 @@ export interface Need {
  */
 export function need(...features: string[]): Need {
   const missing = features.filter((f) => !host.can(f));
-  const reason = missing.map((f) => `needs ${f}: ${probeOf(f)?.cure.replace(/\s*\n\s*/g, '; ')}`).join('; ');
+  const reasons = missing.map((f) => `needs ${f}: ${probeOf(f)?.cure.replace(/\s*\n\s*/g, '; ')}`);
+  const reason = reasons.join('; ');
   const required = (process.env['CTR_REQUIRE'] ?? '').split(',').filter((f) => missing.includes(f));
   if (required.length > 0) throw new Error(`CTR_REQUIRE lists ${required.join(', ')}, but this host lacks it: ${reason}`);
   const log = process.env['CTR_SKIP_LOG'];
-  if (missing.length > 0 && log) appendFileSync(log, `${reason}\n`);
+  if (log) for (const r of reasons) appendFileSync(log, `${r}\n`);
   return { ok: missing.length === 0, reason, title: (text) => (missing.length === 0 ? text : `${text} [skipped: ${reason}]`) };
 }

@@ -111,7 +111,7 @@ describe.skipIf(!needs.ok)(needs.title('enter'), () => {
     it('a program that is not there is told with the step', async () => {
       expect((await messageOf(enter(box, { args: ['/nowhere'], env: {} }))).replaceAll(String(box.pid), '<pid>')).toMatchInlineSnapshot(`
         "run /nowhere beside process <pid>: run /nowhere: execve: ENOENT (no such file or directory)
-          execve("/nowhere", ["/nowhere"], [])
+          execve("/nowhere", ["/nowhere"], [0 variables])
           hint: there is no /nowhere inside, or the interpreter or loader that it names is missing; paths and PATH are those of the new root"
       `);
     });

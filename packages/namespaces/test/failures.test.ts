@@ -1,11 +1,15 @@
 // Every kind of step is made to fail once: the whole message is read, and nothing may be left.
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { named, type Step, slot } from '@ctr/internal/steps';
 import { makeTempDir, need } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { encodeCapset } from '../src/capabilities.js';
+import { closeLauncher } from '../src/hold.js';
 import { type CapabilityName, type SpawnOptions, StartError, SyscallError, spawn } from '../src/index.js';
+import { Launcher } from '../src/launcher/launcher.js';
 import { AT_FDCWD, atFlags, mountAttrBytes } from '../src/steps/flags.js';
 import { asRoot, ENV, leaks, messageOf, run, WAYS } from './run.js';
 import { makeShellRoot, rootOf } from './shell-root.js';
@@ -236,23 +240,23 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
     const message = async (args: string[], env = ENV): Promise<string> => (await messageOf(run({ args, env }))).replaceAll(file, '<file>');
     expect(await message(['nowhere'], { PATH: '/usr/bin:/bin' })).toMatchInlineSnapshot(`
       "start nowhere: run nowhere: execve: ENOENT (no such file or directory)
-        execve("/bin/nowhere", ["nowhere"], ["PATH=/usr/bin:/bin"])
+        execve("/bin/nowhere", ["nowhere"], [1 variables])
         hint: there is no nowhere inside, or the interpreter or loader that it names is missing; paths and PATH are those of the new root"
     `);
     expect(await message([file])).toMatchInlineSnapshot(`
       "start <file>: run <file>: execve: EACCES (permission denied)
-        execve("<file>", ["<file>"], ["PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"])
+        execve("<file>", ["<file>"], [1 variables])
         hint: the file is not executable for this user, or its mount is noexec"
     `);
     chmodSync(file, 0o755);
     expect(await message([file])).toMatchInlineSnapshot(`
       "start <file>: run <file>: execve: ENOEXEC (exec format error)
-        execve("<file>", ["<file>"], ["PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"])
+        execve("<file>", ["<file>"], [1 variables])
         hint: the file is for another processor, or a script without a first line such as #!/bin/sh"
     `);
     expect(await message(['/'])).toMatchInlineSnapshot(`
       "start /: run /: execve: EACCES (permission denied)
-        execve("/", ["/"], ["PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"])
+        execve("/", ["/"], [1 variables])
         hint: the file is not executable for this user, or its mount is noexec"
     `);
     const large = await message(['/bin/true', 'x'.repeat(131_072)]);
@@ -309,7 +313,6 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
 
   it('the end of the setup without a program', async () => {
     // Nothing that the options can say; a plan can.
-    const { Launcher } = await import('../src/launcher/launcher.js');
     const plan = {
       doing: 'start nothing',
       cloneFlags: [],
@@ -322,8 +325,39 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
     `);
   });
 
+  it.each([
+    ['killed', { user, mount: 'new' }, { call: 'kill', args: [0, 9] }],
+    ['killed by itself', { user, mount: 'new' }, { call: 'kill', args: [0, 11] }],
+    ['ended', { user, mount: 'new', pid: 'new' }, { call: 'exit_group', args: [0] }],
+    ['ended', { user, mount: 'new' }, { call: 'exit_group', args: [5] }],
+  ] as [string, SpawnOptions['namespaces'], Step][])('a process that is %s on its way to the program', async (_, ns, step) => {
+    const before = Launcher.existing?.pid;
+    expect(await messageFor({ namespaces: ns as never, root: { steps: [step], slot: 'root' } })).toBe(
+      'start /bin/true: the process was killed before its program ran: execve: EINTR (interrupted)\n' +
+        '  hint: the kernel kills what starts with too small a memory limit; otherwise somebody sent it SIGKILL',
+    );
+    expect(Launcher.existing?.pid).toBe(before);
+  });
+
+  it('launches that hang keep the others waiting, until they are told to end', async () => {
+    const fifo = path.join(makeTempDir('fifo'), 'fifo');
+    execFileSync('mkfifo', [fifo]);
+    chmodSync(path.dirname(fifo), 0o755);
+    const hanging = (): Promise<string> => messageFor(failing({ call: 'openat', args: [AT_FDCWD, fifo, 0], doing: 'wait for ever' }));
+    const stuck = Array.from({ length: 24 }, hanging);
+    const waiting = Array.from({ length: 40 }, () => messageFor({}));
+    await sleep(200);
+    await closeLauncher();
+    expect(new Set((await Promise.all(stuck)).map((m) => m.split('\n')[0]))).toEqual(
+      new Set(['start /bin/true: the process was killed before its program ran: execve: EINTR (interrupted)']),
+    );
+    expect(new Set(await Promise.all(waiting))).toEqual(
+      new Set(['start /bin/true: talk to the monitor: recvmsg: ECONNRESET (connection reset)\n  hint: the monitor was told to end']),
+    );
+    expect(await messageFor({})).toBe('nothing was thrown');
+  });
+
   it('clone3: flags that make no sense', async () => {
-    const { Launcher } = await import('../src/launcher/launcher.js');
     const plan = {
       doing: 'start nothing',
       cloneFlags: ['CLONE_NEWPID'],

@@ -150,19 +150,19 @@ describe('without descriptors', () => {
     import { spawn, Fd } from 'ns';
     import { openSync, closeSync, readdirSync } from 'node:fs';
     const env = { PATH: '${ENV.PATH}' };
-    const one = () => spawn({ args: ['true'], env, stdio: ['ignore', 'pipe', 'pipe'], namespaces: { ...(process.getuid() === 0 ? {} : { user: 'new' }), pid: 'new' } });
-    const first = await one();
+    const one = (out) => spawn({ args: ['true'], env, stdio: ['ignore', out, out], namespaces: { ...(process.getuid() === 0 ? {} : { user: 'new' }), pid: 'new' } });
+    const first = await one('pipe');
     await first.cleaned;
     first.closeStreams();
     const open = () => readdirSync('/proc/self/fd').length;
     const before = open();
     const outcomes = new Set();
-    for (let left = 0; left < 12; left++) {
+    for (const out of ['pipe', 'ignore']) for (let left = 0; left < 12; left++) {
       const taken = [];
       // Up to the limit, then so many fewer.
       for (;;) { try { taken.push(openSync('/dev/null')); } catch { break; } }
       for (let i = 0; i < left; i++) closeSync(taken.pop());
-      const r = await one().catch((e) => e);
+      const r = await one(out).catch((e) => e);
       for (const fd of taken) closeSync(fd);
       if (r instanceof Error) outcomes.add(r.message.split('\\n')[0]);
       else { await r.cleaned; r.closeStreams(); outcomes.add('ran'); }
@@ -187,6 +187,7 @@ describe('without descriptors', () => {
       [
         "make the pipes of the standard streams: pipe2: EMFILE (too many open files in the process)",
         "ran",
+        "start true: take the process over: recvmsg: EMFILE (too many open files in the process)",
       ]
     `);
     expect(leaked).toBe(0);

@@ -167,14 +167,19 @@ export class Launcher {
 
   #onStarted(event: MonitorEvent, job: Job, fd: number): void {
     job.live = true;
-    // The kernel leaves a descriptor out when this process may have no more; without it nobody could look after the program.
-    if (fd < 0) {
-      job.started.reject(new SyscallError({ errno: EMFILE, syscall: 'recvmsg', doing: job.plan.doing }));
-      this.#order('kill', event.id);
-    } else {
+    if (fd < 0) this.#abandon(event.id, job);
+    else {
       job.pidfd = Fd.of(fd, NATIVE_FDS);
       job.started.resolve({ pid: event.a, pidfd: job.pidfd, exited: job.exited.promise, cleaned: job.cleaned.promise });
     }
+  }
+
+  /** The kernel leaves a descriptor out when this process may have no more; without it nobody could look after the program. */
+  #abandon(id: number, { plan, started, cleaned }: Job): void {
+    const error = new SyscallError({ errno: EMFILE, syscall: 'recvmsg', doing: `${plan.doing}: take the process over` });
+    const reject = (): void => started.reject(error);
+    cleaned.promise.then(reject, reject);
+    this.#order('kill', id);
   }
 
   #onFailed(event: MonitorEvent, job: Job): void {

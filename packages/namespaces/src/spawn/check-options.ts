@@ -34,7 +34,8 @@ function checkUser(user: User): void {
   checkKeys(user, ['uid', 'gid', 'groups', 'umask'], 'user');
   integer(user.uid, 'user.uid', 0, MAX_ID);
   integer(user.gid, 'user.gid', 0, MAX_ID);
-  list(user.groups ?? [], 'user.groups').forEach((g, i) => {
+  const { groups = [] } = user;
+  list(groups, 'user.groups').forEach((g, i) => {
     integer(g, `user.groups[${i}]`, 0, MAX_ID);
   });
   if (user.umask !== undefined) integer(user.umask, 'user.umask', 0, 0o777);
@@ -101,7 +102,7 @@ function checkMaps(maps: readonly IdMap[], path: string, starting: number): void
 }
 
 function checkNamespaces(o: SpawnOptions): void {
-  const ns = o.namespaces ?? {};
+  const { namespaces: ns = {} } = o;
   object(ns, 'namespaces');
   checkKeys(ns, NAMESPACE_KINDS, 'namespaces');
   for (const [kind, value] of Object.entries(ns))
@@ -138,9 +139,13 @@ export function checkSpawnOptions(o: SpawnOptions): void {
     checkMaps(o.idMaps.gid, 'idMaps.gid', 0);
   }
   if (o.root !== undefined) checkRoot(o.root);
-  if (o.mounts !== undefined) list(o.mounts, 'mounts').forEach((m, i) => checkMount(m as Mount, i));
-  for (const key of ['maskedPaths', 'readonlyPaths'] as const)
-    list(o[key] ?? [], key).forEach((p, i) => {
+  if (o.mounts !== undefined)
+    list(o.mounts, 'mounts').forEach((m, i) => {
+      checkMount(m as Mount, i);
+    });
+  const { maskedPaths = [], readonlyPaths = [] } = o;
+  for (const [key, paths] of Object.entries({ maskedPaths, readonlyPaths }))
+    list(paths, key).forEach((p, i) => {
       absolute(p, `${key}[${i}]`);
     });
   for (const key of ['hostname', 'domainname'] as const) if (o[key] !== undefined) text(o[key], key, MAX_NAME);
@@ -153,7 +158,8 @@ export function checkEnterOptions(o: EnterOptions): void {
   object(o, 'options');
   checkKeys(o, ENTER_KEYS, '');
   checkProgram(o);
-  list(o.namespaces ?? [], 'namespaces').forEach((kind, i) => {
+  const { namespaces = [] } = o;
+  list(namespaces, 'namespaces').forEach((kind, i) => {
     if (!NAMESPACE_KINDS.includes(kind as NamespaceKind)) fail(`namespaces[${i}]`, `one of ${NAMESPACE_KINDS.join(', ')}`, kind);
   });
 }
