@@ -41,12 +41,12 @@ class AsyncTask final : public Napi::AsyncWorker {
 
   void OnOK() override {
     work_ = nullptr;
-    if (const auto* f = std::get_if<SyscallFailure>(&failure_)) return deferred_.Reject(toError(Env(), *f).Value());
-    if (const auto* f = std::get_if<Refusal>(&failure_)) return rejectWith(*f);
-    deferred_.Resolve(settle_ ? settle_(Env()) : Env().Undefined());
+    unlessEnding([this] { settle(); });
   }
 
-  void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
+  void OnError(const Napi::Error& error) override {
+    unlessEnding([&] { deferred_.Reject(error.Value()); });
+  }
 
  private:
   struct Refusal {
@@ -54,6 +54,21 @@ class AsyncTask final : public Napi::AsyncWorker {
     const char* reason;
     std::string name;
   };
+
+  /** A thread that is being terminated can run no JavaScript (napi_cannot_run_js): nobody is left to be told. */
+  template <typename F>
+  static void unlessEnding(F body) {
+    try {
+      body();
+    } catch (const Napi::Error&) {
+    }
+  }
+
+  void settle() {
+    if (const auto* f = std::get_if<SyscallFailure>(&failure_)) return deferred_.Reject(toError(Env(), *f).Value());
+    if (const auto* f = std::get_if<Refusal>(&failure_)) return rejectWith(*f);
+    deferred_.Resolve(settle_ ? settle_(Env()) : Env().Undefined());
+  }
 
   AsyncTask(Napi::Env env, Work work) : Napi::AsyncWorker(env), deferred_(env), work_(std::move(work)) {}
 
