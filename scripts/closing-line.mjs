@@ -8,6 +8,8 @@ export default class ClosingLine {
     for (const m of modules) {
       for (const t of m.children.allTests()) n[t.result().state] = (n[t.result().state] ?? 0) + 1;
       if (m.state() === 'failed' && m.errors().length > 0) n.failed += 1;
+      // A hook that failed: its tests never ran, and must not look like skipped ones.
+      for (const suite of m.children.allSuites()) if ((suite.errors?.() ?? []).length > 0) n.failed += 1;
     }
     n.failed += errors.length;
     const file = process.env.CTR_COUNT_FILE;

@@ -10,6 +10,7 @@ import { asRoot, ENV, leaks, messageOf, run, runInside, WAYS } from './run.js';
 import { makeShellRoot, rootOf } from './shell-root.js';
 
 const needs = need('userns', 'busybox');
+const ordinary = need('ordinary-user');
 
 describe.skipIf(!needs.ok)(needs.title('enter'), () => {
   let rootDir: string;
@@ -183,7 +184,7 @@ describe.skipIf(!needs.ok)(needs.title('enter'), () => {
     );
   });
 
-  it.skipIf(asRoot)('into a process of another user is refused [as an ordinary user only]', async () => {
+  it.skipIf(!ordinary.ok)(ordinary.title('into a process of another user is refused'), async () => {
     expect((await messageOf(enter(1, { args: ['true'] }))).split('\n')[0]).toMatch(/process 1: .*(EACCES|EPERM)/);
   });
 

@@ -15,6 +15,7 @@ import { asRoot, ENV, leaks, messageOf, run, WAYS } from './run.js';
 import { makeShellRoot, rootOf } from './shell-root.js';
 
 const needs = need('userns', 'busybox');
+const ordinary = need('ordinary-user');
 const root = need('root');
 const user = asRoot ? 'host' : 'new';
 const namespaces = { user, mount: 'new', pid: 'new', uts: 'new' } as const;
@@ -370,7 +371,7 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
     );
   });
 
-  it.skipIf(asRoot)('clone3: namespaces without rights, with the cure [as an ordinary user only]', async () => {
+  it.skipIf(!ordinary.ok)(ordinary.title('clone3: namespaces without rights, with the cure'), async () => {
     expect(await messageFor({ namespaces: { uts: 'new' } })).toMatchInlineSnapshot(`
       "start /bin/true: make the process and its namespaces: clone3: EPERM (operation not permitted)
         clone3(CLONE_NEWUTS)

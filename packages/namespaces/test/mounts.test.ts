@@ -8,6 +8,7 @@ import { asRoot, messageOf, run, shell, WAYS } from './run.js';
 import { makeShellRoot, rootOf } from './shell-root.js';
 
 const needs = need('userns', 'busybox');
+const ordinary = need('ordinary-user');
 const root = need('root');
 
 /** `mountpoint options fstype` of one mount, from inside. */
@@ -211,7 +212,7 @@ describe.skipIf(!needs.ok)(needs.title('mounts'), () => {
       expect([folder.closed, file.closed]).toEqual([false, false]);
     });
 
-    it.skipIf(asRoot)('a descriptor is refused with the cure [as an ordinary user only]', async () => {
+    it.skipIf(!ordinary.ok)(ordinary.title('a descriptor is refused with the cure'), async () => {
       using source = Fd.of(openSync('/', 'r'));
       const message = await messageOf(inRoot('true', [{ type: 'bind', source, target: '/data' }]));
       expect(message.replace(/fd \d+/, 'fd N')).toMatchInlineSnapshot(`

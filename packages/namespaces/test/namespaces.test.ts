@@ -8,6 +8,7 @@ import { NAMESPACE_FILE } from '../src/plan/clone-flags.js';
 import { asRoot, ENV, messageOf, run, shell, WAYS } from './run.js';
 
 const userns = need('userns');
+const ordinary = need('ordinary-user');
 const root = need('root');
 
 /** All kinds by their links, as a program sees them. */
@@ -162,7 +163,7 @@ describe.skipIf(!userns.ok)(userns.title('user namespaces'), () => {
     `);
   });
 
-  it.skipIf(asRoot)('refuse ids that are not this user’s [as an ordinary user only]', async () => {
+  it.skipIf(!ordinary.ok)(ordinary.title('refuse ids that are not this user’s'), async () => {
     const map = [{ containerId: 0, hostId: 0, size: 1 }];
     expect(await messageOf(run({ args: ['true'], namespaces: { user: 'new' }, idMaps: { uid: map, gid: map } }))).toMatchInlineSnapshot(`
       "start true: map the ids of the user namespace: write: EPERM (operation not permitted)

@@ -7,6 +7,7 @@ import { capabilityMask, DEFAULT_CAPABILITIES, type SpawnOptions } from '../src/
 import { asRoot, messageOf, run, shell, WAYS } from './run.js';
 
 const root = need('root');
+const ordinary = need('ordinary-user');
 const userns = need('userns');
 
 /** Fields of /proc/self/status by name. */
@@ -69,7 +70,7 @@ describe.skipIf(!userns.ok)(userns.title('capabilities'), () => {
     expect([s['Uid']?.split('\t')[0], s['CapEff'], s['CapPrm']]).toEqual(['1234', hex(one), hex(one)]);
   });
 
-  it.skipIf(asRoot)('that this user has not are refused [as an ordinary user only]', async () => {
+  it.skipIf(!ordinary.ok)(ordinary.title('that this user has not are refused'), async () => {
     expect(await messageOf(run({ args: ['true'], capabilities: sets(['CAP_CHOWN']) }))).toMatchInlineSnapshot(`
       "start true: drop CAP_DAC_OVERRIDE: prctl: EPERM (operation not permitted)
         prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)"

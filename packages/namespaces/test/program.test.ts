@@ -2,6 +2,8 @@
 import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { makeTempDir } from '@ctr/internal/testing';
 import { describe, expect, it } from 'vitest';
 import { Fd, spawn } from '../src/index.js';
@@ -125,6 +127,20 @@ describe('the standard streams', () => {
     await p.exited;
     expect(readFileSync(file, 'utf8')).toBe('out\nerr\n');
     expect(fd.closed).toBe(false);
+  });
+
+  it('of a process object that nobody has any more are closed with it', async () => {
+    setFlagsFromString('--expose-gc');
+    const gc = runInNewContext('gc') as () => void;
+    await run({ args: ['true'] });
+    const check = leaks();
+    await (async () => (await spawn({ args: ['echo', 'unread'], env: ENV, stdio: ['pipe', 'pipe', 'pipe'] })).cleaned)();
+    await expect
+      .poll(() => {
+        gc();
+        return check.left();
+      })
+      .toEqual([]);
   });
 
   it('nobody looked at are closed', async () => {

@@ -27,7 +27,7 @@
       'src/remove_tree.cc',
       '../../../internal/native/library_floor.cc'
     ],
-    'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_DEPRECATED'],
+    'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_DEPRECATED', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
     'dependencies': ['<!(node -p "require(\'node-addon-api\').targets"):node_addon_api_except']
   }]
 }
