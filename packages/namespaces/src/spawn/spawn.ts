@@ -13,7 +13,7 @@ import type { SpawnOptions } from './options.js';
  * Starts a program in new namespaces, in existing ones, or in this process's own, with every attribute that a
  * process has. Resolves once the program has been exec'ed.
  *
- * Node itself never forks and never changes namespaces: a small helper process beside it does, in 1 to 3 ms,
+ * Node itself never forks and never changes namespaces: a small helper process beside it does, in a few milliseconds,
  * whatever the size of Node's heap. The program dies with this Node process.
  *
  * @throws InvalidArgumentError CTR_INVALID_ARGUMENT before anything is touched.
