@@ -71,4 +71,6 @@ export type {
   User,
 } from './spawn/options.js';
 export { spawn } from './spawn/spawn.js';
+export type { TemplateStartOptions } from './spawn/spawn-template.js';
+export { SpawnTemplate, spawnTemplate } from './spawn/spawn-template.js';
 export { syscallNumber, syscallTable } from './syscalls/index.js';

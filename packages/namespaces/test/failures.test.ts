@@ -10,6 +10,7 @@ import { encodeCapset } from '../src/capabilities.js';
 import { closeLauncher } from '../src/hold.js';
 import { type CapabilityName, type SpawnOptions, StartError, SyscallError, spawn } from '../src/index.js';
 import { Launcher } from '../src/launcher/launcher.js';
+import { planSource } from '../src/plan/plan-source.js';
 import { AT_FDCWD, atFlags, mountAttrBytes } from '../src/steps/flags.js';
 import { asRoot, ENV, leaks, messageOf, run, WAYS } from './run.js';
 import { makeShellRoot, rootOf } from './shell-root.js';
@@ -320,7 +321,7 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
       fds: {},
       stages: { prepare: [], enter: [], setup: [[{ call: 'setsid', args: [] }]], kill: [], collect: [], cleanup: [] },
     };
-    expect(await messageOf(Launcher.current.launch(plan, () => undefined))).toMatchInlineSnapshot(`
+    expect(await messageOf(Launcher.current.launch(planSource(plan), () => undefined))).toMatchInlineSnapshot(`
       "start nothing: setsid: EINVAL (invalid argument)
         setsid()"
     `);
@@ -366,7 +367,7 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
       fds: {},
       stages: { prepare: [], enter: [], setup: [[{ call: 'setsid', args: [] }]], kill: [], collect: [], cleanup: [] },
     };
-    expect(await messageOf(Launcher.current.launch(plan, () => undefined))).toMatch(
+    expect(await messageOf(Launcher.current.launch(planSource(plan), () => undefined))).toMatch(
       /^start nothing: make the process and its namespaces: clone3: (EBADF|EINVAL)/,
     );
   });

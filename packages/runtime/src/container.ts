@@ -67,8 +67,6 @@ export class Container extends RunningProcess {
   readonly id: string;
   /** The given name, else the first 12 digits of the id. */
   readonly name: string;
-  /** The OCI runtime-spec object that it was made from. */
-  readonly spec: Readonly<OciSpec>;
   readonly #facts: ContainerFacts;
 
   /** @internal */
@@ -77,7 +75,11 @@ export class Container extends RunningProcess {
     this.#facts = facts;
     this.id = facts.id;
     this.name = facts.runSpec.name ?? facts.id.slice(0, 12);
-    this.spec = facts.oci;
+  }
+
+  /** The OCI runtime-spec object that it was made from. */
+  get spec(): Readonly<OciSpec> {
+    return this.#facts.oci;
   }
 
   /** OCI's words. */

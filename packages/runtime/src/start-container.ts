@@ -1,21 +1,21 @@
 // From checked options to a running container. What does not depend on each other is done at the same time; a failure
 // leaves nothing behind.
-import { randomUUID } from 'node:crypto';
 import { constants, open as openFile } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { AbortError, syscallErrorFrom } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
-import { spawn } from '@ctr/namespaces';
+import { type ContainerProcess, spawn } from '@ctr/namespaces';
 import { CleanupStack, withCleanup } from './cleanup-stack.js';
 import { Container } from './container.js';
 import { explainFailure } from './explain-failure.js';
 import type { OciNamespaceType, OciSpec } from './oci/types.js';
 import type { RunSpec } from './options/run-schema.js';
 import { parseSignal } from './options/units.js';
-import { type ContainerPlan, planContainer } from './plan-container.js';
-import { forgetImage, type PreparedRoot, prepareRoot } from './prepare-root.js';
+import { type ContainerInput, planContainer } from './plan-container.js';
+import { forgetImage, prepareRoot } from './prepare-root.js';
 import { forgetSession, lostSession, openSession, type Session } from './session/session.js';
+import { type Compiled, newId, recipeFor } from './start-recipe.js';
 import { planStdio } from './stdio.js';
 import { prepareWritableLayer } from './writable-layer.js';
 
@@ -43,33 +43,49 @@ function throwIfAborted(spec: RunSpec): void {
   if (spec.signal?.aborted) throw new AbortError('start a container', spec.signal.reason);
 }
 
-/** Planning and launching are a turn of the event loop each, so that nobody waits for both. */
-async function launch(
-  spec: RunSpec,
-  id: string,
-  plan: ContainerPlan,
-  root: PreparedRoot,
-  stdio: ReturnType<typeof planStdio>,
-): Promise<Container> {
+interface Launch {
+  readonly process: Promise<ContainerProcess>;
+  readonly compiled: Compiled;
+}
+
+/** One of its kind: with what the caller joins or changes. */
+async function launchOnce(input: ContainerInput): Promise<Launch> {
+  const plan = planContainer(input);
   const undo = new CleanupStack();
-  try {
-    const [joined] = await Promise.all([openNamespaces(plan.oci, undo), setImmediate()]);
-    const process = await spawn(plan.spawnOptions(joined));
-    return new Container({
-      id,
-      process,
-      spec,
-      runSpec: spec,
-      stdio,
-      oci: plan.oci,
-      command: plan.oci.process.args,
-      directories: plan.cgroup.directories,
-      root: root.label,
-      stopSignal: spec.stopSignal ?? parseSignal(root.image?.StopSignal) ?? 'SIGTERM',
-    });
-  } finally {
+  const joined = await openNamespaces(plan.oci, undo).catch(async (error) => {
     await undo.unwind();
-  }
+    throw error;
+  });
+  const process = spawn(plan.spawnOptions(joined)).finally(() => undo.unwind());
+  return { process, compiled: { command: plan.oci.process.args, oci: plan.oci, directories: plan.cgroup.directories } };
+}
+
+/** To make a recipe and to launch are a turn of the event loop each, so that nobody waits for both. */
+async function launch(input: ContainerInput): Promise<Launch> {
+  const { recipe, isNew } = recipeFor(input);
+  if (recipe === undefined) return launchOnce(input);
+  if (isNew) await setImmediate();
+  return recipe.start(input);
+}
+
+function containerOf(input: ContainerInput, process: ContainerProcess, compiled: Compiled): Container {
+  const { id, spec, root, stdio } = input;
+  return new Container({
+    id,
+    process,
+    spec,
+    runSpec: spec,
+    stdio,
+    command: compiled.command,
+    get oci() {
+      return compiled.oci;
+    },
+    get directories() {
+      return compiled.directories;
+    },
+    root: root.label,
+    stopSignal: spec.stopSignal ?? parseSignal(root.image?.StopSignal) ?? 'SIGTERM',
+  });
 }
 
 /** @throws {AbortError} once the container that was already there is gone. */
@@ -84,15 +100,14 @@ async function startIn(session: Session, spec: RunSpec): Promise<Container> {
   const [root] = await Promise.all([prepareRoot(spec, session), prepareWritableLayer(spec, session)]);
   const user = await root.user(spec.user);
   throwIfAborted(spec);
-  const id = randomUUID().replaceAll('-', '');
-  const stdio = planStdio(spec);
-  const plan = planContainer({ id, spec, root, user, session, stdio });
+  const input = { id: newId(), spec, root, user, session, stdio: planStdio(spec) };
+  const { process, compiled } = await launch(input);
   let container: Container;
   try {
-    container = await launch(spec, id, plan, root, stdio);
+    container = containerOf(input, await process, compiled);
   } catch (error) {
     await forgetImage(spec);
-    throw await explainFailure(error, root, plan.oci);
+    throw await explainFailure(error, root, compiled.oci);
   }
   return unlessAborted(container, spec);
 }

@@ -4,6 +4,7 @@ import type { SyscallError } from '@ctr/internal/errors';
 import type { Fd } from '@ctr/internal/fd';
 import { native } from '../native.js';
 import { holdPlan, type Plan } from '../plan/plan.js';
+import type { PlanSource } from '../plan/plan-source.js';
 import type { Job } from './job.js';
 import type { HintSource } from './start-error.js';
 
@@ -37,7 +38,7 @@ async function settle(job: Job, gone: SyscallError, hold: Holder): Promise<void>
   const usage = { cpuUserMs: 0, cpuSystemMs: 0, maxRssBytes: 0 };
   job.exited.resolve({ exitCode: null, signal: 'SIGKILL', usage, files: new Map() });
   try {
-    await cleanUp(job.plan, hold);
+    await cleanUp(job.source.plan, hold);
     job.cleaned.resolve();
   } catch (error) {
     gone.cleanup = [error as Error];
@@ -48,8 +49,8 @@ async function settle(job: Job, gone: SyscallError, hold: Holder): Promise<void>
 }
 
 /** Settles what waits for the dead monitor: first the processes, then what was held for all of them. */
-export async function settleOrphans(jobs: readonly Job[], gone: (plan: Plan) => SyscallError, hold: Holder): Promise<void> {
-  const all = (kind: Job['kind']) => Promise.all(jobs.filter((j) => j.kind === kind).map((j) => settle(j, gone(j.plan), hold)));
+export async function settleOrphans(jobs: readonly Job[], gone: (source: PlanSource) => SyscallError, hold: Holder): Promise<void> {
+  const all = (kind: Job['kind']) => Promise.all(jobs.filter((j) => j.kind === kind).map((j) => settle(j, gone(j.source), hold)));
   await all('launch');
   await all('hold');
 }

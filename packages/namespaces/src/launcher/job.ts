@@ -1,6 +1,6 @@
 // What the launcher knows of one plan on its way: who waits for what.
 import type { Fd } from '@ctr/internal/fd';
-import type { Plan } from '../plan/plan.js';
+import type { PlanSource } from '../plan/plan-source.js';
 import type { HintSource } from './start-error.js';
 
 /** How a process ended. */
@@ -37,7 +37,7 @@ export interface Resolvers<T> {
 }
 
 export interface Job {
-  readonly plan: Plan;
+  readonly source: PlanSource;
   readonly hints: HintSource;
   readonly kind: 'launch' | 'hold';
   /** Started or held, and not yet cleaned up. */
@@ -60,8 +60,8 @@ export function withResolvers<T>(): Resolvers<T> {
   return { promise, resolve, reject };
 }
 
-export const newJob = (plan: Plan, hints: HintSource, kind: Job['kind']): Job => ({
-  plan,
+export const newJob = (source: PlanSource, hints: HintSource, kind: Job['kind']): Job => ({
+  source,
   hints,
   kind,
   live: false,

@@ -3,8 +3,9 @@
 import { CleanupError, SyscallError } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
 import { callNative, closeFds, initProgram, type MonitorHandle, NATIVE_FDS } from '../native.js';
-import { encodeOrder, encodePlan } from '../plan/encode-plan.js';
-import { type Plan, stepAt } from '../plan/plan.js';
+import { encodeOrder } from '../plan/encode-plan.js';
+import type { Plan } from '../plan/plan.js';
+import { type PlanSource, planSource } from '../plan/plan-source.js';
 import { settleOrphans } from './after-monitor.js';
 import { decodeEvent, decodeExit, decodeFailures, decodeFiles, type MonitorEvent } from './events.js';
 import { type Job, type Launched, newJob, withResolvers } from './job.js';
@@ -74,14 +75,14 @@ export class Launcher {
   }
 
   /** Resolves once exec has happened. `ownFds` are closed here as soon as the monitor has them, or cannot get them. */
-  async launch(plan: Plan, hints: HintSource, ownFds: readonly number[] = []): Promise<Launched> {
-    return (await this.#submit(plan, 'launch', hints, ownFds).started.promise) as Launched;
+  async launch(source: PlanSource, hints: HintSource, ownFds: readonly number[] = []): Promise<Launched> {
+    return (await this.#submit(source, 'launch', hints, ownFds).started.promise) as Launched;
   }
 
   /** Runs `prepare` in the monitor and keeps what it opened; resolves to the release. */
   async hold(plan: Plan, hints: HintSource): Promise<() => Promise<void>> {
     const id = this.#nextId;
-    const job = this.#submit(plan, 'hold', hints, []);
+    const job = this.#submit(planSource(plan), 'hold', hints, []);
     await job.started.promise;
     // A hold lasts as long as Node, and must not keep it alive.
     this.addRef(-1);
@@ -119,15 +120,15 @@ export class Launcher {
     if (this.#alive) this.#setRefs(change);
   }
 
-  #submit(plan: Plan, kind: Job['kind'], hints: HintSource, ownFds: readonly number[]): Job {
+  #submit(source: PlanSource, kind: Job['kind'], hints: HintSource, ownFds: readonly number[]): Job {
     const id = this.#nextId++;
-    const job = newJob(plan, hints, kind);
+    const job = newJob(source, hints, kind);
     this.#jobs.set(id, job);
     this.#setRefs(1);
     const failed = (error: unknown): void => this.#fail(id, job, error);
     const own = [...ownFds];
     try {
-      const { message, fds, large } = encodePlan(plan, id, kind);
+      const { message, fds, large } = source.encode(id, kind);
       if (large) {
         own.push(callNative('hand a large plan to the monitor', (b) => b.memfd(large)));
         fds.push(own.at(-1) as number);
@@ -175,16 +176,16 @@ export class Launcher {
   }
 
   /** The kernel leaves a descriptor out when this process may have no more; without it nobody could look after the program. */
-  #abandon(id: number, { plan, started, cleaned }: Job): void {
-    const error = new SyscallError({ errno: EMFILE, syscall: 'recvmsg', doing: `${plan.doing}: take the process over` });
+  #abandon(id: number, { source, started, cleaned }: Job): void {
+    const error = new SyscallError({ errno: EMFILE, syscall: 'recvmsg', doing: `${source.doing}: take the process over` });
     const reject = (): void => started.reject(error);
     cleaned.promise.then(reject, reject);
     this.#order('kill', id);
   }
 
   #onFailed(event: MonitorEvent, job: Job): void {
-    const error = startError(job.plan, event.a, { step: event.b, errno: event.c }, job.hints);
-    const cleanup = cleanupErrors(job.plan, decodeFailures(event.payload));
+    const error = startError(job.source.plan, event.a, { step: event.b, errno: event.c }, job.hints);
+    const cleanup = cleanupErrors(job.source, decodeFailures(event.payload));
     if (cleanup.length > 0) error.cleanup = cleanup;
     this.#fail(event.id, job, error);
   }
@@ -198,7 +199,7 @@ export class Launcher {
 
   #onExited(event: MonitorEvent, job: Job): void {
     const files = new Map<string, string>();
-    for (const [step, text] of decodeFiles(event.payload)) files.set(String(stepAt(job.plan.stages.collect, step)?.args[0]), text);
+    for (const [step, text] of decodeFiles(event.payload)) files.set(job.source.collectedPath(step), text);
     job.exited.resolve({
       ...decodeExit(event.a, event.b),
       usage: { cpuUserMs: event.userUs / 1000, cpuSystemMs: event.systemUs / 1000, maxRssBytes: event.maxRssKb * 1024 },
@@ -207,9 +208,9 @@ export class Launcher {
   }
 
   #onCleaned(event: MonitorEvent, job: Job): void {
-    const errors = cleanupErrors(job.plan, decodeFailures(event.payload));
+    const errors = cleanupErrors(job.source, decodeFailures(event.payload));
     this.#forget(event.id);
-    if (errors.length > 0) job.cleaned.reject(new CleanupError(job.plan.doing, errors));
+    if (errors.length > 0) job.cleaned.reject(new CleanupError(job.source.doing, errors));
     else job.cleaned.resolve();
   }
 
@@ -223,13 +224,13 @@ export class Launcher {
     this.#alive = false;
     this.#outbox.clear();
     const why = this.#closing ? 'the monitor was told to end' : 'the monitor process was killed; a new one starts with the next container';
-    const gone = ({ doing }: Plan): SyscallError =>
+    const gone = ({ doing }: PlanSource): SyscallError =>
       new SyscallError({ errno: ECONNRESET, syscall: 'recvmsg', doing: `${doing}: talk to the monitor` }, { hint: why });
     // One that was told to go has read no further plan, and has said of all others that they are done.
     const orphans: Job[] = [];
     for (const [id, job] of this.#jobs) {
       if (job.live || !this.#closing) orphans.push(job);
-      else this.#fail(id, job, gone(job.plan));
+      else this.#fail(id, job, gone(job.source));
     }
     this.#jobs.clear();
     const settling = settleOrphans(orphans, gone, (plan, hints) => Launcher.current.hold(plan, hints));

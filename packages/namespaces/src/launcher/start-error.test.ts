@@ -100,7 +100,7 @@ describe('startError', () => {
 describe('cleanupErrors', () => {
   it('name the step, or at least what was being done', () => {
     expect(
-      cleanupErrors(plan, [
+      cleanupErrors({ plan: plan }, [
         { step: 0, errno: 39 },
         { step: 1, errno: 1 },
       ]).map((e) => e.message),

@@ -3,6 +3,7 @@ import { branded, CtrError, errnoName, errnoText, SyscallError } from '@ctr/inte
 import type { Step } from '@ctr/internal/steps';
 import { describeStep } from '../plan/describe-plan.js';
 import { type Plan, type StageName, type StepStage, stepAt } from '../plan/plan.js';
+import type { PlanSource } from '../plan/plan-source.js';
 import { STAGE_NAMES, type StepFailure } from './events.js';
 
 /** What failed, for a table of hints. */
@@ -96,9 +97,9 @@ export function startError(plan: Plan, stageIndex: number, failure: StepFailure,
 }
 
 /** Failed clean-up steps as errors. */
-export function cleanupErrors(plan: Plan, failures: readonly StepFailure[]): Error[] {
+export function cleanupErrors(source: Pick<PlanSource, 'plan'>, failures: readonly StepFailure[]): Error[] {
   return failures.map((f) => {
-    const facts = stepFacts(plan, 'cleanup', f.step, f.errno);
+    const facts = stepFacts(source.plan, 'cleanup', f.step, f.errno);
     return new SyscallError({ errno: f.errno, syscall: facts.syscall, path: facts.path, doing: facts.step?.doing ?? 'clean up' });
   });
 }

@@ -60,8 +60,7 @@ function encodeMessage(plan: Plan, id: number, kind: keyof typeof KINDS): Encode
   const message = Buffer.alloc(large ? MESSAGE_HEADER_SIZE : MESSAGE_HEADER_SIZE + size);
   const names = Object.keys(plan.fds);
   writeHeader(message, plan, id, kind, slots, large ? [...names, LARGE_PLAN] : names);
-  message.writeUInt32LE(launch.bytes.length, 28);
-  message.writeUInt32LE(after.bytes.length, 32);
+  setProgramSizes(message, launch.bytes.length, after.bytes.length);
   message.writeUInt32LE(launch.stringsAt, 36);
   message.writeUInt32LE(launch.stringsAt + (maps ? Buffer.byteLength(maps.uid) + 1 : 0), 40);
   const fds = names.map((n) => plan.fds[n] as number);
@@ -69,6 +68,18 @@ function encodeMessage(plan: Plan, id: number, kind: keyof typeof KINDS): Encode
   message.set(launch.bytes, MESSAGE_HEADER_SIZE);
   message.set(after.bytes, MESSAGE_HEADER_SIZE + launch.bytes.length);
   return { message, fds };
+}
+
+/** In a message that is complete but for these. */
+export function setMessageId(message: Uint8Array, id: number): void {
+  new DataView(message.buffer, message.byteOffset).setUint32(8, id, true);
+}
+
+/** In bytes. */
+export function setProgramSizes(message: Uint8Array, launch: number, after: number): void {
+  const v = new DataView(message.buffer, message.byteOffset);
+  v.setUint32(28, launch, true);
+  v.setUint32(32, after, true);
 }
 
 /** Writes a plan for the monitor. Throws InvalidArgumentError for what cannot be written, such as a NUL in a string. */

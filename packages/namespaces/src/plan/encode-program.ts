@@ -5,20 +5,21 @@ import { type FrozenSet, frozenSetOf } from './frozen-set.js';
 import type { StepGroup } from './plan.js';
 import type { SlotTable } from './slots.js';
 
-const HEADER_SIZE = 16;
+/** Of native/init/plan.h: struct ProgramHeader, in bytes. */
+export const PROGRAM_HEADER_SIZE = 16;
 const KIND_POINTER = 1;
 
 /** Three stages of groups: those of the launch program or those of the after program. */
 export type Stages = readonly [readonly StepGroup[], readonly StepGroup[], readonly StepGroup[]];
 
 /** Where the next thing goes, in words for steps and patches, in bytes of the data section for data. */
-interface Cursor {
+export interface Cursor {
   step: number;
   patch: number;
   data: number;
 }
 
-interface Target {
+export interface Target {
   words: Uint32Array;
   bytes: Uint8Array;
   firstPatch: number;
@@ -26,7 +27,7 @@ interface Target {
 }
 
 /** Copies a group's patches and data to their place and moves its offsets along; its steps are already there. */
-function relocate(g: EncodedGroup, step: number, t: Target, at: Cursor): void {
+export function relocate(g: EncodedGroup, step: number, t: Target, at: Cursor): void {
   const { words } = t;
   for (const o of g.stepOffsets) words[step + o] = (words[step + o] as number) + at.data;
   const patch = (at.patch - t.firstPatch) / PATCH_WORDS;
@@ -39,6 +40,41 @@ function relocate(g: EncodedGroup, step: number, t: Target, at: Cursor): void {
   t.bytes.set(g.data, t.dataStart + at.data);
   at.patch += g.patches.length;
   at.data += g.data.length;
+}
+
+/** `counts`: steps of each stage. */
+export function writeProgramHeader(
+  words: Uint32Array,
+  at: number,
+  [a, b, c]: readonly [number, number, number],
+  patchCount: number,
+  dataSize: number,
+): void {
+  words[at] = a | (b << 16);
+  words[at + 1] = c | (patchCount << 16);
+  words[at + 2] = dataSize;
+}
+
+/** The parts of the program that begins here, and its size. */
+export function readProgramHeader(bytes: Uint8Array): {
+  counts: [number, number, number];
+  steps: Uint8Array;
+  patches: Uint8Array;
+  data: Uint8Array;
+  size: number;
+} {
+  const v = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const counts: [number, number, number] = [v.getUint16(0, true), v.getUint16(2, true), v.getUint16(4, true)];
+  const patchesAt = PROGRAM_HEADER_SIZE + (counts[0] + counts[1] + counts[2]) * STEP_WORDS * 4;
+  const dataAt = patchesAt + v.getUint16(6, true) * PATCH_WORDS * 4;
+  const size = dataAt + v.getUint32(8, true);
+  return {
+    counts,
+    steps: bytes.subarray(PROGRAM_HEADER_SIZE, patchesAt),
+    patches: bytes.subarray(patchesAt, dataAt),
+    data: bytes.subarray(dataAt, size),
+    size,
+  };
 }
 
 interface Sizes {
@@ -90,17 +126,14 @@ export function encodeProgram(stages: Stages, strings: string, slots: SlotTable)
     throw new InvalidArgumentError('plan', 'at most 65535 steps, arguments and variables', Math.max(patchCount, ...size.stageSteps));
 
   // Eight zero bytes at the end: no string can run past the data (decodeProgram in native/init/decode.cc).
-  const dataStart = HEADER_SIZE + (size.steps + size.patches) * 4;
+  const dataStart = PROGRAM_HEADER_SIZE + (size.steps + size.patches) * 4;
   const words = new Uint32Array((dataStart + size.data + 8) / 4);
   const bytes = new Uint8Array(words.buffer);
-  const [a, b, c] = size.stageSteps as [number, number, number];
-  words[0] = a | (b << 16);
-  words[1] = c | (patchCount << 16);
-  words[2] = size.data + 8;
-  const t: Target = { words, bytes, firstPatch: HEADER_SIZE / 4 + size.steps, dataStart };
+  writeProgramHeader(words, 0, size.stageSteps as [number, number, number], patchCount, size.data + 8);
+  const t: Target = { words, bytes, firstPatch: PROGRAM_HEADER_SIZE / 4 + size.steps, dataStart };
   words.set(frozen.patches, t.firstPatch);
   bytes.set(frozen.data, dataStart);
-  const at: Cursor = { step: HEADER_SIZE / 4, patch: t.firstPatch + frozen.patches.length, data: frozen.data.length };
+  const at: Cursor = { step: PROGRAM_HEADER_SIZE / 4, patch: t.firstPatch + frozen.patches.length, data: frozen.data.length };
   const stringsAt = at.data;
   Buffer.from(words.buffer).write(strings, dataStart + stringsAt);
   at.data += stringSize;

@@ -71,7 +71,8 @@ function checkArgs(args: unknown): void {
   if ((args as unknown[])[0] === '') fail('args[0]', 'a program', '');
 }
 
-function checkProgram(o: ProgramOptions): void {
+/** What a program gets, without what surrounds it. @throws InvalidArgumentError */
+export function checkProgramOptions(o: ProgramOptions): void {
   checkArgs(o.args);
   if (o.env !== undefined) checkEnv(o.env);
   if (o.cwd !== undefined) absolute(o.cwd, 'cwd');
@@ -130,7 +131,7 @@ function checkRoot(root: unknown): void {
 export function checkSpawnOptions(o: SpawnOptions): void {
   object(o, 'options');
   checkKeys(o, SPAWN_KEYS, '');
-  checkProgram(o);
+  checkProgramOptions(o);
   checkNamespaces(o);
   if (o.idMaps !== undefined) {
     object(o.idMaps, 'idMaps');
@@ -157,7 +158,7 @@ export function checkSpawnOptions(o: SpawnOptions): void {
 export function checkEnterOptions(o: EnterOptions): void {
   object(o, 'options');
   checkKeys(o, ENTER_KEYS, '');
-  checkProgram(o);
+  checkProgramOptions(o);
   const { namespaces = [] } = o;
   list(namespaces, 'namespaces').forEach((kind, i) => {
     if (!NAMESPACE_KINDS.includes(kind as NamespaceKind)) fail(`namespaces[${i}]`, `one of ${NAMESPACE_KINDS.join(', ')}`, kind);

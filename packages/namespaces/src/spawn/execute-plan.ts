@@ -4,6 +4,7 @@ import type { HintSource } from '../launcher/start-error.js';
 import { callNative, closeFds } from '../native.js';
 import type { NamespaceKind } from '../plan/clone-flags.js';
 import type { Plan } from '../plan/plan.js';
+import { type PlanSource, planSource } from '../plan/plan-source.js';
 import { ContainerProcess } from '../process.js';
 import { PIPE_PLACEHOLDER } from './compile-spawn.js';
 
@@ -16,15 +17,15 @@ interface Pipes {
   ours: (number | undefined)[];
 }
 
-function makePipes(plan: Plan): Pipes {
+function makePipes(slots: readonly string[]): Pipes {
   const pipes: Pipes = { theirs: {}, ours: [undefined, undefined, undefined] };
   try {
-    STREAMS.forEach((name, n) => {
-      if (plan.fds[name] !== PIPE_PLACEHOLDER) return;
+    for (const name of slots) {
+      const n = STREAMS.indexOf(name);
       const [read, write] = callNative('make the pipes of the standard streams', (b) => b.pipe());
       pipes.theirs[name] = n === 0 ? read : write;
       pipes.ours[n] = n === 0 ? write : read;
-    });
+    }
   } catch (e) {
     closeFds([...Object.values(pipes.theirs), ...pipes.ours]);
     throw e;
@@ -32,15 +33,35 @@ function makePipes(plan: Plan): Pipes {
   return pipes;
 }
 
-/** Executes a plan that ends in a process; `namespaces` are the kinds in which it will differ from this one. */
-export async function executePlan(plan: Plan, namespaces: readonly NamespaceKind[], hints: HintSource): Promise<ContainerProcess> {
+interface Crossing {
+  /** Descriptors that go along, by slot; those of `pipes` are made here. */
+  readonly fds: Readonly<Record<string, number>>;
+  readonly pipes: readonly string[];
+  source(fds: Readonly<Record<string, number>>): PlanSource;
+  /** The kinds in which the process will differ from this one. */
+  readonly namespaces: readonly NamespaceKind[];
+  readonly hints: HintSource;
+}
+
+/** Executes a plan that ends in a process. */
+export async function executeSource({ fds, pipes: slots, source, namespaces, hints }: Crossing): Promise<ContainerProcess> {
   const launcher = Launcher.current;
-  const pipes = makePipes(plan);
+  const pipes = makePipes(slots);
   try {
-    const launched = await launcher.launch({ ...plan, fds: { ...plan.fds, ...pipes.theirs } }, hints, Object.values(pipes.theirs));
+    const launched = await launcher.launch(source({ ...fds, ...pipes.theirs }), hints, Object.values(pipes.theirs));
     return new ContainerProcess(launched, launcher, pipes.ours, namespaces);
   } catch (e) {
     closeFds(pipes.ours);
     throw e;
   }
 }
+
+/** The same for a plan that is used once. */
+export const executePlan = (plan: Plan, namespaces: readonly NamespaceKind[], hints: HintSource): Promise<ContainerProcess> =>
+  executeSource({
+    fds: plan.fds,
+    pipes: STREAMS.filter((name) => plan.fds[name] === PIPE_PLACEHOLDER),
+    source: (fds) => planSource({ ...plan, fds }),
+    namespaces,
+    hints,
+  });

@@ -65,7 +65,7 @@ function changeDirectory(o: ProgramOptions): Step[] {
 }
 
 /** execve of each candidate of PATH in turn; the last one's failure is the one that is told. */
-function execute(o: ProgramOptions): Step[] {
+export function execute(o: Pick<ProgramOptions, 'args' | 'env'>): Step[] {
   const program = o.args[0] ?? '';
   const argv = { strings: o.args };
   const variables = Object.entries(o.env ?? {}).map(([k, v]) => `${k}=${v}`);

@@ -23,7 +23,7 @@ export interface SpawnContext {
   readonly hints: HintSource;
 }
 
-function environment(list: readonly string[]): Record<string, string> {
+export function environment(list: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     list.map((entry) => {
       const at = entry.indexOf('=');
