@@ -15,6 +15,7 @@ export type { CgroupMode } from './host/parse.js';
 export type { UnifiedPlace } from './host/unified.js';
 export type { CgroupDirectories, ControllerName } from './names.js';
 export type { OomEvent } from './oom-events.js';
+export { oomKills } from './oom-kills.js';
 export { parentDirectories } from './parent/directories.js';
 export type { OpenParentOptions } from './parent/open-parent.js';
 export { openParent } from './parent/open-parent.js';

@@ -55,6 +55,7 @@ export {
 export { SIGNALS, signalName, signalNumber } from './signals.js';
 export { describeSpawn } from './spawn/compile-spawn.js';
 export { enter } from './spawn/enter.js';
+export { EnterTemplate, enterTemplate } from './spawn/enter-template.js';
 export { defaultHints } from './spawn/hints.js';
 export type {
   BindMount,
@@ -71,6 +72,6 @@ export type {
   User,
 } from './spawn/options.js';
 export { spawn } from './spawn/spawn.js';
-export type { TemplateStartOptions } from './spawn/spawn-template.js';
+export type { StartOptions, TemplateStartOptions } from './spawn/spawn-template.js';
 export { SpawnTemplate, spawnTemplate } from './spawn/spawn-template.js';
 export { syscallNumber, syscallTable } from './syscalls/index.js';

@@ -1,6 +1,5 @@
 // Runs to the end and keeps what was written, up to a limit.
 import type { Readable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { branded, CtrError } from '@ctr/internal/errors';
 import type { RunningProcess } from './running-process.js';
 
@@ -52,6 +51,17 @@ function gather(stream: Readable | null, limit: number, overflow: (kept: Buffer)
   return { done, buffer: () => Buffer.concat(chunks) };
 }
 
+/** Waits for `work`, which never fails, but not longer than this. */
+function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    void work.then(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
 /** Resolves after the end of the process and of its streams. @throws {MaxBufferError} */
 export async function collectOutput(running: RunningProcess, limit: number): Promise<Output> {
   let failure: MaxBufferError | undefined;
@@ -64,10 +74,7 @@ export async function collectOutput(running: RunningProcess, limit: number): Pro
   const stdout = gather(running.stdout, limit, overflow('stdout'));
   const stderr = gather(running.stderr, limit, overflow('stderr'));
   await running.exited;
-  const both = Promise.all([stdout.done, stderr.done]);
-  const linger = new AbortController();
-  await Promise.race([both, sleep(LINGER_MS, undefined, { signal: linger.signal }).catch(() => {})]);
-  linger.abort();
+  await atMost(LINGER_MS, Promise.all([stdout.done, stderr.done]));
   running.closeStreams();
   if (failure !== undefined) throw failure;
   return { stdout: stdout.buffer(), stderr: stderr.buffer() };

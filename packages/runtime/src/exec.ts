@@ -1,16 +1,17 @@
 // Starts a further program in a running container.
-import { type CgroupDirectories, describeEnter, openCgroup } from '@ctr/cgroups';
+import { isDeepStrictEqual } from 'node:util';
+import { type CgroupDirectories, describeEnter, oomKills } from '@ctr/cgroups';
 import { AbortError, errnoNumber, SyscallError } from '@ctr/internal/errors';
-import { type ContainerProcess, enter } from '@ctr/namespaces';
+import { type ContainerProcess, type EnterTemplate, enterTemplate } from '@ctr/namespaces';
 import { readFileInRoot } from '@ctr/overlayfs';
 import { hintSource } from './hints.js';
 import { compileExec } from './oci/compile-exec.js';
 import { compiledFilter } from './oci/seccomp.js';
-import { toProgramOptions } from './oci/to-spawn.js';
-import type { OciSpec } from './oci/types.js';
+import { environment, toProgramOptions } from './oci/to-spawn.js';
+import type { OciProcess, OciSpec } from './oci/types.js';
 import type { ExecSpec } from './options/run-schema.js';
 import { RunningProcess } from './running-process.js';
-import { planStdio } from './stdio.js';
+import { planStdio, type StdioPlan } from './stdio.js';
 import { type ResolvedUser, resolveUser } from './user/resolve-user.js';
 
 /** What exec() has to know of the container. */
@@ -29,14 +30,62 @@ async function userOf(target: ExecTarget, spec: ExecSpec): Promise<ResolvedUser 
   return resolveUser(spec.user, (path) => readFileInRoot([`/proc/${target.process.pid}/root`], path, { maxBytes: MAX_USER_FILE }));
 }
 
-/** Kills at the memory limit so far; the difference tells whether one of them was this program's. */
-async function oomKills(directories: CgroupDirectories): Promise<number> {
-  try {
-    return (await openCgroup(directories).stats()).memory?.oomKills ?? 0;
-  } catch {
-    // The container ended together with the program, and its counters with it: what it reports itself is kept.
-    return 0;
-  }
+/** What is the same for programs that are run in one container one after the other: their rights, ids and streams. */
+interface ExecRecipe {
+  readonly options: ReadonlyMap<string, unknown>;
+  readonly user: ResolvedUser | undefined;
+  readonly places: string;
+  readonly template: EnterTemplate;
+  /** Of the last one. */
+  command: readonly string[];
+  env: ExecSpec['env'];
+  args: readonly string[];
+  variables: Readonly<Record<string, string>>;
+}
+
+const OF_ONE_START: ReadonlySet<string> = new Set('env stdin stdout stderr input signal timeout killSignal maxBuffer encoding'.split(' '));
+const MOST = 8;
+const recipes = new WeakMap<ContainerProcess, ExecRecipe[]>();
+
+const decisive = (spec: ExecSpec): Map<string, unknown> => new Map(Object.entries(spec).filter(([key]) => !OF_ONE_START.has(key)));
+const placesOf = ({ stdio }: StdioPlan): string => stdio.map((s) => (s === 'pipe' || s === 'ignore' ? s : 'descriptor')).join();
+
+function recipeFor(
+  target: ExecTarget,
+  spec: ExecSpec,
+  command: readonly string[],
+  user: ResolvedUser | undefined,
+  stdio: StdioPlan,
+): ExecRecipe {
+  const known = recipes.get(target.process) ?? [];
+  recipes.set(target.process, known);
+  const options = decisive(spec);
+  const places = placesOf(stdio);
+  const same = (r: ExecRecipe): boolean => r.user === user && r.places === places && isDeepStrictEqual(r.options, options);
+  const found = known.find(same);
+  if (found !== undefined) return found;
+  const process = compileExec(target.oci.process, command, spec, user);
+  const template = enterTemplate(target.process, {
+    ...toProgramOptions(process, compiledFilter(target.oci)),
+    stdio: stdio.stdio,
+    cgroup: { ...describeEnter(target.directories), collect: [], cleanup: [] },
+    hints: hintSource({ root: 'the container', rootless: false }),
+  });
+  const made: ExecRecipe = { options, user, places, template, command: [], env: undefined, args: [], variables: {} };
+  if (known.length >= MOST) known.pop();
+  known.unshift(made);
+  return made;
+}
+
+/** The program, frozen, so that the launcher encodes it once when it is run again and again. */
+function programOf(recipe: ExecRecipe, container: OciProcess, command: readonly string[], spec: ExecSpec): ExecRecipe {
+  if (recipe.args.length > 0 && isDeepStrictEqual(recipe.command, command) && isDeepStrictEqual(recipe.env, spec.env)) return recipe;
+  const process = compileExec(container, command, spec, recipe.user);
+  recipe.command = command;
+  recipe.env = spec.env;
+  recipe.args = Object.freeze(process.args);
+  recipe.variables = Object.freeze(environment(process.env));
+  return recipe;
 }
 
 export async function startExec(target: ExecTarget, command: readonly string[], spec: ExecSpec): Promise<RunningProcess> {
@@ -45,17 +94,14 @@ export async function startExec(target: ExecTarget, command: readonly string[], 
     throw new SyscallError({ errno: errnoNumber('ESRCH'), syscall: 'setns', doing }, { hint: 'the container has ended' });
   }
   if (spec.signal?.aborted) throw new AbortError(doing, spec.signal.reason);
-  const process = compileExec(target.oci.process, command, spec, await userOf(target, spec));
+  const user = await userOf(target, spec);
   const stdio = planStdio(spec);
-  const before = 'memory' in target.directories ? oomKills(target.directories) : Promise.resolve(0);
-  const entry = describeEnter(target.directories);
-  const started = await enter(target.process, {
-    ...toProgramOptions(process, compiledFilter(target.oci)),
-    doing,
-    stdio: stdio.stdio,
-    cgroup: { ...entry, collect: [], cleanup: [] },
-    hints: hintSource({ root: 'the container', rootless: false }),
-  });
-  const wasOom = async (): Promise<boolean> => (await oomKills(target.directories)) > (await before);
-  return new RunningProcess({ process: started, command: process.args, spec, stdio, directories: {}, wasOom });
+  const { template, args, variables } = programOf(recipeFor(target, spec, command, user, stdio), target.oci.process, command, spec);
+  const entering = template.enter({ args, env: variables, stdio: stdio.stdio, doing });
+  // While the launcher works: the program has not begun, and would have to fill the container's memory first.
+  const before = oomKills(target.directories);
+  const process = await entering;
+  // One more kill at the memory limit while it ran: it may have been this program.
+  const wasOom = async (): Promise<boolean> => oomKills(target.directories) > before;
+  return new RunningProcess({ process, command: args, spec, stdio, directories: {}, wasOom });
 }

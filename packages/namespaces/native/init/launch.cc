@@ -7,8 +7,10 @@
 //     │                                 │ setup steps 0..n ── failure ──> {stage, step, errno} on the report pipe
 //     │<── end of file: exec happened ──│ execve
 //
-// To enter running namespaces a second process comes between: it joins them (enter steps), clones the child
-// with CLONE_PARENT, so that the child is the monitor's own, and is gone. The kernel itself notes the child's pid.
+// To enter running namespaces the child joins them (enter steps) before its setup. A pid namespace can only be joined by
+// one's future children (setns(2)): where we may, we join it ourselves for the moment of the clone. Otherwise a second
+// process comes between: it joins all, clones the child with CLONE_PARENT, so that the child is the monitor's own, and is
+// gone. The kernel itself notes the child's pid.
 //
 // CLONE_VM: the child borrows our memory instead of copying page tables, on a stack of its own. What the kernel
 // does to a memory it does to all who share it, so this is only for a child
@@ -74,6 +76,7 @@ void childBody(void* argument) {
   const Child child = *static_cast<Child*>(argument);
   dieWithMonitor(child);
   waitAtGate(child);
+  runChildStage(*child.request, child.report, Stage::enter, 1);
   becomeProgram(child);
 }
 
@@ -193,10 +196,26 @@ i64 cloneOnStack(clone_args& args, u8* stack, u64 stack_size, void (*body)(void*
 #endif
 }
 
+/**
+ * Our next child is born in the pid namespace of `pidfd`. Only where the way back is open too: a namespace of pids that
+ * another user namespace owns can be left, and not entered again (pid_namespaces(7)).
+ */
+bool joinPids(int pidfd, int self) {
+  const auto join = [](int fd) { return syscall6(__NR_setns, static_cast<u64>(fd), CLONE_NEWPID) == 0; };
+  return join(self) && join(pidfd);
+}
+
+void leavePids(int self) {
+  // It worked a moment ago. Whoever would come next must not be born in there.
+  if (syscall6(__NR_setns, static_cast<u64>(self), CLONE_NEWPID) != 0) exitNow(1);
+}
+
 LaunchResult launch(const LaunchRequest& request) {
   LaunchResult result;
   const u32 flags = request.header.flags;
-  const bool entering = request.arena->program.counts[1] > 0;
+  const i32 pid_slot = request.header.pid_slot;
+  const bool joined = pid_slot >= 0 && joinPids(request.arena->slots.fd[pid_slot], request.monitor_pidfd);
+  const bool entering = request.arena->program.counts[1] > 0 && !joined;
   const bool maps = (flags & kWriteMaps) != 0;
 
   *request.arena->note = {};
@@ -204,6 +223,7 @@ LaunchResult launch(const LaunchRequest& request) {
   i64 r = report.open(O_CLOEXEC | O_NONBLOCK);
   if (r == 0 && maps) r = gate.open(O_CLOEXEC);
   if (r < 0) {
+    if (joined) leavePids(request.monitor_pidfd);
     result.failure = {0, static_cast<i32>(-r)};
     return result;
   }
@@ -225,11 +245,13 @@ LaunchResult launch(const LaunchRequest& request) {
   args.pidfd = ptr(&pidfd);
   args.exit_signal = kSigChld;
   const i64 pid = cloneOnStack(args, request.arena->stack, stack_size, entering ? enterBody : childBody, child);
+  if (joined) leavePids(request.monitor_pidfd);
   if (show) syscall6(__NR_prctl, PR_SET_DUMPABLE, 0);
   if (pid < 0) {
     result.failure = {0, static_cast<i32>(-pid)};
   } else {
     result.pid = static_cast<i32>(pid);
+    result.in_between = entering;
     result.pidfd.reset(pidfd);
     result.report = static_cast<OwnedFd&&>(report.read);
     if (maps) {

@@ -43,6 +43,7 @@ struct LaunchResult {
   Failure failure;  // of `stage`
   Stage stage = Stage::clone;
   i32 pid = -1;            // of the child, or of the one that enters first
+  bool in_between = false;  // it is the one that enters first, whose child the program will be
   OwnedFd pidfd;
   OwnedFd report;
 };

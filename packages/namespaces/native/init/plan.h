@@ -35,7 +35,7 @@ struct MessageHeader {
   u32 after_size;   // bytes of the after program
   u32 uid_map;      // offset of the text in the launch program's data
   u32 gid_map;
-  u32 reserved;
+  i32 pid_slot;     // pidfd of the process whose pid namespace the child is born in; -1: none
   u16 fd_slots[kMaxFds];  // the slot of each descriptor that comes along
 };
 static_assert(sizeof(MessageHeader) == 48 + 2 * kMaxFds);

@@ -122,7 +122,8 @@ i32 Monitor::receive(Arena& arena, MessageHeader& header, u32& size) {
   if (message.flags & kMsgTrunc) return kEMSGSIZE;
   // The kernel leaves out descriptors that this process may not have any more (unix(7), RLIMIT_NOFILE).
   if (message.flags & kMsgCtrunc) return kEMFILE;
-  const bool good = header.fd_count <= kMaxFds && header.cgroup_slot < static_cast<i32>(kMaxSlots) && fds.place(header, arena.slots);
+  const auto slot = [](i32 number) { return number < static_cast<i32>(kMaxSlots); };
+  const bool good = header.fd_count <= kMaxFds && slot(header.cgroup_slot) && slot(header.pid_slot) && fds.place(header, arena.slots);
   return good ? 0 : kEINVAL;
 }
 
@@ -195,7 +196,7 @@ void Monitor::startProcess(Arena* arena, const MessageHeader& header, Container*
   c->own_pids = (header.clone_flags & CLONE_NEWPID) != 0;
   c->report = static_cast<OwnedFd&&>(r.report);
   watch(c->report.get(), &c->report_watch);
-  if (arena->program.counts[1] > 0) {
+  if (r.in_between) {
     c->enter_pidfd = static_cast<OwnedFd&&>(r.pidfd);
   } else {
     c->pid = r.pid;

@@ -43,6 +43,7 @@ function writeHeader(message: Buffer, plan: Plan, id: number, kind: keyof typeof
   );
   message.writeUInt32LE(clone >>> 0, 16);
   message.writeInt32LE(plan.cgroup === undefined ? -1 : slots.index(plan.cgroup), 24);
+  message.writeInt32LE(plan.pidNamespaceOf === undefined ? -1 : slots.index(plan.pidNamespaceOf), 44);
   names.forEach((name, i) => {
     message.writeUInt16LE(slots.index(name), FD_SLOTS_AT + i * 2);
   });
@@ -92,5 +93,6 @@ export function encodeOrder(kind: 'release' | 'kill', id: number): Uint8Array {
   message.writeUInt16LE(KINDS[kind], 4);
   message.writeUInt32LE(id, 8);
   message.writeInt32LE(-1, 24);
+  message.writeInt32LE(-1, 44);
   return message;
 }

@@ -32,6 +32,11 @@ export interface Plan {
   readonly sharesMemory?: boolean;
   /** Slot of the cgroup v2 directory to be born in. */
   readonly cgroup?: string;
+  /**
+   * Slot of the pidfd of a process in whose pid namespace the new one is to be; only with an `enter` stage that joins it. Where
+   * the monitor may, it spares the process in between, see native/init/launch.cc.
+   */
+  readonly pidNamespaceOf?: string;
   readonly idMaps?: { readonly uid: string; readonly gid: string; readonly denySetgroups: boolean };
   /** Descriptors of this process that go along, by the slot that takes them. */
   readonly fds: Readonly<Record<string, number>>;

@@ -3,8 +3,9 @@
 /** Of a name, the beginning that stands alone in some places, such as the host name; what begins with it is the name. */
 export const SHORT_NAME = 12;
 
-/** A text with the placeholder, whole or its beginning, replaced by the name of the same length. */
+/** A text with the placeholder, whole or its beginning, replaced by the name of the same length; '' stands nowhere. */
 export function renameText(text: string, placeholder: string, name: string): string {
+  if (placeholder === '') return text;
   const short = placeholder.slice(0, SHORT_NAME);
   if (!text.includes(short)) return text;
   return text.replaceAll(placeholder, name).replaceAll(short, name.slice(0, SHORT_NAME));
@@ -22,6 +23,7 @@ export function renameData<T>(value: T, placeholder: string, name: string): T {
 
 /** Where bytes have the placeholder, as pairs of offset and length. */
 export function findName(bytes: Uint8Array, placeholder: string): number[] {
+  if (placeholder === '') return [];
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const whole = Buffer.from(placeholder, 'latin1');
   const short = whole.subarray(0, SHORT_NAME);

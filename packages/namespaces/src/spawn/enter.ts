@@ -2,7 +2,7 @@
 import { assertLinux, InvalidArgumentError } from '@ctr/internal/errors';
 import { named, type Step, slot } from '@ctr/internal/steps';
 import { STAGE_NAMES } from '../launcher/events.js';
-import { type HintSource, type StartError, startError } from '../launcher/start-error.js';
+import { type StartError, startError } from '../launcher/start-error.js';
 import { differingNamespaces } from '../namespaces/differing.js';
 import { callNative, closeFds } from '../native.js';
 import { CLONE_FLAG_OF, CLONE_FLAGS, type NamespaceKind } from '../plan/clone-flags.js';
@@ -44,6 +44,7 @@ export function describeEnter(
     doing: o.doing ?? `run ${o.args[0]} beside process ${target.pid}`,
     cloneFlags: [],
     ...(o.cgroup?.cloneInto === undefined ? {} : { cgroup: o.cgroup.cloneInto }),
+    ...(kinds.includes('pid') ? { pidNamespaceOf: 'target' } : {}),
     fds,
     stages: {
       prepare: [o.cgroup?.prepare ?? []],
@@ -63,9 +64,14 @@ export function describeEnter(
 }
 
 /** What the kernel says of a process that has ended; its pid may by now be another process's. */
-function ended({ pid, namespaces }: ContainerProcess, o: EnterOptions, hints: HintSource): StartError {
+export function endedError({ pid, namespaces }: ContainerProcess, o: EnterOptions): StartError {
   const plan = describeEnter({ pid, pidfd: -1 }, o, o.namespaces ?? namespaces, false);
-  return startError(plan, STAGE_NAMES.indexOf('enter'), { step: plan.stages.enter.flat().length - 1, errno: ESRCH }, hints);
+  return startError(
+    plan,
+    STAGE_NAMES.indexOf('enter'),
+    { step: plan.stages.enter.flat().length - 1, errno: ESRCH },
+    o.hints ?? defaultHints,
+  );
 }
 
 /**
@@ -86,8 +92,7 @@ export async function enter(target: ContainerProcess | number, options: EnterOpt
   assertLinux('enter()');
   const pid = typeof target === 'number' ? target : target.pid;
   if (!Number.isInteger(pid) || pid <= 0) throw new InvalidArgumentError('target', 'a process or its pid', target);
-  const hints = options.hints ?? defaultHints;
-  if (typeof target !== 'number' && target.ended) throw ended(target, options, hints);
+  if (typeof target !== 'number' && target.ended) throw endedError(target, options);
   // One descriptor for the look and for the deed: the pid cannot come to mean another process in between.
   const pidfd =
     typeof target === 'number'
@@ -96,7 +101,7 @@ export async function enter(target: ContainerProcess | number, options: EnterOpt
   try {
     const kinds = options.namespaces ?? (typeof target === 'number' ? differingNamespaces(pid) : target.namespaces);
     const plan = describeEnter({ pid, pidfd }, options, kinds, kinds.includes('user') && process.geteuid?.() !== 0);
-    return await executePlan(plan, kinds, hints);
+    return await executePlan(plan, kinds, options.hints ?? defaultHints);
   } finally {
     closeFds([pidfd]);
   }

@@ -37,6 +37,8 @@ interface Crossing {
   /** Descriptors that go along, by slot; those of `pipes` are made here. */
   readonly fds: Readonly<Record<string, number>>;
   readonly pipes: readonly string[];
+  /** Of `fds`, those to close here once they are sent. */
+  readonly own?: readonly number[];
   source(fds: Readonly<Record<string, number>>): PlanSource;
   /** The kinds in which the process will differ from this one. */
   readonly namespaces: readonly NamespaceKind[];
@@ -44,11 +46,17 @@ interface Crossing {
 }
 
 /** Executes a plan that ends in a process. */
-export async function executeSource({ fds, pipes: slots, source, namespaces, hints }: Crossing): Promise<ContainerProcess> {
+export async function executeSource({ fds, pipes: slots, own = [], source, namespaces, hints }: Crossing): Promise<ContainerProcess> {
   const launcher = Launcher.current;
-  const pipes = makePipes(slots);
+  let pipes: Pipes;
   try {
-    const launched = await launcher.launch(source({ ...fds, ...pipes.theirs }), hints, Object.values(pipes.theirs));
+    pipes = makePipes(slots);
+  } catch (e) {
+    closeFds(own);
+    throw e;
+  }
+  try {
+    const launched = await launcher.launch(source({ ...fds, ...pipes.theirs }), hints, [...own, ...Object.values(pipes.theirs)]);
     return new ContainerProcess(launched, launcher, pipes.ours, namespaces);
   } catch (e) {
     closeFds(pipes.ours);

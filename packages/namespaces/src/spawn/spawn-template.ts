@@ -12,39 +12,83 @@ import { defaultHints } from './hints.js';
 import type { ProgramOptions, SpawnOptions } from './options.js';
 import { execute, stdioFds } from './program-steps.js';
 
-/** What one start of a {@link SpawnTemplate} has of its own. */
-export interface TemplateStartOptions {
-  /** Stands where the options had the placeholder: as many characters, ASCII without NUL. */
-  name: string;
+/** What each start from a template has of its own. */
+export interface StartOptions {
   /** Program and arguments. The same frozen array and the same frozen `env` as in the last start cost nothing. */
   args: readonly string[];
   /** Environment; default: empty. */
-  env?: ProgramOptions['env'];
+  env?: NonNullable<ProgramOptions['env']>;
   /** Of the same kinds as the template's: a pipe where that has one, a descriptor where that has one. Default: the template's. */
-  stdio?: ProgramOptions['stdio'];
+  stdio?: NonNullable<ProgramOptions['stdio']>;
   /** For error messages: 'start container "web"'. Default: the template's. */
   doing?: string;
+}
+
+/** What one start of a {@link SpawnTemplate} has of its own. */
+export interface TemplateStartOptions extends StartOptions {
+  /** Stands where the options had the placeholder: as many characters, ASCII without NUL. */
+  name: string;
 }
 
 const STDIO_SLOTS = ['stdin', 'stdout', 'stderr'];
 const ASCII = /^[\x01-\x7f]*$/;
 
-/** Made by {@link spawnTemplate}. */
-export class SpawnTemplate {
-  readonly #options: SpawnOptions;
+/** What spawn and enter templates have in common: a plan without its program, and the last program. */
+export class StartTemplate {
   readonly #template: PlanTemplate;
-  readonly #placeholder: string;
+  readonly #options: ProgramOptions;
   readonly #namespaces: readonly NamespaceKind[];
   readonly #slots: string;
   #program: { readonly args: readonly string[]; readonly env: ProgramOptions['env']; readonly steps: StepGroup } | undefined;
 
-  /** @internal */
-  constructor(options: SpawnOptions, plan: Plan, placeholder: string) {
+  /** The last group of the plan's setup stage is the program. */
+  constructor(options: ProgramOptions, plan: Plan, namespaces: readonly NamespaceKind[], placeholder: string) {
+    const { setup } = plan.stages;
+    this.#template = new PlanTemplate({ ...plan, stages: { ...plan.stages, setup: setup.slice(0, -1) } }, placeholder);
     this.#options = options;
-    this.#template = new PlanTemplate(plan, placeholder);
-    this.#placeholder = placeholder;
-    this.#namespaces = NAMESPACE_KINDS.filter((kind) => (options.namespaces?.[kind] ?? 'host') !== 'host');
-    this.#slots = Object.keys(plan.fds).join();
+    this.#namespaces = namespaces;
+    this.#slots = STDIO_SLOTS.filter((slot) => slot in plan.fds).join();
+  }
+
+  /** `open` makes further descriptors, by slot; they are closed here once they are sent. */
+  start(name: string, start: StartOptions, open: () => Readonly<Record<string, number>> = () => ({})): Promise<ContainerProcess> {
+    const { doing = this.#options.doing ?? `start ${start.args[0]}` } = start;
+    const stdio = stdioFds({ args: start.args, stdio: start.stdio ?? this.#options.stdio ?? ['ignore', 'pipe', 'pipe'] });
+    const used = STDIO_SLOTS.filter((slot) => stdio.slots.includes(slot));
+    if (used.join() !== this.#slots)
+      throw new InvalidArgumentError('stdio', `streams for ${this.#slots}, as the template has`, start.stdio);
+    const program = this.#programOf(start);
+    const own = open();
+    return executeSource({
+      fds: { ...own, ...stdio.borrowed },
+      pipes: stdio.pipes.map((n) => STDIO_SLOTS[n] as string),
+      own: Object.values(own),
+      source: (fds) => this.#template.start({ doing, name, program, fds }),
+      namespaces: this.#namespaces,
+      hints: this.#options.hints ?? defaultHints,
+    });
+  }
+
+  #programOf({ args, env }: StartOptions): StepGroup {
+    const known = this.#program;
+    if (known !== undefined && known.args === args && known.env === env) return known.steps;
+    const options = { args, ...(env === undefined ? {} : { env }) };
+    checkProgramOptions(options);
+    const steps = execute(options);
+    if (Object.isFrozen(args) && (env === undefined || Object.isFrozen(env))) this.#program = { args, env, steps };
+    return steps;
+  }
+}
+
+/** Made by {@link spawnTemplate}. */
+export class SpawnTemplate {
+  readonly #template: StartTemplate;
+  readonly #length: number;
+
+  /** @internal */
+  constructor(template: StartTemplate, length: number) {
+    this.#template = template;
+    this.#length = length;
   }
 
   /**
@@ -53,35 +97,10 @@ export class SpawnTemplate {
    * @throws what spawn() throws.
    */
   async spawn(start: TemplateStartOptions): Promise<ContainerProcess> {
-    const { name, doing = this.#options.doing ?? `start ${start.args[0]}` } = start;
-    if (name.length !== this.#placeholder.length || !ASCII.test(name))
-      throw new InvalidArgumentError('name', `${this.#placeholder.length} ASCII characters, as the placeholder has`, name);
-    const { slots, borrowed, pipes } = stdioFds({
-      args: start.args,
-      stdio: start.stdio ?? this.#options.stdio ?? ['ignore', 'pipe', 'pipe'],
-    });
-    const used = STDIO_SLOTS.filter((slot) => slots.includes(slot));
-    if (used.join() !== this.#slots)
-      throw new InvalidArgumentError('stdio', `streams for ${this.#slots}, as the template has`, start.stdio);
-    const fds = Object.fromEntries(used.map((slot) => [slot, borrowed[slot] ?? -1]));
-    const program = this.#programOf(start);
-    return executeSource({
-      fds,
-      pipes: pipes.map((n) => STDIO_SLOTS[n] as string),
-      source: (all) => this.#template.start({ doing, name, program, fds: all }),
-      namespaces: this.#namespaces,
-      hints: this.#options.hints ?? defaultHints,
-    });
-  }
-
-  #programOf({ args, env }: TemplateStartOptions): StepGroup {
-    const known = this.#program;
-    if (known !== undefined && known.args === args && known.env === env) return known.steps;
-    const options = { args, ...(env === undefined ? {} : { env }) };
-    checkProgramOptions(options);
-    const steps = execute(options);
-    if (Object.isFrozen(args) && (env === undefined || Object.isFrozen(env))) this.#program = { args, env, steps };
-    return steps;
+    const { name } = start;
+    if (typeof name !== 'string' || name.length !== this.#length || !ASCII.test(name))
+      throw new InvalidArgumentError('name', `${this.#length} ASCII characters, as the placeholder has`, name);
+    return this.#template.start(name, start);
   }
 }
 
@@ -109,6 +128,6 @@ export function spawnTemplate(options: SpawnOptions, placeholder: string): Spawn
   const plan = describeSpawn(options);
   const other = Object.keys(plan.fds).find((slot) => !STDIO_SLOTS.includes(slot));
   if (other !== undefined) throw new InvalidArgumentError('options', 'no descriptors but those of stdio', other);
-  const { setup } = plan.stages;
-  return new SpawnTemplate(options, { ...plan, stages: { ...plan.stages, setup: setup.slice(0, -1) } }, placeholder);
+  const own = NAMESPACE_KINDS.filter((kind) => (options.namespaces?.[kind] ?? 'host') !== 'host');
+  return new SpawnTemplate(new StartTemplate(options, plan, own, placeholder), placeholder.length);
 }

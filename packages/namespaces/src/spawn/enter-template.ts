@@ -1,0 +1,54 @@
+// enterTemplate(): for programs that run many further programs in one running process's namespaces.
+import { assertLinux } from '@ctr/internal/errors';
+import { callNative } from '../native.js';
+import type { ContainerProcess } from '../process.js';
+import { checkEnterOptions } from './check-options.js';
+import { describeEnter, endedError } from './enter.js';
+import type { EnterOptions } from './options.js';
+import { type StartOptions, StartTemplate } from './spawn-template.js';
+
+/** Made by {@link enterTemplate}. */
+export class EnterTemplate {
+  readonly #target: ContainerProcess;
+  readonly #options: EnterOptions;
+  readonly #template: StartTemplate;
+
+  /** @internal */
+  constructor(target: ContainerProcess, options: EnterOptions) {
+    const kinds = options.namespaces ?? target.namespaces;
+    const ownUser = kinds.includes('user') && process.geteuid?.() !== 0;
+    this.#target = target;
+    this.#options = options;
+    this.#template = new StartTemplate(options, describeEnter({ pid: target.pid, pidfd: -1 }, options, kinds, ownUser), kinds, '');
+  }
+
+  /**
+   * Starts one: see enter().
+   *
+   * @throws what enter() throws.
+   */
+  async enter(start: StartOptions): Promise<ContainerProcess> {
+    const target = this.#target;
+    if (target.ended) throw endedError(target, { ...this.#options, ...start });
+    // A copy, since the target may end, and its descriptor be closed, before the message is sent.
+    return this.#template.start('', start, () => ({ target: callNative(`open process ${target.pid}`, (b) => b.dup(target.pidfd.fd)) }));
+  }
+}
+
+/**
+ * Checks, compiles and encodes the options of enter() once. Each start then gives its program and its streams.
+ *
+ * @param options As for enter(); `args`, `env` and `stdio` are those of a first example.
+ * @throws InvalidArgumentError CTR_INVALID_ARGUMENT; UnsupportedError CTR_UNSUPPORTED on other systems than Linux.
+ * @remarks Linux 5.8 (setns with a pidfd).
+ * @example
+ * ```ts
+ * const template = enterTemplate(box, { args: ['true'] })
+ * for (const name of ['a', 'b']) await (await template.enter({ args: ['touch', `/tmp/${name}`] })).exited
+ * ```
+ */
+export function enterTemplate(target: ContainerProcess, options: EnterOptions): EnterTemplate {
+  checkEnterOptions(options);
+  assertLinux('enterTemplate()');
+  return new EnterTemplate(target, options);
+}
