@@ -11,3 +11,4 @@ export { type LayerStats, LayerWriter, type LayerWriterOptions, openLayerWriter 
 export { mountOverlay } from './mount-overlay.js';
 export type { OverlayOptions } from './overlay-options.js';
 export { type OverlayProbe, probeOverlay } from './probe.js';
+export { describeRemoveUpper } from './remove-upper.js';

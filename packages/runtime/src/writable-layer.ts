@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { syscallErrorFrom } from '@ctr/internal/errors';
 import { named, type Step } from '@ctr/internal/steps';
+import { describeRemoveUpper } from '@ctr/overlayfs';
 import { openDefaultStore } from './default-store.js';
 import type { RunSpec } from './options/run-schema.js';
 import { removeTreeStep } from './session/record.js';
@@ -46,6 +47,6 @@ export function describeWritableLayer(spec: RunSpec, session: Session, id: strin
   return {
     upper: { directory },
     prepare: [{ call: 'mkdirat', args: [named(-100, 'AT_FDCWD'), directory, named(0o700, '0700')], doing }],
-    cleanup: [removeTreeStep(directory, 'remove the writable layer')],
+    cleanup: describeRemoveUpper(directory, [removeTreeStep(directory, 'remove the writable layer')]),
   };
 }
