@@ -1,12 +1,13 @@
 // The promise: nothing is left behind. After 1,000 containers, after kill -9 of Node in the middle of 50, after aborts at any moment,
 // after failed starts: no process, mount, control group, descriptor, link or directory, within a second.
 import './fixtures/store.js';
+import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { descendants, leakCheck, need, processes } from '@ctr/internal/testing';
+import { descendants, leakCheck, makeTempDir, need, processes } from '@ctr/internal/testing';
 import { runContainer } from '@ctr/runtime';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { busyboxRoot } from './fixtures/busybox-root.js';
-import { startChild } from './fixtures/child.js';
+import { type Child, startChild } from './fixtures/child.js';
 
 const n = need('linux', 'userns', 'overlay-in-userns', 'busybox', 'static-cc');
 const WITHIN = { withinMs: 1000 };
@@ -144,16 +145,51 @@ describe.skipIf(!n.ok)(n.title('nothing is left of a Node that dies'), () => {
     60_000,
   );
 
-  it('or whose monitor is killed: the containers die, and Node hears of it', async () => {
-    const child = startChild('many.mjs', [rootfs, '3']);
-    const pids = (await child.ready) as number[];
-    const monitor = descendants(child.node.pid ?? 0).find((p) => !pids.includes(p.pid) && /^ctr/.test(p.comm) && p.ppid === child.node.pid);
+  /** Kills the monitor; a moment later, when the kernel has killed the containers, they are dead. */
+  async function killMonitor({ node, ready }: Child): Promise<void> {
+    const pids = (await ready) as number[];
+    const monitor = descendants(node.pid ?? 0).find((p) => !pids.includes(p.pid) && /^ctr/.test(p.comm) && p.ppid === node.pid);
     expect(monitor).toBeDefined();
     process.kill(monitor?.pid ?? 0, 'SIGKILL');
     const end = performance.now() + 1000;
     while (alive(pids).length > 0 && performance.now() < end) await sleep(10);
     expect(alive(pids)).toEqual([]);
-    child.node.kill('SIGKILL');
+  }
+
+  it('or whose monitor is killed: the containers die, and a new monitor cleans up', async () => {
+    const check = leakCheck();
+    const child = startChild('many.mjs', [rootfs, '3']);
+    await killMonitor(child);
+    check.watch(child.node.pid ?? 0);
+    child.node.kill('SIGTERM');
     await child.gone;
+    await check.assertClean(WITHIN);
+  }, 60_000);
+
+  it('or that is killed together with its monitor: the next start of the same user cleans up', async () => {
+    const check = leakCheck();
+    const run = makeTempDir('run');
+    const records = () => readdirSync(run);
+    const startOne = () => startChild('many.mjs', [rootfs, '3'], { env: { CTR_RUN: run } });
+    const first = startOne();
+    await first.ready;
+    // Stopped, so that it hears nothing of its monitor's end.
+    first.node.kill('SIGSTOP');
+    await killMonitor(first);
+    first.node.kill('SIGKILL');
+    await first.gone;
+    const left = records();
+    expect(left).toHaveLength(1);
+
+    const next = startOne();
+    await next.ready;
+    const end = performance.now() + 5000;
+    while (records().some((r) => left.includes(r)) && performance.now() < end) await sleep(10);
+    expect(records()).toHaveLength(1);
+    check.watch(next.node.pid ?? 0);
+    next.node.kill('SIGTERM');
+    await next.gone;
+    await check.assertClean(WITHIN);
+    expect(records()).toEqual([]);
   }, 60_000);
 });
