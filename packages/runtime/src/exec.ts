@@ -1,5 +1,4 @@
 // Starts a further program in a running container.
-import { isDeepStrictEqual } from 'node:util';
 import { type CgroupDirectories, describeEnter, oomKills } from '@ctr/cgroups';
 import { AbortError, errnoNumber, SyscallError } from '@ctr/internal/errors';
 import { type ContainerProcess, type EnterTemplate, enterTemplate } from '@ctr/namespaces';
@@ -11,6 +10,7 @@ import { environment, toProgramOptions } from './oci/to-spawn.js';
 import type { OciProcess, OciSpec } from './oci/types.js';
 import type { ExecSpec } from './options/run-schema.js';
 import { RunningProcess } from './running-process.js';
+import { sameData } from './same-data.js';
 import { planStdio, type StdioPlan } from './stdio.js';
 import { type ResolvedUser, resolveUser } from './user/resolve-user.js';
 
@@ -61,7 +61,7 @@ function recipeFor(
   recipes.set(target.process, known);
   const options = decisive(spec);
   const places = placesOf(stdio);
-  const same = (r: ExecRecipe): boolean => r.user === user && r.places === places && isDeepStrictEqual(r.options, options);
+  const same = (r: ExecRecipe): boolean => r.user === user && r.places === places && sameData(r.options, options);
   const found = known.find(same);
   if (found !== undefined) return found;
   const process = compileExec(target.oci.process, command, spec, user);
@@ -79,7 +79,7 @@ function recipeFor(
 
 /** The program, frozen, so that the launcher encodes it once when it is run again and again. */
 function programOf(recipe: ExecRecipe, container: OciProcess, command: readonly string[], spec: ExecSpec): ExecRecipe {
-  if (recipe.args.length > 0 && isDeepStrictEqual(recipe.command, command) && isDeepStrictEqual(recipe.env, spec.env)) return recipe;
+  if (recipe.args.length > 0 && sameData(recipe.command, command) && sameData(recipe.env, spec.env)) return recipe;
   const process = compileExec(container, command, spec, recipe.user);
   recipe.command = command;
   recipe.env = spec.env;

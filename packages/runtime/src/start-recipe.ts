@@ -1,7 +1,6 @@
 // What is the same for all containers of one kind is worked out once. A kind is a root, a user and all options that the
 // plan depends on; a start then adds its id, its program and its streams.
 import { randomUUID } from 'node:crypto';
-import { isDeepStrictEqual } from 'node:util';
 import type { CgroupDirectories } from '@ctr/cgroups';
 import { type SpawnTemplate, type Stdio, spawnTemplate } from '@ctr/namespaces';
 import { effectiveArgs, effectiveEnv } from './oci/process.js';
@@ -9,6 +8,7 @@ import { environment } from './oci/to-spawn.js';
 import type { OciSpec } from './oci/types.js';
 import type { RunSpec } from './options/run-schema.js';
 import { type ContainerInput, type ContainerPlan, planContainer } from './plan-container.js';
+import { sameData } from './same-data.js';
 
 export const newId = (): string => randomUUID().replaceAll('-', '');
 
@@ -71,7 +71,7 @@ export class StartRecipe {
     if (options.size !== this.#options.size) return false;
     for (const [key, value] of options) {
       const ours = this.#options.get(key);
-      if (value !== ours && !isDeepStrictEqual(value, ours)) return false;
+      if (value !== ours && !sameData(value, ours)) return false;
     }
     return true;
   }
@@ -84,7 +84,7 @@ export class StartRecipe {
   }
 
   #programOf(spec: RunSpec): Program {
-    if (!this.#program.from.every((value, i) => isDeepStrictEqual(value, spec[OF_THE_PROGRAM[i] as 'env']))) {
+    if (!this.#program.from.every((value, i) => sameData(value, spec[OF_THE_PROGRAM[i] as 'env']))) {
       this.#program = this.#makeProgram(spec);
     }
     return this.#program;

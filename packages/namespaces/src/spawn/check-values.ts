@@ -35,7 +35,7 @@ export function functionValue(value: unknown, path: string): void {
 export function text(value: unknown, path: string, most = 128 * 1024): void {
   if (typeof value !== 'string') fail(path, 'a string', value);
   if (value.includes('\0')) fail(path, 'text without NUL characters', value);
-  if (/\p{Surrogate}/u.test(value)) fail(path, 'text without half characters (lone surrogates)', value);
+  if (!value.isWellFormed()) fail(path, 'text without half characters (lone surrogates)', value);
   if (Buffer.byteLength(value) > most) fail(path, `at most ${most} bytes`, value);
 }
 

@@ -8,6 +8,8 @@ export interface Schema<T> {
   read(value: unknown, path: string): T;
   /** False: `read` would certainly refuse it. Saves `either` an error that nobody sees. */
   couldTake?(value: unknown): boolean;
+  /** True when it may be absent: then nobody need ask. */
+  readonly mayBeAbsent?: boolean;
 }
 
 export type Read<S> = S extends Schema<infer T> ? T : never;
@@ -73,7 +75,7 @@ export function text(expected: string, rules: TextRules = {}): Schema<string> {
     read: (value, path) => {
       if (typeof value !== 'string') return reject(path, expected, value);
       if (value.includes('\0')) return reject(path, `${expected}, without a NUL character`, value);
-      if (/\p{Surrogate}/u.test(value)) return reject(path, `${expected}, in well-formed Unicode`, value);
+      if (!value.isWellFormed()) return reject(path, `${expected}, in well-formed Unicode`, value);
       const length = Buffer.byteLength(value);
       if (length > max) return reject(path, `${expected}, of at most ${max} bytes`, value);
       if (length < min || (pattern !== undefined && !pattern.test(value))) return reject(path, expected, value);
@@ -173,7 +175,7 @@ export function record<K extends string, T>(expected: string, key: Schema<K>, it
 
 /** Lets a value be absent. */
 export function optional<T>(node: Schema<T>): Schema<T | undefined> {
-  return { expected: node.expected, read: (value, path) => (value === undefined ? undefined : node.read(value, path)) };
+  return { expected: node.expected, mayBeAbsent: true, read: (value, path) => (value === undefined ? undefined : node.read(value, path)) };
 }
 
 /** Where a word of Docker or of another library belongs here, keyed by the unknown key in lower case. */
@@ -189,6 +191,7 @@ function refuseUnknown(key: string, known: readonly string[], aliases: Aliases, 
 /** An object with known keys; others are refused with the right spelling. */
 export function object<F extends Fields>(expected: string, fields: F, aliases: Aliases = {}): Schema<ReadFields<F>> {
   const known = Object.keys(fields);
+  const required = known.filter((key) => fields[key]?.mayBeAbsent !== true);
   return {
     expected,
     couldTake: isPlainObject,
@@ -198,10 +201,11 @@ export function object<F extends Fields>(expected: string, fields: F, aliases: A
       for (const key of Object.keys(value)) {
         if (!Object.hasOwn(fields, key)) return refuseUnknown(key, known, aliases, join(path, key), value[key]);
       }
-      for (const [key, node] of Object.entries(fields)) {
-        const read = node.read(Object.hasOwn(value, key) ? value[key] : undefined, join(path, key));
+      for (const key of Object.keys(value)) {
+        const read = (fields[key] as Schema<unknown>).read(value[key], join(path, key));
         if (read !== undefined) result[key] = read;
       }
+      for (const key of required) if (!Object.hasOwn(value, key)) fields[key]?.read(undefined, join(path, key));
       return Object.freeze(result) as ReadFields<F>;
     },
   };
