@@ -10,6 +10,8 @@ export interface MonitorHandle {
   pid(): number;
   /** False: the socket is full, wait for onWritable. */
   send(message: Uint8Array, fds: Int32Array): boolean;
+  /** A release (1) or a kill (2) over the lifeline. False: it is full, try again later. */
+  order(kind: number, id: number): boolean;
   closeLifeline(): void;
   setRef(ref: boolean): void;
 }

@@ -97,7 +97,7 @@ export async function startExec(target: ExecTarget, command: readonly string[], 
   const user = await userOf(target, spec);
   const stdio = planStdio(spec);
   const { template, args, variables } = programOf(recipeFor(target, spec, command, user, stdio), target.oci.process, command, spec);
-  const entering = template.enter({ args, env: variables, stdio: stdio.stdio, doing });
+  const entering = template.enter({ args, env: variables, stdio: stdio.stdio, doing, signal: spec.signal });
   // While the launcher works: the program has not begun, and would have to fill the container's memory first.
   const before = oomKills(target.directories);
   const process = await entering;

@@ -122,6 +122,7 @@ export function planContainer(input: ContainerInput): ContainerPlan {
         seccomp: compiledFilter(oci),
         prepare,
         cleanup,
+        signal: spec.signal,
         hints: hintSource({ root: root.label, rootless: ownUser }),
       }),
   };

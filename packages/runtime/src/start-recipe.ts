@@ -95,7 +95,14 @@ export class StartRecipe {
     const { id, spec, stdio } = input;
     const program = this.#programOf(spec);
     const doing = `start container ${JSON.stringify(spec.name ?? id.slice(0, 12))}`;
-    const process = this.#template.spawn({ name: id, args: program.args, env: program.env, stdio: stdio.stdio, doing });
+    const process = this.#template.spawn({
+      name: id,
+      args: program.args,
+      env: program.env,
+      stdio: stdio.stdio,
+      doing,
+      signal: spec.signal,
+    });
     return { process, compiled: compiledFor(this.#plan, program, id, spec) };
   }
 }

@@ -8,9 +8,8 @@ import { checkMount } from './check-mount.js';
 import { absolute, boolean, checkKeys, fail, functionValue, integer, list, object, steps, text } from './check-values.js';
 import type { CgroupEntry, EnterOptions, IdMap, Mount, ProgramOptions, SpawnOptions, User } from './options.js';
 
-const PROGRAM_KEYS = 'args env cwd createCwd user capabilities noNewPrivileges seccomp rlimits oomScoreAdj stdio cgroup doing hints'.split(
-  ' ',
-);
+const PROGRAM_KEYS =
+  'args env cwd createCwd user capabilities noNewPrivileges seccomp rlimits oomScoreAdj stdio cgroup doing hints signal'.split(' ');
 const SPAWN_KEYS = [
   ...PROGRAM_KEYS,
   ...'namespaces idMaps root readOnlyRoot mounts maskedPaths readonlyPaths hostname domainname loopback prepare cleanup'.split(' '),
@@ -87,6 +86,7 @@ export function checkProgramOptions(o: ProgramOptions): void {
   for (const key of ['createCwd', 'noNewPrivileges'] as const) if (o[key] !== undefined) boolean(o[key], key);
   if (o.doing !== undefined) text(o.doing, 'doing');
   if (o.hints !== undefined) functionValue(o.hints, 'hints');
+  if (o.signal !== undefined && typeof o.signal.addEventListener !== 'function') fail('signal', 'an AbortSignal', o.signal);
 }
 
 function checkMaps(maps: readonly IdMap[], path: string, starting: number): void {

@@ -101,7 +101,7 @@ export async function enter(target: ContainerProcess | number, options: EnterOpt
   try {
     const kinds = options.namespaces ?? (typeof target === 'number' ? differingNamespaces(pid) : target.namespaces);
     const plan = describeEnter({ pid, pidfd }, options, kinds, kinds.includes('user') && process.geteuid?.() !== 0);
-    return await executePlan(plan, kinds, options.hints ?? defaultHints);
+    return await executePlan(plan, kinds, options);
   } finally {
     closeFds([pidfd]);
   }

@@ -7,6 +7,8 @@ import type { Plan } from '../plan/plan.js';
 import { type PlanSource, planSource } from '../plan/plan-source.js';
 import { ContainerProcess } from '../process.js';
 import { PIPE_PLACEHOLDER } from './compile-spawn.js';
+import { defaultHints } from './hints.js';
+import type { ProgramOptions } from './options.js';
 
 const STREAMS = ['stdin', 'stdout', 'stderr'];
 
@@ -43,10 +45,20 @@ interface Crossing {
   /** The kinds in which the process will differ from this one. */
   readonly namespaces: readonly NamespaceKind[];
   readonly hints: HintSource;
+  /** Gives the start up. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Executes a plan that ends in a process. */
-export async function executeSource({ fds, pipes: slots, own = [], source, namespaces, hints }: Crossing): Promise<ContainerProcess> {
+export async function executeSource({
+  fds,
+  pipes: slots,
+  own = [],
+  source,
+  namespaces,
+  hints,
+  signal,
+}: Crossing): Promise<ContainerProcess> {
   const launcher = Launcher.current;
   let pipes: Pipes;
   try {
@@ -56,7 +68,7 @@ export async function executeSource({ fds, pipes: slots, own = [], source, names
     throw e;
   }
   try {
-    const launched = await launcher.launch(source({ ...fds, ...pipes.theirs }), hints, [...own, ...Object.values(pipes.theirs)]);
+    const launched = await launcher.launch(source({ ...fds, ...pipes.theirs }), hints, [...own, ...Object.values(pipes.theirs)], signal);
     return new ContainerProcess(launched, launcher, pipes.ours, namespaces);
   } catch (e) {
     closeFds(pipes.ours);
@@ -65,11 +77,16 @@ export async function executeSource({ fds, pipes: slots, own = [], source, names
 }
 
 /** The same for a plan that is used once. */
-export const executePlan = (plan: Plan, namespaces: readonly NamespaceKind[], hints: HintSource): Promise<ContainerProcess> =>
+export const executePlan = (
+  plan: Plan,
+  namespaces: readonly NamespaceKind[],
+  { hints = defaultHints, signal }: Pick<ProgramOptions, 'hints' | 'signal'>,
+): Promise<ContainerProcess> =>
   executeSource({
     fds: plan.fds,
     pipes: STREAMS.filter((name) => plan.fds[name] === PIPE_PLACEHOLDER),
     source: (fds) => planSource({ ...plan, fds }),
     namespaces,
     hints,
+    signal,
   });

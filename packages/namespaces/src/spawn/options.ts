@@ -112,6 +112,11 @@ export interface ProgramOptions {
   doing?: string;
   /** Gives the hint of an error from what failed. */
   hints?: HintSource;
+  /**
+   * Gives the start up when it fires: what was on its way is killed, and the call rejects with AbortError ABORT_ERR once nothing of it
+   * is left. It does nothing to a program that runs. Default: none.
+   */
+  signal?: AbortSignal | undefined;
 }
 
 /** What spawn() takes. Everything that is not given stays as it is for this process. */

@@ -22,6 +22,8 @@ export interface StartOptions {
   stdio?: NonNullable<ProgramOptions['stdio']>;
   /** For error messages: 'start container "web"'. Default: the template's. */
   doing?: string;
+  /** Gives the start up when it fires; see {@link ProgramOptions.signal}. */
+  signal?: AbortSignal | undefined;
 }
 
 /** What one start of a {@link SpawnTemplate} has of its own. */
@@ -66,6 +68,7 @@ export class StartTemplate {
       source: (fds) => this.#template.start({ doing, name, program, fds }),
       namespaces: this.#namespaces,
       hints: this.#options.hints ?? defaultHints,
+      signal: start.signal,
     });
   }
 

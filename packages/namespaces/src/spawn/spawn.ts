@@ -6,7 +6,6 @@ import type { ContainerProcess } from '../process.js';
 import { checkSpawnOptions } from './check-options.js';
 import { describeSpawn } from './compile-spawn.js';
 import { executePlan } from './execute-plan.js';
-import { defaultHints } from './hints.js';
 import type { SpawnOptions } from './options.js';
 
 /**
@@ -35,5 +34,5 @@ export async function spawn(options: SpawnOptions): Promise<ContainerProcess> {
   const plan = describeSpawn(options);
   // Describing and sending are a turn of the event loop each: whoever else waits for it waits half as long.
   await setImmediate();
-  return executePlan(plan, own, options.hints ?? defaultHints);
+  return executePlan(plan, own, options);
 }

@@ -21,6 +21,7 @@ export interface SpawnContext {
   readonly prepare: readonly Step[];
   readonly cleanup: readonly Step[];
   readonly hints: HintSource;
+  readonly signal: AbortSignal | undefined;
 }
 
 export function environment(list: readonly string[]): Record<string, string> {
@@ -90,5 +91,6 @@ export function toSpawnOptions(oci: OciSpec, context: SpawnContext): SpawnOption
     prepare: context.prepare,
     cleanup: context.cleanup,
     hints: context.hints,
+    signal: context.signal,
   };
 }
