@@ -10,7 +10,9 @@ import { ensureLayers } from './layers.js';
 import type { UnpackLimits } from './limits.js';
 import { loadImages } from './load/load.js';
 import { checkOptions, checks, REGISTRY_CHECKS, type RegistryOptions, settle } from './options.js';
+import { parsePlatform } from './platform.js';
 import { type PullWork, pullImage, pullKey } from './pull.js';
+import { type PushResult, pushImage } from './push.js';
 import { parseReference } from './reference.js';
 import { collect, type GcResult } from './store/gc.js';
 import { REF_NAME } from './store/index-file.js';
@@ -35,8 +37,28 @@ export interface PullOptions extends RegistryOptions, UnpackOptions {
   policy?: 'missing' | 'always' | 'never';
   /** Such as `linux/arm64`. Default: this machine's. */
   platform?: string;
+  /** Fetches the images of all platforms that the reference names, to save or push them on; only this platform's is unpacked. Default false. */
+  allPlatforms?: boolean;
   /** Unpacks the layers while they arrive. `undefined`: only blobs are fetched and verified, `unpack` can follow. */
   sink?: LayerSink;
+}
+
+export interface PushOptions extends RegistryOptions {
+  /** The name it gets in its registry. Default: its name in the store. */
+  as?: string;
+  /**
+   * Pushes the image for this platform alone, such as `linux/arm64`. Default: all platforms when the store has them all, else this
+   * machine's; the result's `digest` tells which.
+   */
+  platform?: string;
+  /** Repositories of the same registry that may have its blobs, such as `library/debian`; those of the store's other images are known. */
+  mountFrom?: string[];
+  /** Blobs larger than this many bytes go in pieces, each repeated alone when the connection breaks. Default 32 MiB. */
+  chunkBytes?: number;
+  /** Stops the work; the upload under way is taken back. */
+  signal?: AbortSignal;
+  /** Called as the work moves on; many times a second. */
+  onProgress?: (progress: PullProgress) => void;
 }
 
 export interface LoadOptions {
@@ -72,7 +94,17 @@ const PULL_CHECKS = {
   ...UNPACK_CHECKS,
   policy: checks.oneOf('missing', 'always', 'never'),
   platform: checks.platform,
+  allPlatforms: checks.boolean,
   sink: checks.sink,
+};
+const PUSH_CHECKS = {
+  ...REGISTRY_CHECKS,
+  as: checks.string,
+  platform: checks.platform,
+  mountFrom: checks.strings,
+  chunkBytes: checks.integer(1, Number.MAX_SAFE_INTEGER),
+  signal: checks.signal,
+  onProgress: checks.function,
 };
 const LOAD_CHECKS = { reference: checks.string, platform: checks.platform, limits: checks.limits, signal: checks.signal };
 
@@ -131,13 +163,40 @@ export class ImageStore {
   async pull(reference: string, options: PullOptions = {}): Promise<Image> {
     const parsed = parseReference(reference);
     checkOptions(options, 'options', PULL_CHECKS);
-    const { policy = 'missing', sink, onProgress, ...rest } = options;
+    const { policy = 'missing', allPlatforms = false, sink, onProgress, ...rest } = options;
     const settled = settle(options);
-    const work: PullWork = { ...rest, ...settled, context: this.#context, reference: parsed, policy, sink };
+    const work: PullWork = { ...rest, ...settled, context: this.#context, reference: parsed, policy, sink, allPlatforms };
     const caller = { signal: settled.signal, what: `pull ${parsed.name}`, listener: listenerOf(onProgress) };
     const { outcome } = await this.#context.flights.run(pullKey(work), caller, (signal, emit) => pullImage(work, signal, emit));
     if (outcome.status === 'rejected') throw outcome.reason;
     return outcome.value;
+  }
+
+  /**
+   * Pushes an image of the store to a registry: blobs that are there are left alone or mounted from other repositories, the rest is
+   * uploaded, three at a time; manifests follow byte for byte, the name comes last.
+   *
+   * @throws {ImageError} CTR_IMAGE_NOT_FOUND when the store lacks the image or a part of it, CTR_IMAGE_AUTH, CTR_IMAGE_REGISTRY.
+   * @throws {AbortError} ABORT_ERR when the signal fired.
+   * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT, before anything is done.
+   * @example
+   * ```ts
+   * const { digest } = await store.push('localhost:5000/app:1')
+   * await store.push('app', { as: 'ghcr.io/owner/app:latest', auth: { username, password: token } })
+   * ```
+   * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#push
+   */
+  async push(reference: string, options: PushOptions = {}): Promise<PushResult> {
+    const from = parseReference(reference);
+    checkOptions(options, 'options', PUSH_CHECKS);
+    const to = options.as === undefined ? from : parseReference(options.as, 'options.as');
+    const mountFrom = (options.mountFrom ?? []).map(
+      (name, i) => parseReference(`${to.registry}/${name}`, `options.mountFrom[${i}]`).repository,
+    );
+    const { onProgress, chunkBytes = 32 * 2 ** 20, platform, ...rest } = options;
+    const only = platform === undefined ? undefined : parsePlatform(platform);
+    const work = { ...rest, ...settle(options), context: this.#context, from, to, only, chunkBytes, mountFrom };
+    return pushImage(work, listenerOf(onProgress));
   }
 
   /**

@@ -32,3 +32,8 @@ export const isImageConfig = (mediaType: string): boolean => mediaType === OCI_C
 export const isTarLayer = (mediaType: string): boolean =>
   /^application\/vnd\.oci\.image\.layer\.(nondistributable\.)?v1\.tar(\+gzip|\+zstd)?$/.test(mediaType) ||
   /^application\/vnd\.docker\.image\.rootfs\.(foreign\.)?diff\.tar(\.gzip|\.zstd)?$/.test(mediaType);
+
+/** Layers that are fetched from where their makers offer them, and never pushed. */
+export const isForeignLayer = (mediaType: string): boolean =>
+  mediaType.startsWith('application/vnd.oci.image.layer.nondistributable.') ||
+  mediaType.startsWith('application/vnd.docker.image.rootfs.foreign.');
