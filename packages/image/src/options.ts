@@ -96,6 +96,10 @@ export const checks = {
         fail(`${path}[${JSON.stringify(registry)}]`, 'an array of host[:port][/path]', list);
     }
   }) as Check,
+  texts: ((v, path) =>
+    (typeof v === 'object' && v !== null && !Array.isArray(v) && Object.values(v).every((t) => typeof t === 'string')) ||
+    fail(path, 'an object of strings', v)) as Check,
+  owner: ((v, path) => checkOptions(v, path, { uid: checks.integer(0, 2 ** 32 - 2), gid: checks.integer(0, 2 ** 32 - 2) })) as Check,
   strings: ((v, path) =>
     (Array.isArray(v) && v.every((s) => typeof s === 'string' && s !== '' && !s.includes('\0'))) ||
     fail(path, 'an array of non-empty strings', v)) as Check,

@@ -8,7 +8,7 @@ import { isForeignLayer } from './document/media-types.js';
 import { findImage } from './find.js';
 import { type Fetch, type Image, resolveImage, verifyBytes } from './image.js';
 import { ensureLayers, isComplete } from './layers.js';
-import { MAX_DOCUMENTS, MAX_INDEX_DEPTH, MAX_MANIFEST_BYTES } from './limits.js';
+import { MAX_INDEX_DEPTH, MAX_MANIFEST_BYTES, MAX_TREE_DOCUMENTS } from './limits.js';
 import type { RegistryOptions, Settled } from './options.js';
 import { formatPlatform } from './platform.js';
 import type { Reference } from './reference.js';
@@ -135,7 +135,7 @@ async function fetchBelow(work: PullWork, remote: Remote, root: Descriptor, leas
   const visit = async (descriptor: Descriptor, depth: number): Promise<void> => {
     if (seen.has(descriptor.digest)) return;
     seen.add(descriptor.digest);
-    if (depth > MAX_INDEX_DEPTH || seen.size > MAX_DOCUMENTS)
+    if (depth > MAX_INDEX_DEPTH || seen.size > MAX_TREE_DOCUMENTS)
       throw new ImageError('CTR_IMAGE_LIMIT', `image ${reference.name} has indexes nested too deep or too many`, {
         reference: reference.name,
       });

@@ -75,7 +75,7 @@ const notStored = (name: string): ImageError =>
   );
 
 /** What to push: an index as a whole, or the one image that is here. */
-async function choose(work: PushWork, root: Descriptor): Promise<Tree> {
+export async function choose(work: Pick<PushWork, 'context' | 'from' | 'only' | 'wanted'>, root: Descriptor): Promise<Tree> {
   const { context, from } = work;
   if (work.only === undefined) {
     const whole = await treeOf(context, root, from.name);

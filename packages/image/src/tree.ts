@@ -6,7 +6,7 @@ import { Json } from './document/json.js';
 import { type Descriptor, type Index, type Manifest, parseDocument } from './document/manifest.js';
 import { isForeignLayer } from './document/media-types.js';
 import { verifyBytes } from './image.js';
-import { MAX_DOCUMENTS, MAX_INDEX_DEPTH, MAX_MANIFEST_BYTES } from './limits.js';
+import { MAX_INDEX_DEPTH, MAX_MANIFEST_BYTES, MAX_TREE_DOCUMENTS } from './limits.js';
 import type { OutgoingManifest } from './registry/write-manifest.js';
 import { hasBlob, readBlob } from './store/blobs.js';
 
@@ -28,29 +28,45 @@ export async function readDocument(
   return { bytes, parsed: parseDocument(bytes, descriptor.mediaType, `manifest of ${name}`) };
 }
 
-/** Everything below a descriptor; undefined when the store lacks a part of it. */
-export async function treeOf(context: StoreContext, root: Descriptor, name: string): Promise<Tree | undefined> {
+/** Everything below a descriptor; undefined when the store lacks a part of it, unless parts will do. */
+export async function treeOf(
+  context: StoreContext,
+  root: Descriptor,
+  name: string,
+  { partial = false }: { partial?: boolean } = {},
+): Promise<Tree | undefined> {
   const tree: Tree = { documents: [], blobs: new Map() };
-  return (await addDocument(context, root, name, tree, 0)) ? tree : undefined;
+  return (await addDocument({ context, name, tree, partial }, root, 0)) ? tree : undefined;
 }
 
-async function addDocument(context: StoreContext, descriptor: Descriptor, name: string, tree: Tree, depth: number): Promise<boolean> {
+interface Walk {
+  context: StoreContext;
+  name: string;
+  tree: Tree;
+  partial: boolean;
+}
+
+async function addDocument(walk: Walk, descriptor: Descriptor, depth: number): Promise<boolean> {
+  const { context, name, tree, partial } = walk;
   if (tree.documents.some((d) => d.digest === descriptor.digest)) return true;
-  if (depth > MAX_INDEX_DEPTH || tree.documents.length > MAX_DOCUMENTS)
+  if (depth > MAX_INDEX_DEPTH || tree.documents.length > MAX_TREE_DOCUMENTS)
     throw new ImageError('CTR_IMAGE_LIMIT', `image ${name} has indexes nested too deep or too many`, { reference: name });
   const found = await readDocument(context, descriptor, name);
-  if (found === undefined) return false;
+  if (found === undefined) return partial && depth > 0;
   const { bytes, parsed } = found;
   const below = parsed.kind === 'index' ? parsed.manifests : [];
-  for (const entry of below) if (!(await addDocument(context, entry, name, tree, depth + 1))) return false;
-  if (parsed.kind === 'manifest') {
-    for (const blob of [parsed.config, ...parsed.layers]) {
-      if (await hasBlob(context.layout, blob.digest, blob.size)) tree.blobs.set(blob.digest, blob);
-      // SPEC(layer#non-distributable): such layers stay where their makers offer them.
-      else if (!isForeignLayer(blob.mediaType)) return false;
-    }
-  }
+  for (const entry of below) if (!(await addDocument(walk, entry, depth + 1))) return false;
+  if (parsed.kind === 'manifest' && !(await addBlobs(walk, [parsed.config, ...parsed.layers]))) return false;
   tree.documents.push({ bytes, mediaType: parsed.mediaType, digest: descriptor.digest, subject: subjectOf(bytes) });
+  return true;
+}
+
+async function addBlobs({ context, tree, partial }: Walk, blobs: readonly Descriptor[]): Promise<boolean> {
+  for (const blob of blobs) {
+    if (await hasBlob(context.layout, blob.digest, blob.size)) tree.blobs.set(blob.digest, blob);
+    // SPEC(layer#non-distributable): such layers stay where their makers offer them.
+    else if (!partial && !isForeignLayer(blob.mediaType)) return false;
+  }
   return true;
 }
 

@@ -200,6 +200,7 @@ describe.skipIf(!n.ok)(n.title('a proxy'), () => {
       note(req);
       if (demand !== undefined && req.headers['proxy-authorization'] !== demand)
         return socket.end('HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n');
+      if (req.url !== 'registry.test:5000') return socket.end('HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n');
       const [hostname = '', port] = behind.host.split(':');
       const upstream = connect(Number(port), hostname, () => {
         socket.write('HTTP/1.1 200 Connection established\r\n\r\n');

@@ -7,7 +7,17 @@ import type { Reference } from '../reference.js';
 import { Authenticator, adviceWithout, type ContextFor } from './auth.js';
 import type { FoundCredentials } from './credentials.js';
 import { type Endpoint, findEndpoint } from './endpoint.js';
-import { discard, type HttpAnswer, HttpClient, type HttpRequest, type Method, readBody, readErrorBody, shownUrl } from './http.js';
+import {
+  discard,
+  type HttpAnswer,
+  HttpClient,
+  type HttpRequest,
+  type Method,
+  PROXY_HINT,
+  readBody,
+  readErrorBody,
+  shownUrl,
+} from './http.js';
 import { proxyRules } from './proxy.js';
 import { follow } from './redirect.js';
 import { asTransient, isTransientStatus, parseRetryAfter, type RetryOptions, retrying, Transient } from './retry.js';
@@ -271,8 +281,6 @@ export class RegistryClient {
     });
   }
 }
-
-const PROXY_HINT = 'the proxy wants a user name and password: put them into its URL';
 
 async function contextsOf(registry: string, tls: RegistryTls | undefined): ReturnType<typeof tlsContexts> {
   const trust: Trust = await findTrust(registry, tls);

@@ -72,7 +72,7 @@ export class HttpClient {
     if (refused) throw refused;
     const proxy = this.#o.proxyFor?.(url);
     const agent = await this.#agent(url.protocol === 'https:', request, proxy);
-    const how = { agent, proxied: proxy !== undefined };
+    const how = { agent, proxy };
     return new Promise((resolve, reject) =>
       this.#exchange(url, request, how, resolve, (e) => reject(networkError(e, url, request.signal))),
     );
@@ -81,7 +81,7 @@ export class HttpClient {
   #exchange(
     url: URL,
     request: HttpRequest,
-    { agent, proxied }: { agent: http.Agent; proxied: boolean },
+    { agent, proxy }: { agent: http.Agent; proxy: URL | undefined },
     resolve: (a: HttpAnswer) => void,
     reject: (e: Error) => void,
   ): void {
@@ -94,7 +94,7 @@ export class HttpClient {
       timeout: this.#idleMs,
       // Passed on to the socket: larger reads cost a third less CPU than the default.
       highWaterMark: 512 * 1024,
-      ...(request.guard && !proxied ? { lookup: guardedLookup(request.guard) } : {}),
+      ...(request.guard && proxy === undefined ? { lookup: guardedLookup(request.guard) } : {}),
       ...(secure ? this.#tlsOptions(request) : {}),
     };
     const req = (secure ? https : http).request(url, options);
@@ -109,6 +109,10 @@ export class HttpClient {
     req.on('timeout', () => req.destroy(timeout(`nothing was received for ${this.#idleMs} ms`)));
     req.on('close', () => clearTimeout(deadline));
     req.on('error', reject);
+    // What a proxy answers to CONNECT is not what the registry says, though it comes in its place.
+    req.on('proxyConnect', ({ statusCode }: { statusCode: number }) => {
+      if (proxy !== undefined && statusCode !== 200) req.destroy(proxyRefusal(proxy, url, statusCode));
+    });
     req.on('response', (body) => {
       clearTimeout(deadline);
       req.off('finish', startDeadline);
@@ -116,7 +120,7 @@ export class HttpClient {
       body.on('error', () => undefined);
       // An answer that came before the request was sent whole: the rest of the request is not wanted, and the connection is of no use.
       if (!req.writableFinished) body.once('end', () => req.destroy());
-      resolve({ url, status: body.statusCode ?? 0, headers: body.headers, body, address: proxied ? undefined : body.socket.remoteAddress });
+      resolve({ url, status: body.statusCode ?? 0, headers: body.headers, body, address: proxy ? undefined : body.socket.remoteAddress });
     });
     if (typeof request.body !== 'function') req.end(request.body);
     // What breaks the connection is reported by the request's own error; only the source's error is not known there.
@@ -150,6 +154,16 @@ async function proxyAgent(secure: boolean, proxy: URL, options: http.AgentOption
   if (secure) return new (await import('https-proxy-agent')).HttpsProxyAgent(proxy, options);
   return new (await import('http-proxy-agent')).HttpProxyAgent(proxy, options);
 }
+
+export const PROXY_HINT = 'the proxy wants a user name and password: put them into its URL';
+
+const proxyRefusal = (proxy: URL, url: URL, status: number): ImageError =>
+  new ImageError(
+    'CTR_IMAGE_REGISTRY',
+    `the proxy ${proxy.host} does not lead to ${url.host}: it answers ${status}`,
+    { url: shownUrl(url), status },
+    { hint: status === 407 ? PROXY_HINT : 'look at HTTPS_PROXY and NO_PROXY, or pass the proxy option' },
+  );
 
 const timeout = (text: string): Error => Object.assign(new Error(text), { code: 'ETIMEDOUT' });
 
