@@ -335,7 +335,7 @@ export class ImageStore {
   /**
    * Reads everything again and compares it with its digest.
    *
-   * @param options.repair - Removes what is damaged, so that pulling again brings it anew. Default false: only looks.
+   * @param options.repair - Removes what is damaged, so that pulling with the policy `always` brings it anew. Default false: only looks.
    * @param options.signal - Stops the reading.
    */
   async verify(options: { repair?: boolean; signal?: AbortSignal } = {}): Promise<VerifyResult> {

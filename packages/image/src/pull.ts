@@ -67,6 +67,8 @@ export async function pullImage(work: PullWork, signal: AbortSignal, emit: Emit)
 async function isWhole(stored: Image, work: PullWork): Promise<boolean> {
   const { context, reference } = work;
   if (!(await isComplete(stored, context, work.sink))) return false;
+  // Who has the layers unpacked needs no blobs to run them; who asks to look again gets back also those that were lost.
+  if (work.policy === 'always' && !(await isComplete(stored, context, undefined))) return false;
   if (!work.allPlatforms) return true;
   const root = await context.index.find(reference.name);
   return root !== undefined && (await treeOf(context, root, reference.name).catch(() => undefined)) !== undefined;

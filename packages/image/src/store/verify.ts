@@ -24,7 +24,7 @@ export interface VerifyResult {
   bytes: number;
   /** Content that is not what its name says. With `repair` it is gone now. */
   damaged: Damage[];
-  /** References that lack something, or lack it now. Pulling them again brings it. */
+  /** References that lack something, or lack it now. Pulling them again with the policy `always` brings it. */
   incomplete: { reference: string; missing: Digest[] }[];
 }
 
