@@ -1,10 +1,11 @@
 // Makes the parent cgroup in every hierarchy that we may write, and prepares it so that its children cost little.
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { assertLinux, InvalidArgumentError, syscallErrorFrom } from '@ctr/internal/errors';
+import { assertLinux, InvalidArgumentError, syscallErrorFrom, UnsupportedError } from '@ctr/internal/errors';
 import { effectiveFile } from '../controllers/cpuset.js';
-import { DEFAULT_DEVICE_RULES } from '../controllers/devices.js';
+import { DEFAULT_DEVICE_RULES, fullRules } from '../controllers/device-rules.js';
 import { parseCpuList } from '../cpu-list.js';
+import { DeviceProgram } from '../device-programs.js';
 import { type CgroupHost, detectWith } from '../host/detect.js';
 import { codeOf, makeDirectory, readControl, tryRead, words, writeControl } from '../kernfs.js';
 import { checkName, DEFAULT_DEVICES, V1_CONTROLLERS, V2_CONTROLLERS } from '../names.js';
@@ -14,8 +15,9 @@ import { CgroupParent, type ParentFacts, type ParentHierarchy } from './parent.j
 /** What {@link openParent} may be told. */
 export interface OpenParentOptions {
   /**
-   * The controllers to use, by the kernel's names. Default: cpu, cpuacct, cpuset, memory, devices, freezer, blkio, io and
-   * pids, as far as the host has them. Add such as 'hugetlb' to use its files by `unified`.
+   * The controllers to use, by the kernel's names. Default: {@link DEFAULT_CONTROLLERS} (cpu, cpuacct, cpuset, memory,
+   * devices, freezer, blkio, io and pids), as far as the host has them. Name such as 'hugetlb', 'rdma', 'misc', 'net_cls',
+   * 'net_prio' and 'perf_event' beside those that you need: each makes every cgroup a little dearer.
    */
   readonly controllers?: readonly string[] | undefined;
   /**
@@ -81,6 +83,31 @@ async function enable(work: Work, directory: string, controllers: readonly strin
   return enabled;
 }
 
+/**
+ * v2: the same with an eBPF program, which holds for everything below the directory it is attached to. Nothing where this
+ * user may load none: the option is then named in `notEnforced`.
+ */
+async function makeDefaultDevicesV2(work: Work, directory: string, controllers: readonly string[]): Promise<{ defaultDevices?: string }> {
+  if (Object.hasOwn(work.host.controllers, 'devices') || !work.wanted.includes('devices')) return {};
+  let program: DeviceProgram;
+  try {
+    program = new DeviceProgram(fullRules('default'));
+  } catch (error) {
+    if (!(error instanceof UnsupportedError)) throw error;
+    work.missing['devices'] = error.found ?? 'no program may be loaded';
+    return {};
+  }
+  try {
+    const inner = path.join(directory, DEFAULT_DEVICES);
+    await makeDirectory(inner);
+    program.attach(inner);
+    await enable(work, inner, controllers);
+    return { defaultDevices: inner };
+  } finally {
+    program[Symbol.dispose]();
+  }
+}
+
 async function openV2(work: Work, base: string, offered: readonly string[]): Promise<ParentHierarchy> {
   const directory = path.join(base, work.name);
   const controllers = await enable(
@@ -90,7 +117,8 @@ async function openV2(work: Work, base: string, offered: readonly string[]): Pro
   );
   await makeDirectory(directory);
   const usable = await enable(work, directory, controllers);
-  return { version: 2, controllers: usable, directory, files: new Set(await readdir(directory)) };
+  const inner = await makeDefaultDevicesV2(work, directory, usable);
+  return { version: 2, controllers: usable, directory, ...inner, files: new Set(await readdir(directory)) };
 }
 
 /** The hierarchy, or undefined with the reason noted for each of its controllers. */
