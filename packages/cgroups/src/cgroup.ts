@@ -222,7 +222,7 @@ export class Cgroup {
 
   /**
    * Tells what happens in it, until the cgroup is gone or `signal` fires. Nothing is polled. What happened before the first
-   * `next()` is not told. v2 tells all; v1 'oom-kill' and 'pids-max'; cgroup2 beside v1 also 'populated' and 'frozen'.
+   * `next()` is not told. v2 tells all; v1 'oom-kill' alone; cgroup2 beside v1 also 'populated' and 'frozen'.
    *
    * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for an unknown kind
    * @throws {UnsupportedError} CTR_UNSUPPORTED, at the first `next()`, for a kind asked for by name that cannot be told here

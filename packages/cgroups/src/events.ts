@@ -44,18 +44,19 @@ interface Origin {
   readonly file: string;
   readonly key: string;
   readonly state?: true;
-  /** v1 tells it too: by the same file, or by an eventfd. */
-  readonly v1?: 'file' | 'eventfd';
+  /** v1 tells it too, by an eventfd. */
+  readonly v1?: true;
 }
 
 const ORIGINS: Readonly<Record<CgroupEventKind, Origin>> = {
   oom: { controller: 'memory', file: 'memory.events', key: 'oom' },
-  'oom-kill': { controller: 'memory', file: 'memory.events', key: 'oom_kill', v1: 'eventfd' },
+  'oom-kill': { controller: 'memory', file: 'memory.events', key: 'oom_kill', v1: true },
   'oom-group-kill': { controller: 'memory', file: 'memory.events', key: 'oom_group_kill' },
   'memory-low': { controller: 'memory', file: 'memory.events', key: 'low' },
   'memory-high': { controller: 'memory', file: 'memory.events', key: 'high' },
   'memory-max': { controller: 'memory', file: 'memory.events', key: 'max' },
-  'pids-max': { controller: 'pids', file: 'pids.events', key: 'max', v1: 'file' },
+  // KERNEL: v1 counts it in the same file, but since Linux 6.11 announces it no more.
+  'pids-max': { controller: 'pids', file: 'pids.events', key: 'max' },
   populated: { controller: 'unified', file: 'cgroup.events', key: 'populated', state: true },
   frozen: { controller: 'unified', file: 'cgroup.events', key: 'frozen', state: true },
 };
@@ -85,9 +86,9 @@ function obstacle(directories: CgroupDirectories, kind: CgroupEventKind): Unsupp
       controller === 'unified' ? 'a cgroup2 directory' : `a cgroup with the ${controller} controller`,
       'one without',
     );
-  if (version === 1 && v1 === undefined)
+  if (version === 1 && v1 !== true)
     return new UnsupportedError(feature, `the ${controller} controller of cgroup v2`, `the ${controller} controller of cgroup v1`);
-  if (v1 !== 'eventfd' || version === 2) {
+  if (version === 2) {
     if (tryRead(`${directories[controller]}/${file}`) === null)
       return new UnsupportedError(feature, `a kernel whose cgroups have ${file}`, 'one without');
   }
@@ -117,7 +118,7 @@ async function watchAll(directories: CgroupDirectories, kinds: readonly CgroupEv
     for (const kind of kinds) {
       const { controller, file, v1 } = ORIGINS[kind];
       const directory = directories[controller] ?? '';
-      if (v1 === 'eventfd' && versionOf(directories, controller) === 1) watching.push(await watchOomV1(directory, ring));
+      if (v1 === true && versionOf(directories, controller) === 1) watching.push(await watchOomV1(directory, ring));
       else files.set(directory, (files.get(directory) ?? new Set()).add(file));
     }
     for (const [directory, names] of files) watching.push(watchFiles(directory, [...names], ring));

@@ -31,11 +31,20 @@ function fromV2(s: Source, found: Found): void {
   }
 }
 
+/** In the host's own numbers, and null for what every cgroup has. */
+function weightOf(s: Source): Pick<Resources, 'ioWeight' | 'blkioWeight'> {
+  const number = (file: string, none: number): number | null => {
+    const n = parseNumber(s.read(file)?.replace(/^default /, '') ?? null);
+    return n === none ? null : n;
+  };
+  if (s.version === 1) return { blkioWeight: number('blkio.weight', 500) ?? number('blkio.bfq.weight', 100) };
+  return { ioWeight: number('io.weight', 100), blkioWeight: number('io.bfq.weight', 100) };
+}
+
 export function limitsOf(s: Source | null): Resources {
   if (s === null) return {};
   const found: Found = new Map();
   (s.version === 1 ? fromV1 : fromV2)(s, found);
   const io: IoLimit[] = [...found].map(([device, values]) => ({ device, ...values }));
-  const weight = parseNumber(s.read('io.weight')?.replace(/^default /, '') ?? null);
-  return given<Resources>({ ioWeight: weight === 100 ? null : weight, io: io.length === 0 ? null : io });
+  return given<Resources>({ ...weightOf(s), io: io.length === 0 ? null : io });
 }
