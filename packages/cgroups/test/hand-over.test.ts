@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { need } from '@ctr/internal/testing';
 import { afterEach, describe, expect, it } from 'vitest';
-import { createCgroup, openCgroup, openParent } from '../src/index.js';
+import { createCgroup, detectCgroups, openCgroup, openParent } from '../src/index.js';
 import { endChildren, exitOf, randomName, start, startWaiting, text, withParent } from './support.js';
 
 afterEach(endChildren);
@@ -98,5 +98,34 @@ describe('a cgroup', () => {
       const child = start('sleep', ['1000']);
       await expect(box.add(child.pid)).rejects.toMatchObject({ code: 'EBUSY', hint: expect.stringContaining('child') });
     });
+  });
+});
+
+describe('a program in a threaded subtree', () => {
+  const n = need('root', 'cgroup2:hugetlb');
+  it.skipIf(!n.ok)(n.title('has its parent made outside of it, where processes may be'), async () => {
+    const outer = await openParent(randomName(), { controllers: [] });
+    const own = (await detectCgroups()).unified?.directory as string;
+    const unified = outer.hierarchyOf('unified')?.directory as string;
+    const inner = await createCgroup(outer, 'threads');
+    try {
+      await inner.makeThreaded();
+      writeFileSync(`${unified}/cgroup.procs`, `${process.pid}`);
+      const host = await detectCgroups();
+      expect(host.unified).toMatchObject({ directory: unified, writable: true });
+      expect(host.unified?.parentDirectory).not.toContain(unified);
+      const parent = await openParent(randomName());
+      await using box = await createCgroup(parent, 'box');
+      const child = start('sleep', ['1000']);
+      await box.add(child.pid);
+      expect(await box.pids()).toEqual([child.pid]);
+      await box.kill();
+      await box.remove();
+      await parent.remove();
+    } finally {
+      writeFileSync(`${own}/cgroup.procs`, `${process.pid}`);
+      await inner.remove();
+      await outer.remove();
+    }
   });
 });

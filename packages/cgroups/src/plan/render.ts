@@ -32,6 +32,7 @@ export const NOT_ASKED = 'openParent() was not asked for it';
 function hintFor(t: Terrain, controller: string): string {
   if (!t.exists(controller)) return `/proc/cgroups tells whether this kernel has it, and /proc/mounts whether it is mounted`;
   const reason = t.reason(controller);
+  if (reason.includes('threaded subtree')) return 'start this program in a cgroup of its own: systemd-run --scope node …';
   if (reason.includes('read-only')) return 'in a container, mount the control groups writable; without limits no cgroup is needed';
   if (reason === NOT_ASKED) return `openParent(name, { controllers: [...DEFAULT_CONTROLLERS, ${JSON.stringify(controller)}] }) asks for it`;
   if (reason.includes('gives its children')) return 'openParent(name, { moveSelf: true }) lets our own cgroup give them, or run as root';
