@@ -9,6 +9,7 @@ import { DeviceProgram } from '../device-programs.js';
 import { type CgroupHost, detectWith } from '../host/detect.js';
 import { codeOf, makeDirectory, readControl, tryRead, words, writeControl } from '../kernfs.js';
 import { checkName, DEFAULT_DEVICES, V1_CONTROLLERS, V2_CONTROLLERS } from '../names.js';
+import { enterScope } from '../systemd/enter-scope.js';
 import { emptyIntoLeaf, restoreFromLeaf } from './leaf.js';
 import { CgroupParent, type ParentFacts, type ParentHierarchy } from './parent.js';
 
@@ -27,7 +28,18 @@ export interface OpenParentOptions {
    * which looks for a place above instead.
    */
   readonly moveSelf?: boolean | undefined;
+  /**
+   * 'cgroupfs': make directories below our own cgroup. 'systemd': let systemd move this process into a transient scope
+   * that it delegates (`<name>-<pid>.scope`), and make the parent in there; implies `moveSelf`. Where systemd is the init
+   * system it is its one writer, and an ordinary user gets controllers from it. {@link CgroupParent.remove} moves this
+   * process back where it may. Default: 'cgroupfs', as in runc.
+   */
+  readonly driver?: 'cgroupfs' | 'systemd' | undefined;
+  /** For the driver 'systemd': below which slice. Default: 'system.slice', for a user 'app.slice' of his systemd. */
+  readonly slice?: string | undefined;
 }
+
+const OPTIONS = ['controllers', 'moveSelf', 'driver', 'slice'];
 
 /** These say "not for you": the hierarchy is left out, and a limit that needs it is refused with this as the reason. */
 const REFUSALS = new Set(['EACCES', 'EPERM', 'EROFS']);
@@ -172,11 +184,16 @@ function offered(hierarchies: readonly ParentHierarchy[], what: 'cpus' | 'mems')
 function checkOptions(o: OpenParentOptions): void {
   if (typeof o !== 'object' || o === null) throw new InvalidArgumentError('options', 'an object', o);
   for (const key of Object.keys(o))
-    if (key !== 'controllers' && key !== 'moveSelf') throw new InvalidArgumentError(`options.${key}`, 'one of controllers, moveSelf', key);
-  const { controllers = [], moveSelf = false } = o;
+    if (!OPTIONS.includes(key)) throw new InvalidArgumentError(`options.${key}`, `one of ${OPTIONS.join(', ')}`, key);
+  const { controllers = [], moveSelf = false, driver = 'cgroupfs', slice } = o;
   if (!Array.isArray(controllers) || !controllers.every((c) => typeof c === 'string' && /^[a-z_]{1,40}$/.test(c)))
     throw new InvalidArgumentError('options.controllers', 'a list of controllers such as ["memory", "pids"]', controllers);
   if (typeof moveSelf !== 'boolean') throw new InvalidArgumentError('options.moveSelf', 'true or false', moveSelf);
+  if (driver !== 'cgroupfs' && driver !== 'systemd') throw new InvalidArgumentError('options.driver', '"cgroupfs" or "systemd"', driver);
+  if (slice === undefined) return;
+  if (driver !== 'systemd') throw new InvalidArgumentError('options.slice', 'left out without driver: "systemd"', slice);
+  if (typeof slice !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9:_.-]{0,190}\.slice$/.test(slice))
+    throw new InvalidArgumentError('options.slice', 'the name of a slice such as "machine.slice"', slice);
 }
 
 /**
@@ -190,7 +207,8 @@ function checkOptions(o: OpenParentOptions): void {
  * nearest cgroup above that can, if this user may write it; or see {@link OpenParentOptions.moveSelf}.
  * @param name 1 to 200 of a-z 0-9 . _ -, the first a letter or digit
  * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for a bad name or option
- * @throws {UnsupportedError} CTR_UNSUPPORTED when this is not Linux
+ * @throws {UnsupportedError} CTR_UNSUPPORTED when this is not Linux, or for the driver 'systemd' where systemd does not run
+ * @throws {SystemdError} CTR_SYSTEMD when systemd refuses the scope
  * @throws {SyscallError} ENOSPC and others when the kernel refuses for another reason than missing permission
  * @see {@link https://docs.kernel.org/admin-guide/cgroup-v2.html#no-internal-process-constraint}
  * @example
@@ -203,15 +221,31 @@ export async function openParent(name: string, options: OpenParentOptions = {}):
   checkName(name, 'name');
   checkOptions(options);
   assertLinux('cgroups');
+  const leave = options.driver === 'systemd' ? await enterScope(name, options.slice) : undefined;
+  try {
+    const facts = await open(name, options);
+    return new CgroupParent(leave === undefined ? facts : { ...facts, restore: () => inTurn(facts.restore, leave) });
+  } catch (error) {
+    await leave?.();
+    throw error;
+  }
+}
+
+async function inTurn(first: (() => Promise<void>) | undefined, then: () => Promise<void>): Promise<void> {
+  await first?.();
+  await then();
+}
+
+async function open(name: string, options: OpenParentOptions): Promise<ParentFacts> {
   const wanted = [...new Set(options.controllers ?? [...V1_CONTROLLERS, ...V2_CONTROLLERS])];
   const host = await detectWith(wanted);
   const work: Work = { name, host, wanted, missing: {} };
   const v1: ParentHierarchy[] = [];
   for (const [base, controllers] of groupV1(work))
     v1.push(...(await unlessRefused(work, controllers, () => openV1(work, base, controllers))));
-  const v2 = await openUnified(work, options.moveSelf ?? false);
+  const v2 = await openUnified(work, options.moveSelf ?? options.driver === 'systemd');
   const hierarchies = [...v1, ...v2.hierarchies];
-  return new CgroupParent({
+  return {
     name,
     host,
     missing: work.missing,
@@ -219,5 +253,5 @@ export async function openParent(name: string, options: OpenParentOptions = {}):
     hierarchies,
     cpus: offered(hierarchies, 'cpus'),
     mems: offered(hierarchies, 'mems'),
-  });
+  };
 }
