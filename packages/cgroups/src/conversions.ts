@@ -1,4 +1,4 @@
-// From one version's numbers to the other's, as the OCI runtimes do it. See docs/decisions/0005.
+// From one version's numbers to the other's, as the OCI runtimes do it. See docs/decisions/0006.
 
 /** The bounds of cpu.shares: MIN_SHARES and MAX_SHARES in kernel/sched/sched.h. */
 const LEAST_SHARES = 2;
