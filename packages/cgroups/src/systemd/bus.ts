@@ -1,7 +1,7 @@
 // The connection to systemd: its manager object on the system's or the user's D-Bus.
 import type { EventEmitter } from 'node:events';
 import { existsSync } from 'node:fs';
-import { CtrError, UnsupportedError } from '@ctr/internal/errors';
+import { CtrError, errnoNumber, SyscallError, UnsupportedError } from '@ctr/internal/errors';
 import type { Message, MessageBus } from '@jellybrick/dbus-next';
 
 const NAME = 'org.freedesktop.systemd1';
@@ -77,6 +77,7 @@ export class SystemdManager {
     const connection = library.sessionBus({ busAddress: address });
     try {
       await within(
+        `connect to the ${bus} D-Bus`,
         new Promise<void>((resolve, reject) => {
           events(connection).once('connect', () => resolve());
           events(connection).once('error', reject);
@@ -107,7 +108,7 @@ export class SystemdManager {
   /** Calls a method that begins a job, and waits for its end. */
   async job(member: string, signature: string, body: unknown[], doing: string): Promise<void> {
     const job = String(await this.call(member, signature, body, doing));
-    const result = this.#results.get(job) ?? (await within(new Promise<string>((resolve) => this.#waiting.set(job, resolve))));
+    const result = this.#results.get(job) ?? (await within(doing, new Promise<string>((resolve) => this.#waiting.set(job, resolve))));
     this.#results.delete(job);
     this.#waiting.delete(job);
     if (result !== 'done') throw new SystemdError(doing, 'org.freedesktop.systemd1.JobFailed', `the job ended with "${result}"`);
@@ -127,7 +128,7 @@ export class SystemdManager {
   async #call(destination: string, path: string, iface: string, member: string, signature: string, body: unknown[], doing = member) {
     const message = new this.#library.Message({ destination, path, interface: iface, member, signature, body });
     try {
-      return (await within(this.#connection.call(message)))?.body[0];
+      return (await within(doing, this.#connection.call(message)))?.body[0];
     } catch (error) {
       const { type, text } = error as { type?: string; text?: string };
       if (type === undefined) throw error;
@@ -151,10 +152,16 @@ function disconnect(connection: MessageBus): void {
   }
 }
 
-async function within<T>(work: Promise<T>): Promise<T> {
+const timedOut = (doing: string): SyscallError =>
+  new SyscallError(
+    { errno: errnoNumber('ETIMEDOUT'), syscall: 'poll', doing },
+    { hint: `systemd did not answer within ${PATIENCE_MS / 1000} s` },
+  );
+
+async function within<T>(doing: string, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${PATIENCE_MS / 1000} s`)), PATIENCE_MS);
+    timer = setTimeout(() => reject(timedOut(doing)), PATIENCE_MS);
   });
   try {
     return await Promise.race([work, late]);
