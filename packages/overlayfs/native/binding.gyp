@@ -15,7 +15,12 @@
     'sources': [
       'src/addon.cc',
       'src/step_calls.cc',
+      'src/layer_directory.cc',
       'src/layer_extractor.cc',
+      'src/layer_tree.cc',
+      'src/erofs_image.cc',
+      'src/erofs_layer.cc',
+      'src/erofs_mount.cc',
       'src/tar_reader.cc',
       'src/tar_header.cc',
       'src/pax.cc',

@@ -8,6 +8,8 @@ export { type ReadFileOptions, readFileInRoot, removeTree } from './files.js';
 export { describeHostRoot, type HostRootOptions } from './host-root.js';
 export type { LayerLimits } from './layer-limits.js';
 export { type LayerStats, LayerWriter, type LayerWriterOptions, openLayerWriter } from './layer-writer.js';
+export { chooseLayerForm, LAYER_FILE, type LayerFormChoice, mountLayer } from './mount-layer.js';
 export { mountOverlay } from './mount-overlay.js';
+export type { LayerForm } from './native.js';
 export type { OverlayOptions } from './overlay-options.js';
 export { type OverlayProbe, probeOverlay } from './probe.js';

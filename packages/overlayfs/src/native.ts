@@ -28,6 +28,9 @@ export type StepBinding = Record<(typeof STEP_CALLS)[number], StepCall> & {
   close(fd: number): void;
 };
 
+/** How a layer lies on disk: one file that is mounted, or a directory that is a layer itself. */
+export type LayerForm = 'erofs' | 'dir';
+
 /** What a layer's extraction came to, native/src/layer_stats.h. */
 export interface NativeLayerStats {
   entries: number;
@@ -41,7 +44,7 @@ export interface NativeLayerStats {
   endMarker: boolean;
 }
 
-/** native/src/layer_extractor.h; one call at a time. */
+/** native/src/layer_builder.h; one call at a time. */
 export interface LayerHandle {
   open(): Promise<void>;
   write(chunk: Uint8Array): Promise<void>;
@@ -50,7 +53,9 @@ export interface LayerHandle {
 }
 
 export type Binding = StepBinding & {
-  LayerHandle: new (directory: string, userxattr: boolean, limits: readonly number[]) => LayerHandle;
+  LayerHandle: new (directory: string, form: LayerForm, userxattr: boolean, sync: boolean, limits: readonly number[]) => LayerHandle;
+  /** fsopen(2), fsconfig(2), fsmount(2); through a loop device where the kernel mounts no file */
+  mountErofs(path: string): Promise<{ fd: number; backing: 'file' | 'loop' }>;
   /** unlinkat(2) on everything, by descriptor */
   removeTree(path: string): Promise<void>;
   /** openat(2) and statx(2), one component at a time */

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "async_task.h"
+#include "erofs_layer.h"
+#include "erofs_mount.h"
 #include "layer_extractor.h"
 #include "read_in_layers.h"
 #include "remove_tree.h"
@@ -37,9 +39,14 @@ Napi::Value statsObject(Napi::Env env, const LayerStats& s, bool end_marker) {
 /** One layer; TypeScript sees to it that only one call is under way. */
 class LayerHandle : public Napi::ObjectWrap<LayerHandle> {
  public:
-  /** new LayerHandle(directory, userxattr, limits) */
+  /** new LayerHandle(directory, form, userxattr, sync, limits) */
   explicit LayerHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<LayerHandle>(info) {
-    extractor_ = std::make_shared<LayerExtractor>(info[0].As<Napi::String>(), info[1].As<Napi::Boolean>(), limitsOf(info[2].As<Napi::Array>()));
+    const std::string directory = info[0].As<Napi::String>();
+    const bool user_xattrs = info[2].As<Napi::Boolean>();
+    const bool sync = info[3].As<Napi::Boolean>();
+    const Limits limits = limitsOf(info[4].As<Napi::Array>());
+    if (info[1].As<Napi::String>().Utf8Value() == "erofs") builder_ = std::make_shared<ErofsLayer>(directory, user_xattrs, sync, limits);
+    else builder_ = std::make_shared<LayerExtractor>(directory, user_xattrs, sync, limits);
   }
 
   static Napi::Function define(Napi::Env env) {
@@ -50,7 +57,7 @@ class LayerHandle : public Napi::ObjectWrap<LayerHandle> {
 
  private:
   Napi::Value open(const Napi::CallbackInfo& info) {
-    return AsyncTask::start(info.Env(), [e = extractor_]() -> Settle {
+    return AsyncTask::start(info.Env(), [e = builder_]() -> Settle {
       e->open();
       return {};
     });
@@ -60,33 +67,48 @@ class LayerHandle : public Napi::ObjectWrap<LayerHandle> {
     const auto chunk = info[0].As<Napi::Uint8Array>();
     // SAFETY: copied. The pool reads it while JS runs, and JS may transfer the buffer away or change it meanwhile.
     auto bytes = std::make_shared<std::vector<uint8_t>>(chunk.Data(), chunk.Data() + chunk.ByteLength());
-    return AsyncTask::start(info.Env(), [e = extractor_, bytes]() -> Settle {
+    return AsyncTask::start(info.Env(), [e = builder_, bytes]() -> Settle {
       e->write(bytes->data(), bytes->size());
       return {};
     });
   }
 
   Napi::Value end(const Napi::CallbackInfo& info) {
-    return AsyncTask::start(info.Env(), [e = extractor_]() -> Settle {
+    return AsyncTask::start(info.Env(), [e = builder_]() -> Settle {
       const auto outcome = e->end();
       return [outcome](Napi::Env env) { return statsObject(env, outcome.stats, outcome.end_marker); };
     });
   }
 
   Napi::Value abort(const Napi::CallbackInfo& info) {
-    return AsyncTask::start(info.Env(), [e = extractor_]() -> Settle {
+    return AsyncTask::start(info.Env(), [e = builder_]() -> Settle {
       e->abort();
       return {};
     });
   }
 
-  std::shared_ptr<LayerExtractor> extractor_;
+  std::shared_ptr<LayerBuilder> builder_;
 };
 
 /** close(fd): of descriptors that steps opened. Node's own closeSync warns in worker threads about what it did not open. */
 Napi::Value closeDescriptor(const Napi::CallbackInfo& info) {
   ::close(info[0].As<Napi::Number>().Int32Value());
   return info.Env().Undefined();
+}
+
+/** mountErofs(path): { fd, backing } */
+Napi::Value mountErofsAsync(const Napi::CallbackInfo& info) {
+  return AsyncTask::start(info.Env(), [path = info[0].As<Napi::String>().Utf8Value()]() -> Settle {
+    UniqueFd file(check(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC), "open", path));
+    auto mount = std::make_shared<ErofsMount>(mountErofs(file.get(), path));
+    return [mount](Napi::Env env) -> Napi::Value {
+      Napi::Object result = Napi::Object::New(env);
+      result.Set("backing", mount->backing == ErofsBacking::file ? "file" : "loop");
+      result.Set("fd", Napi::Number::New(env, mount->fd.get()));
+      mount->fd.release();
+      return result;
+    };
+  });
 }
 
 /** removeTree(path) */
@@ -115,6 +137,7 @@ Napi::Value readInLayersAsync(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("LayerHandle", LayerHandle::define(env));
   exports.Set("close", Napi::Function::New<closeDescriptor>(env, "close"));
+  exports.Set("mountErofs", Napi::Function::New<mountErofsAsync>(env, "mountErofs"));
   exports.Set("removeTree", Napi::Function::New<removeTreeAsync>(env, "removeTree"));
   exports.Set("readInLayers", Napi::Function::New<readInLayersAsync>(env, "readInLayers"));
   exportStepCalls(env, exports);
