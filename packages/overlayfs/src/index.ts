@@ -6,6 +6,7 @@ export { type BindRootOptions, describeBindRoot } from './bind-root.js';
 export { type DescribedRoot, describeOverlay } from './describe-overlay.js';
 export { type ReadFileOptions, readFileInRoot, removeTree } from './files.js';
 export { describeHostRoot, type HostRootOptions } from './host-root.js';
+export { LayerMounts } from './layer-mounts.js';
 export type { LayerLimits } from './layer-limits.js';
 export { type LayerStats, LayerWriter, type LayerWriterOptions, openLayerWriter } from './layer-writer.js';
 export { chooseLayerForm, LAYER_FILE, type LayerFormChoice, mountLayer } from './mount-layer.js';

@@ -5,7 +5,8 @@ import { Fd } from '@ctr/internal/fd';
 import { checkPath } from './check-options.js';
 import { makeProbeImage } from './erofs-probe-image.js';
 import { errorOf } from './layer-error.js';
-import { type LayerForm, native } from './native.js';
+import { mountOverlay } from './mount-overlay.js';
+import { type Binding, type LayerForm, native } from './native.js';
 
 /** The file that a layer of the form `'erofs'` is, in its directory. */
 export const LAYER_FILE = 'layer.erofs';
@@ -34,13 +35,16 @@ export const LAYER_FILE = 'layer.erofs';
 export async function mountLayer(directory: string): Promise<Fd> {
   checkPath(directory, 'directory');
   assertLinux('mounting a layer');
-  const binding = native();
   try {
-    const { fd } = await binding.mountErofs(`${directory}/${LAYER_FILE}`);
-    return Fd.of(fd, { close: (n) => binding.close(n) });
+    return await mountFile(native(), `${directory}/${LAYER_FILE}`);
   } catch (e) {
     throw explain(errorOf(e, `mount the layer ${JSON.stringify(directory)}`));
   }
+}
+
+async function mountFile(binding: Binding, file: string): Promise<Fd> {
+  const { fd } = await binding.mountErofs(file);
+  return Fd.of(fd, { close: (n) => binding.close(n) });
 }
 
 function explain(error: Error): Error {
@@ -68,8 +72,9 @@ export interface LayerFormChoice {
 }
 
 /**
- * Finds out, by mounting a tiny image in it, in which form layers below `directory` should be written. `'erofs'` where this
- * process can mount files of that file system, else `'dir'`.
+ * Finds out, by mounting a tiny image in it and an overlay over that, in which form layers below `directory` should be written.
+ * `'erofs'` where this process can mount files of that file system and the kernel takes such mounts as layers by descriptor
+ * (Linux 6.15), else `'dir'`.
  *
  * @param directory - Absolute path of a directory that this user may write to; a file in it lives for a moment.
  * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT when the path is wrong.
@@ -88,12 +93,13 @@ export async function chooseLayerForm(directory: string): Promise<LayerFormChoic
   try {
     await using image = await open(file, 'wx', 0o600);
     await image.writeFile(makeProbeImage());
-    const { fd } = await binding.mountErofs(file);
-    binding.close(fd);
+    using layer = await mountFile(binding, file);
+    using root = await mountOverlay({ lower: [layer], size: 65_536 });
+    void root;
     return { form: 'erofs', reason: undefined };
   } catch (e) {
-    const error = explain(errorOf(e, 'try to mount a layer as a file'));
-    if (error instanceof CtrError || 'code' in error) return { form: 'dir', reason: error.message };
+    const error = e instanceof CtrError ? e : explain(errorOf(e, 'try to mount a layer as a file'));
+    if ('code' in error) return { form: 'dir', reason: error.message };
     throw error;
   } finally {
     await rm(file, { force: true });

@@ -1,14 +1,16 @@
 // What an overlay is made of, as the caller says it, and its checked form.
 import { InvalidArgumentError } from '@ctr/internal/errors';
+import { Fd } from '@ctr/internal/fd';
 import { checkBoolean, checkCount, checkObject, checkPath } from './check-options.js';
 
 /** What {@link describeOverlay} and {@link mountOverlay} make a root filesystem of. */
 export interface OverlayOptions {
   /**
-   * The read-only layers as absolute paths of directories, the TOP one first, as overlayfs counts. 1 to 500.
-   * Their files must not change while the overlay is mounted.
+   * The read-only layers, the TOP one first, as overlayfs counts: absolute paths of directories, or descriptors such as
+   * {@link mountLayer} gives. 1 to 500. Their files must not change while the overlay is mounted. A descriptor must stay open
+   * until the mount is made, and needs root: it goes to the launcher as a path in this process's /proc.
    */
-  lower: readonly string[];
+  lower: readonly (string | Fd)[];
   /**
    * Where writes go. `'memory'` (the default): a tmpfs of its own that ends with the mount. `{ directory }`: `upper/` and
    * `work/` in this directory of a disk, made when missing; one mount at a time. The directory's file system must have
@@ -59,7 +61,7 @@ export function checkOverlay(options: OverlayOptions): Overlay {
     if (upper !== 'memory') throw new InvalidArgumentError('size', 'absent when the upper is not in memory', o.size);
   }
   return {
-    lower: [...o.lower],
+    lower: o.lower.map((layer) => (Fd.is(layer) ? pathOf(layer) : layer)),
     upper: typeof upper === 'object' ? { directory: upper.directory } : upper,
     size: o.size,
     volatile: o.volatile ?? false,
@@ -68,11 +70,15 @@ export function checkOverlay(options: OverlayOptions): Overlay {
   };
 }
 
-function checkLower(lower: unknown): asserts lower is readonly string[] {
+/** How another process of this user opens what a descriptor of this one holds, whatever its mount is attached to. proc_pid_fd(5) */
+export const pathOf = (fd: Fd): string => `/proc/${process.pid}/fd/${fd.fd}`;
+
+function checkLower(lower: unknown): asserts lower is readonly (string | Fd)[] {
   if (!Array.isArray(lower) || lower.length < 1 || lower.length > MAX_LAYERS)
-    throw new InvalidArgumentError('lower', `an array of 1 to ${MAX_LAYERS} paths, top first`, lower);
-  lower.forEach((path, i) => {
-    checkPath(path, `lower[${i}]`);
+    throw new InvalidArgumentError('lower', `an array of 1 to ${MAX_LAYERS} paths or descriptors, top first`, lower);
+  lower.forEach((layer, i) => {
+    if (!Fd.is(layer)) checkPath(layer, `lower[${i}]`);
+    else if (layer.closed) throw new InvalidArgumentError(`lower[${i}]`, 'an open descriptor', 'a closed one');
   });
 }
 
