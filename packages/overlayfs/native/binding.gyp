@@ -30,6 +30,7 @@
       'src/root_dir.cc',
       'src/read_in_layers.cc',
       'src/remove_tree.cc',
+      'src/scan_directory.cc',
       '../../../internal/native/library_floor.cc'
     ],
     'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_DEPRECATED', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],

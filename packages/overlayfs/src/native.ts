@@ -52,10 +52,34 @@ export interface LayerHandle {
   abort(): Promise<void>;
 }
 
+/** An inode as native/src/scan_directory.h finds it. */
+export interface ScannedEntry {
+  /** Bytes; empty for the directory itself. */
+  name: Buffer;
+  mode: number;
+  uid: number;
+  gid: number;
+  links: number;
+  size: number;
+  /** Device and inode number. */
+  inode: string;
+  major: number;
+  minor: number;
+  mtime: number;
+  mtimeNs: number;
+  /** Of a symbolic link. */
+  target?: Buffer;
+  xattrs: Readonly<Record<string, Buffer>>;
+}
+
 export type Binding = StepBinding & {
   LayerHandle: new (directory: string, form: LayerForm, userxattr: boolean, sync: boolean, limits: readonly number[]) => LayerHandle;
   /** fsopen(2), fsconfig(2), fsmount(2); through a loop device where the kernel mounts no file */
   mountErofs(path: string): Promise<{ fd: number; backing: 'file' | 'loop' }>;
+  /** openat2(2), getdents64(2), statx(2), listxattr(2): the directory itself, then its entries in the order of bytes */
+  scanDirectory(root: number, path: Uint8Array): Promise<ScannedEntry[]>;
+  /** openat2(2): a descriptor of a regular file */
+  openFileBelow(root: number, path: Uint8Array): Promise<number>;
   /** unlinkat(2) on everything, by descriptor */
   removeTree(path: string): Promise<void>;
   /** openat(2) and statx(2), one component at a time */

@@ -11,6 +11,7 @@
 #include "layer_extractor.h"
 #include "read_in_layers.h"
 #include "remove_tree.h"
+#include "scan_directory.h"
 #include "step_calls.h"
 
 namespace ctr {
@@ -134,10 +135,60 @@ Napi::Value readInLayersAsync(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value toObject(Napi::Env env, const ScannedEntry& e) {
+  Napi::Object o = Napi::Object::New(env);
+  const auto number = [&](const char* key, double value) { o.Set(key, Napi::Number::New(env, value)); };
+  const auto bytes = [&](const std::string& s) { return Napi::Buffer<char>::Copy(env, s.data(), s.size()); };
+  o.Set("name", bytes(e.name));
+  number("mode", e.mode);
+  number("uid", e.uid);
+  number("gid", e.gid);
+  number("links", e.links);
+  number("size", static_cast<double>(e.size));
+  o.Set("inode", Napi::String::New(env, std::to_string(e.device) + ":" + std::to_string(e.inode)));
+  number("major", e.major);
+  number("minor", e.minor);
+  number("mtime", static_cast<double>(e.mtime));
+  number("mtimeNs", e.mtime_ns);
+  if (!e.target.empty()) o.Set("target", bytes(e.target));
+  Napi::Object xattrs = Napi::Object::New(env);
+  for (const auto& [name, value] : e.xattrs) xattrs.Set(name, bytes(value));
+  o.Set("xattrs", xattrs);
+  return o;
+}
+
+/** A path as bytes. */
+std::string bytesOf(const Napi::Value& v) {
+  const auto b = v.As<Napi::Uint8Array>();
+  return {reinterpret_cast<const char*>(b.Data()), b.ByteLength()};
+}
+
+/** scanDirectory(rootFd, path) */
+Napi::Value scanDirectoryAsync(const Napi::CallbackInfo& info) {
+  return AsyncTask::start(info.Env(), [root = info[0].As<Napi::Number>().Int32Value(), path = bytesOf(info[1])]() -> Settle {
+    const auto entries = std::make_shared<std::vector<ScannedEntry>>(scanDirectory(root, path));
+    return [entries](Napi::Env env) -> Napi::Value {
+      Napi::Array list = Napi::Array::New(env, entries->size());
+      for (uint32_t i = 0; i < entries->size(); i++) list.Set(i, toObject(env, (*entries)[i]));
+      return list;
+    };
+  });
+}
+
+/** openFileBelow(rootFd, path): fd */
+Napi::Value openFileBelowAsync(const Napi::CallbackInfo& info) {
+  return AsyncTask::start(info.Env(), [root = info[0].As<Napi::Number>().Int32Value(), path = bytesOf(info[1])]() -> Settle {
+    const int fd = openFileBelow(root, path);
+    return [fd](Napi::Env env) { return Napi::Number::New(env, fd); };
+  });
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("LayerHandle", LayerHandle::define(env));
   exports.Set("close", Napi::Function::New<closeDescriptor>(env, "close"));
   exports.Set("mountErofs", Napi::Function::New<mountErofsAsync>(env, "mountErofs"));
+  exports.Set("scanDirectory", Napi::Function::New<scanDirectoryAsync>(env, "scanDirectory"));
+  exports.Set("openFileBelow", Napi::Function::New<openFileBelowAsync>(env, "openFileBelow"));
   exports.Set("removeTree", Napi::Function::New<removeTreeAsync>(env, "removeTree"));
   exports.Set("readInLayers", Napi::Function::New<readInLayersAsync>(env, "readInLayers"));
   exportStepCalls(env, exports);
