@@ -1,15 +1,15 @@
 // Looks at directory trees as tests compare them, and unpacks archives into them.
 import { constants, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { makeTempDir } from '@ctr/internal/testing';
 import { expect } from 'vitest';
-import { chooseLayerForm, type LayerForm, type LayerLimits, type LayerStats, mountLayer, openLayerWriter } from '../src/index.js';
+import { type LayerForm, type LayerLimits, type LayerStats, mountLayer, openLayerWriter } from '../src/index.js';
+import { layersAsFiles } from './needs.js';
 
 export const isRoot = process.getuid?.() === 0;
 
 /** Whether layers can be mounted as files where tests keep theirs: then every archive of the tests goes through both forms. */
-const bothForms = process.platform === 'linux' && (await chooseLayerForm(tmpdir())).form === 'erofs';
+const bothForms = layersAsFiles.ok;
 
 export interface Inode {
   kind: string;
