@@ -21,6 +21,8 @@ export const STEP_CALLS = [
   'fsconfig',
   'fsmount',
   'mount_setattr',
+  'flock',
+  'syncfs',
 ] as const;
 
 export type StepBinding = Record<(typeof STEP_CALLS)[number], StepCall> & {

@@ -16,7 +16,8 @@ const ROOT_MODE = named(0o755, '0755');
  * always follows, `off` still follows, and with userxattr only `nofollow` is accepted.
  */
 export function overlaySettings(
-  o: Pick<Overlay, 'userxattr' | 'volatile'> & Partial<Pick<Overlay, 'upper' | 'redirectDir' | 'metacopy' | 'index' | 'xino' | 'dataLower'>>,
+  o: Pick<Overlay, 'userxattr' | 'volatile'> &
+    Partial<Pick<Overlay, 'upper' | 'redirectDir' | 'metacopy' | 'index' | 'xino' | 'dataLower'>>,
 ): [string, string | true][] {
   const data = (o.dataLower ?? []).length > 0;
   // The kernel has metacopy only together with redirects, and lets an upper only make what it follows.
