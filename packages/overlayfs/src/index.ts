@@ -9,6 +9,14 @@ export { type ReadFileOptions, readFileInRoot, removeTree } from './files.js';
 export { describeHostRoot, type HostRootOptions } from './host-root.js';
 export type { LayerLimits } from './layer-limits.js';
 export { LayerMounts } from './layer-mounts.js';
+export {
+  type Decompressors,
+  LayerPipeline,
+  type LayerPipelineOptions,
+  type LayerPipelineStats,
+  openLayerPipeline,
+  pipelineDecompressors,
+} from './layer-pipeline.js';
 export { type LayerStats, LayerWriter, type LayerWriterOptions, openLayerWriter } from './layer-writer.js';
 export { chooseLayerForm, LAYER_FILE, type LayerFormChoice, mountLayer } from './mount-layer.js';
 export { mountOverlay } from './mount-overlay.js';

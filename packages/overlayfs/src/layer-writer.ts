@@ -176,15 +176,24 @@ export class LayerWriter {
  * ```
  */
 export function openLayerWriter(directory: string, options: LayerWriterOptions): LayerWriter {
+  checkObject(options, 'options', WRITER_OPTIONS);
+  const { form, userxattr, sync, limits } = checkWriter(directory, options);
+  assertLinux('the layer writer');
+  return new LayerWriter(new (native().LayerHandle)(directory, form, userxattr, sync, limits), directory);
+}
+
+export const WRITER_OPTIONS = ['userxattr', 'form', 'sync', 'limits'] as const;
+
+/** The options after the checks, with defaults. @throws {InvalidArgumentError} naming the option. */
+export function checkWriter(
+  directory: string,
+  options: LayerWriterOptions,
+): { form: LayerForm; userxattr: boolean; sync: boolean; limits: number[] } {
   checkPath(directory, 'directory');
-  checkObject(options, 'options', ['userxattr', 'form', 'sync', 'limits']);
   checkBoolean(options.userxattr, 'userxattr');
   if (options.userxattr === undefined) throw new InvalidArgumentError('userxattr', 'true or false', options.userxattr);
   const form = options.form ?? 'dir';
   if (form !== 'erofs' && form !== 'dir') throw new InvalidArgumentError('form', '"erofs" or "dir"', options.form);
   checkBoolean(options.sync, 'sync');
-  const limits = limitList(options.limits);
-  assertLinux('the layer writer');
-  const handle = new (native().LayerHandle)(directory, form, options.userxattr, options.sync ?? true, limits);
-  return new LayerWriter(handle, directory);
+  return { form, userxattr: options.userxattr, sync: options.sync ?? true, limits: limitList(options.limits) };
 }

@@ -54,6 +54,16 @@ export interface LayerHandle {
   abort(): Promise<void>;
 }
 
+/** native/src/layer_pipeline.h */
+export interface PipelineHandle {
+  open(): void;
+  /** False: wait until `drained` is called, then call rest(). */
+  write(chunk: Uint8Array): boolean;
+  rest(): void;
+  end(): Promise<NativeLayerStats & { digest: string; size: number; diffId: string }>;
+  abort(): Promise<void>;
+}
+
 /** An inode as native/src/scan_directory.h finds it. */
 export interface ScannedEntry {
   /** Bytes; empty for the directory itself. */
@@ -76,6 +86,20 @@ export interface ScannedEntry {
 
 export type Binding = StepBinding & {
   LayerHandle: new (directory: string, form: LayerForm, userxattr: boolean, sync: boolean, limits: readonly number[]) => LayerHandle;
+  PipelineHandle: new (
+    directory: string,
+    form: LayerForm,
+    userxattr: boolean,
+    sync: boolean,
+    limits: readonly number[],
+    maxRatio: number,
+    digest: string,
+    size: number,
+    diffId: string,
+    drained: () => void,
+  ) => PipelineHandle;
+  /** What reads compressed layers here; 'none' where nothing does */
+  decompressors(): { gzip: string; zstd: string; sha256: boolean };
   /** fsopen(2), fsconfig(2), fsmount(2); through a loop device where the kernel mounts no file */
   mountErofs(path: string): Promise<{ fd: number; backing: 'file' | 'loop' }>;
   /** openat2(2), getdents64(2), statx(2), listxattr(2): the directory itself, then its entries in the order of bytes */

@@ -1,14 +1,15 @@
 // The exports table: the layer writer, reading and removing by descriptor, and the calls that mount steps are made of.
+#include <fcntl.h>
 #include <napi.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "async_task.h"
-#include "erofs_layer.h"
 #include "erofs_mount.h"
-#include "layer_extractor.h"
+#include "layer_handles.h"
 #include "read_in_layers.h"
 #include "remove_tree.h"
 #include "scan_directory.h"
@@ -16,80 +17,6 @@
 
 namespace ctr {
 namespace {
-
-Limits limitsOf(const Napi::Array& a) {
-  const auto at = [&a](uint32_t i) { return static_cast<uint64_t>(a.Get(i).As<Napi::Number>().Int64Value()); };
-  return Limits{at(0), at(1), at(2), at(3), at(4), at(5), at(6)};
-}
-
-Napi::Value statsObject(Napi::Env env, const LayerStats& s, bool end_marker) {
-  Napi::Object o = Napi::Object::New(env);
-  const auto number = [&](const char* key, uint64_t value) { o.Set(key, Napi::Number::New(env, static_cast<double>(value))); };
-  number("entries", s.entries);
-  number("bytes", s.bytes);
-  number("ownersDropped", s.owners_dropped);
-  number("xattrsDropped", s.xattrs_dropped);
-  number("devicesSkipped", s.devices_skipped);
-  number("implicitDirectories", s.implicit_directories);
-  number("auxiliarySkipped", s.auxiliary_skipped);
-  o.Set("opaqueRoot", s.opaque_root);
-  o.Set("endMarker", end_marker);
-  return o;
-}
-
-/** One layer; TypeScript sees to it that only one call is under way. */
-class LayerHandle : public Napi::ObjectWrap<LayerHandle> {
- public:
-  /** new LayerHandle(directory, form, userxattr, sync, limits) */
-  explicit LayerHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<LayerHandle>(info) {
-    const std::string directory = info[0].As<Napi::String>();
-    const bool user_xattrs = info[2].As<Napi::Boolean>();
-    const bool sync = info[3].As<Napi::Boolean>();
-    const Limits limits = limitsOf(info[4].As<Napi::Array>());
-    if (info[1].As<Napi::String>().Utf8Value() == "erofs") builder_ = std::make_shared<ErofsLayer>(directory, user_xattrs, sync, limits);
-    else builder_ = std::make_shared<LayerExtractor>(directory, user_xattrs, sync, limits);
-  }
-
-  static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "LayerHandle",
-                       {InstanceMethod<&LayerHandle::open>("open"), InstanceMethod<&LayerHandle::write>("write"),
-                        InstanceMethod<&LayerHandle::end>("end"), InstanceMethod<&LayerHandle::abort>("abort")});
-  }
-
- private:
-  Napi::Value open(const Napi::CallbackInfo& info) {
-    return AsyncTask::start(info.Env(), [e = builder_]() -> Settle {
-      e->open();
-      return {};
-    });
-  }
-
-  Napi::Value write(const Napi::CallbackInfo& info) {
-    const auto chunk = info[0].As<Napi::Uint8Array>();
-    // SAFETY: copied. The pool reads it while JS runs, and JS may transfer the buffer away or change it meanwhile.
-    auto bytes = std::make_shared<std::vector<uint8_t>>(chunk.Data(), chunk.Data() + chunk.ByteLength());
-    return AsyncTask::start(info.Env(), [e = builder_, bytes]() -> Settle {
-      e->write(bytes->data(), bytes->size());
-      return {};
-    });
-  }
-
-  Napi::Value end(const Napi::CallbackInfo& info) {
-    return AsyncTask::start(info.Env(), [e = builder_]() -> Settle {
-      const auto outcome = e->end();
-      return [outcome](Napi::Env env) { return statsObject(env, outcome.stats, outcome.end_marker); };
-    });
-  }
-
-  Napi::Value abort(const Napi::CallbackInfo& info) {
-    return AsyncTask::start(info.Env(), [e = builder_]() -> Settle {
-      e->abort();
-      return {};
-    });
-  }
-
-  std::shared_ptr<LayerBuilder> builder_;
-};
 
 /** close(fd): of descriptors that steps opened. Node's own closeSync warns in worker threads about what it did not open. */
 Napi::Value closeDescriptor(const Napi::CallbackInfo& info) {
@@ -184,7 +111,7 @@ Napi::Value openFileBelowAsync(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-  exports.Set("LayerHandle", LayerHandle::define(env));
+  exportLayerHandles(env, exports);
   exports.Set("close", Napi::Function::New<closeDescriptor>(env, "close"));
   exports.Set("mountErofs", Napi::Function::New<mountErofsAsync>(env, "mountErofs"));
   exports.Set("scanDirectory", Napi::Function::New<scanDirectoryAsync>(env, "scanDirectory"));
