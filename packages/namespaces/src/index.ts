@@ -18,6 +18,10 @@ export type { ProcessExit } from './launcher/launcher.js';
 export type { FailureFacts, HintSource } from './launcher/start-error.js';
 export { StartError } from './launcher/start-error.js';
 export { differingNamespaces } from './namespaces/differing.js';
+export type { NamespaceChoice } from './namespaces/join.js';
+export { type ListNamespacesOptions, listNamespaces, type NamespaceId, type NamespaceInfo, namespacesOf } from './namespaces/list.js';
+export { Namespace, type NamespaceSource, openNamespace, type ProcessLike } from './namespaces/namespace.js';
+export type { TimeOffsets } from './namespaces/time-offsets.js';
 export type { NamespaceKind } from './plan/clone-flags.js';
 export { NAMESPACE_KINDS } from './plan/clone-flags.js';
 export { describePlan, describeStep } from './plan/describe-plan.js';
@@ -61,7 +65,6 @@ export type {
   BindMount,
   CgroupEntry,
   EnterOptions,
-  IdMap,
   KernelMount,
   Mount,
   MountFlags,
@@ -75,3 +78,7 @@ export { spawn } from './spawn/spawn.js';
 export type { StartOptions, TemplateStartOptions } from './spawn/spawn-template.js';
 export { SpawnTemplate, spawnTemplate } from './spawn/spawn-template.js';
 export { syscallNumber, syscallTable } from './syscalls/index.js';
+export { keepIdMaps, ownIdMaps, rangeIdMaps } from './userns/choices.js';
+export { type IdMap, type IdMaps, type IdRange, parseIdMaps, toHostId } from './userns/id-map.js';
+export { parseSubIds, readSubIds, type SubIdSources, type SubIds } from './userns/subids.js';
+export { createUserNamespace, type UserNamespaceOptions } from './userns/user-namespace.js';

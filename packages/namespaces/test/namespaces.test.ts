@@ -111,11 +111,14 @@ describe.skipIf(!userns.ok)(userns.title('namespaces joined by descriptor'), () 
     `);
   });
 
-  it('pid cannot go with a new user namespace', async () => {
-    const work = run({ args: ['true'], namespaces: { user: 'new', pid: fdOf('pid') } });
-    expect(await messageOf(work)).toMatchInlineSnapshot(
-      `"expected "namespaces.pid" to be 'new' or 'host', since a user namespace is made, received an object"`,
-    );
+  it('are joined before a new user namespace is made, in which the right to do so is gone', async () => {
+    const kinds = NAMESPACE_KINDS.filter((k) => k !== 'user');
+    const work = seen({ namespaces: { ...Object.fromEntries(kinds.map((k) => [k, fdOf(k)])), user: 'new' } });
+    // An ordinary user has that right nowhere outside.
+    if (!asRoot) return expect(await messageOf(work)).toMatch(/setns: EPERM/);
+    const inside = await work;
+    expect(Object.fromEntries(kinds.map((k) => [k, inside[k]]))).toEqual(Object.fromEntries(kinds.map((k) => [k, linkOf(k)])));
+    expect(inside['user']).not.toBe(ownLink('user'));
   });
 });
 

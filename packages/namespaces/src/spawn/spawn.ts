@@ -1,10 +1,12 @@
 // spawn(): the one crossing from options to a running process.
 import { setImmediate } from 'node:timers/promises';
 import { assertLinux } from '@ctr/internal/errors';
+import { openJoined } from '../namespaces/join.js';
 import { NAMESPACE_KINDS } from '../plan/clone-flags.js';
 import type { ContainerProcess } from '../process.js';
+import { isOwnIdMap, placeAround } from '../userns/user-namespace.js';
 import { checkSpawnOptions } from './check-options.js';
-import { describeSpawn } from './compile-spawn.js';
+import { describeSpawn, type SpawnFacts } from './compile-spawn.js';
 import { executePlan } from './execute-plan.js';
 import { defaultHints } from './hints.js';
 import type { SpawnOptions } from './options.js';
@@ -32,8 +34,20 @@ export async function spawn(options: SpawnOptions): Promise<ContainerProcess> {
   checkSpawnOptions(options);
   assertLinux('spawn()');
   const own = NAMESPACE_KINDS.filter((kind) => (options.namespaces?.[kind] ?? 'host') !== 'host');
-  const plan = describeSpawn(options);
-  // Describing and sending are a turn of the event loop each: whoever else waits for it waits half as long.
-  await setImmediate();
-  return executePlan(plan, own, options.hints ?? defaultHints);
+  const place = needsPlace(options) ? await placeAround(options.idMaps, options.disableUserNamespaces ?? false) : undefined;
+  const joined = openJoined(options.namespaces, place?.around);
+  try {
+    const facts: SpawnFacts = { joined, around: place && { ...place, fd: place.around.fd } };
+    const plan = describeSpawn(options, undefined, facts);
+    // Describing and sending are a turn of the event loop each: whoever else waits for it waits half as long.
+    await setImmediate();
+    return await executePlan(plan, own, options.hints ?? defaultHints);
+  } finally {
+    joined?.close();
+    place?.release();
+  }
 }
+
+/** Whether the user namespace is made inside another one, and not in this process's own. */
+const needsPlace = (o: SpawnOptions): boolean =>
+  o.disableUserNamespaces === true || (o.idMaps !== undefined && process.geteuid?.() !== 0 && !isOwnIdMap(o.idMaps));
