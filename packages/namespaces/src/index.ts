@@ -27,6 +27,7 @@ export { NAMESPACE_KINDS } from './plan/clone-flags.js';
 export { describePlan, describeStep } from './plan/describe-plan.js';
 export type { Plan, StageName, StepStage } from './plan/plan.js';
 export { ContainerProcess } from './process.js';
+export { openProcess, ProcessHandle } from './process-handle.js';
 export type { Rlimit, RlimitName } from './rlimits.js';
 export { clampRlimit, DEFAULT_RLIMITS, parseProcLimits, parseRlimit, parseRlimits, RLIMITS } from './rlimits.js';
 export type {
@@ -57,6 +58,9 @@ export {
   unknownSyscallNames,
 } from './seccomp/index.js';
 export { SIGNALS, signalName, signalNumber } from './signals.js';
+export type { SocketAddress, SocketFamily } from './sockets/address.js';
+export { bindIn, type ConnectAddress, connectIn, type ListenAddress, listenIn } from './sockets/node-sockets.js';
+export { type SocketOptions, socketIn } from './sockets/socket-in.js';
 export { describeSpawn } from './spawn/compile-spawn.js';
 export { enter } from './spawn/enter.js';
 export { EnterTemplate, enterTemplate } from './spawn/enter-template.js';
@@ -79,6 +83,7 @@ export type { StartOptions, TemplateStartOptions } from './spawn/spawn-template.
 export { SpawnTemplate, spawnTemplate } from './spawn/spawn-template.js';
 export { syscallNumber, syscallTable } from './syscalls/index.js';
 export { keepIdMaps, ownIdMaps, rangeIdMaps } from './userns/choices.js';
+export { type ClaimedIds, type ClaimOptions, claimIds } from './userns/claim.js';
 export { type IdMap, type IdMaps, type IdRange, parseIdMaps, toHostId } from './userns/id-map.js';
 export { parseSubIds, readSubIds, type SubIdSources, type SubIds } from './userns/subids.js';
 export { createUserNamespace, type UserNamespaceOptions } from './userns/user-namespace.js';

@@ -123,9 +123,12 @@ export async function runErrand(e: Errand): Promise<Fd[]> {
   };
   let given: Fd[] = [];
   try {
-    const ending = Launcher.current
-      .launch(planOf(e, theirs), e.hints ?? defaultHints, [theirs])
-      .then((launched) => launched.exited.then(() => launched.cleaned));
+    const ending = Launcher.current.launch(planOf(e, theirs), e.hints ?? defaultHints, [theirs]).then(({ pidfd, exited, cleaned }) =>
+      exited.then(() => {
+        pidfd.close();
+        return cleaned;
+      }),
+    );
     if (e.meanwhile) {
       given = await receiveWhile(ours, ending);
       await e.meanwhile(given);

@@ -21,7 +21,7 @@ export const ownIdMaps = (inside: { uid?: number; gid?: number } = {}): IdMaps =
 
 function rangesOf(subids: SubIds): { uid: readonly IdRange[]; gid: readonly IdRange[] } {
   if (subids.missing === undefined) return subids;
-  throw new UnsupportedError('more than one id in a user namespace', 'ranges in /etc/subuid and /etc/subgid', subids.missing.why, {
+  throw new UnsupportedError('mapping ids beside this user’s own', 'ranges in /etc/subuid and /etc/subgid', subids.missing.why, {
     hint: subids.missing.cure,
   });
 }

@@ -82,7 +82,7 @@ async function makeRangeNamespace(): Promise<RangeNamespace> {
   const subids = readSubIds();
   const { newuidmap, newgidmap, missing } = subids;
   if (missing !== undefined || newuidmap === undefined || newgidmap === undefined)
-    throw new UnsupportedError('more than one id in a user namespace', 'ranges in /etc/subuid and /etc/subgid', missing?.why, {
+    throw new UnsupportedError('mapping ids beside this user’s own', 'ranges in /etc/subuid and /etc/subgid', missing?.why, {
       hint: missing?.cure,
     });
   const maps = allIds(subids);
