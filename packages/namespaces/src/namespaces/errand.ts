@@ -8,6 +8,7 @@ import { Launcher } from '../launcher/launcher.js';
 import { type HintSource, StartError } from '../launcher/start-error.js';
 import { callNative, closeFds, type FdWatch, NATIVE_FDS, native } from '../native.js';
 import type { Plan } from '../plan/plan.js';
+import { planSource } from '../plan/plan-source.js';
 import { defaultHints } from '../spawn/hints.js';
 
 const SOCKET = 'errand.socket';
@@ -123,12 +124,14 @@ export async function runErrand(e: Errand): Promise<Fd[]> {
   };
   let given: Fd[] = [];
   try {
-    const ending = Launcher.current.launch(planOf(e, theirs), e.hints ?? defaultHints, [theirs]).then(({ pidfd, exited, cleaned }) =>
-      exited.then(() => {
-        pidfd.close();
-        return cleaned;
-      }),
-    );
+    const ending = Launcher.current
+      .launch(planSource(planOf(e, theirs)), e.hints ?? defaultHints, [theirs])
+      .then(({ pidfd, exited, cleaned }) =>
+        exited.then(() => {
+          pidfd.close();
+          return cleaned;
+        }),
+      );
     if (e.meanwhile) {
       given = await receiveWhile(ours, ending);
       await e.meanwhile(given);

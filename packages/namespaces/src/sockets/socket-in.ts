@@ -114,11 +114,12 @@ export async function socketIn(netns: NamespaceSource, options: SocketOptions = 
   assertLinux('socketIn()');
   const doing = 'make a socket in another network namespace';
   using network = openNamespace(netns, 'network');
-  using owner = foreignOwner(network);
+  const here = network.id === namespacesOf().network;
+  using owner = here ? undefined : foreignOwner(network);
   const [socket] = await runErrand({
     doing,
     fds: { network: network.fd, ...(owner ? { owner: owner.fd } : {}) },
-    steps: [...(owner ? [setns('owner', 'CLONE_NEWUSER')] : []), setns('network', 'CLONE_NEWNET'), ...steps],
+    steps: [...(owner ? [setns('owner', 'CLONE_NEWUSER')] : []), ...(here ? [] : [setns('network', 'CLONE_NEWNET')]), ...steps],
     give: [SOCKET],
   });
   if (socket === undefined) throw new SyscallError({ errno: 104, syscall: 'recvmsg', doing });

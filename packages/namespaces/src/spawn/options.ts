@@ -36,6 +36,11 @@ export interface BindMount extends MountFlags {
   target: string;
   /** With all mounts below it; default true. Read-only then holds for all of them (mount_setattr(2), AT_RECURSIVE). */
   recursive?: boolean;
+  /**
+   * A user namespace by whose maps owners are seen: id 0 on disk is the id outside to which that namespace maps its root.
+   * Needs CAP_SYS_ADMIN outside, and a file system that knows mapped ids (mount_setattr(2), MOUNT_ATTR_IDMAP). Default: none.
+   */
+  idMap?: Fd;
   /** Default 'private'. */
   propagation?: 'private' | 'slave' | 'shared';
 }

@@ -4,7 +4,7 @@ import { assertLinux } from '@ctr/internal/errors';
 import { openJoined } from '../namespaces/join.js';
 import { NAMESPACE_KINDS } from '../plan/clone-flags.js';
 import type { ContainerProcess } from '../process.js';
-import { isOwnIdMap, placeAround } from '../userns/user-namespace.js';
+import { needsPlace, placeAround } from '../userns/user-namespace.js';
 import { checkSpawnOptions } from './check-options.js';
 import { describeSpawn, type SpawnFacts } from './compile-spawn.js';
 import { executePlan } from './execute-plan.js';
@@ -47,7 +47,3 @@ export async function spawn(options: SpawnOptions): Promise<ContainerProcess> {
     place?.release();
   }
 }
-
-/** Whether the user namespace is made inside another one, and not in this process's own. */
-const needsPlace = (o: SpawnOptions): boolean =>
-  o.disableUserNamespaces === true || (o.idMaps !== undefined && process.geteuid?.() !== 0 && !isOwnIdMap(o.idMaps));

@@ -152,6 +152,10 @@ export async function placeOf(maps: IdMaps): Promise<{ around: Namespace | undef
   return { around: ranges.namespace, idMaps: planMaps(nested, false) };
 }
 
+/** Whether the user namespace of a start is made inside another one, and not in this process's own. */
+export const needsPlace = (o: { idMaps?: IdMaps; disableUserNamespaces?: boolean }): boolean =>
+  o.disableUserNamespaces === true || (o.idMaps !== undefined && euid() !== 0 && !isOwnIdMap(o.idMaps));
+
 /** A user namespace for another one to be made in. */
 export interface Place {
   readonly around: Namespace;
