@@ -16,6 +16,13 @@ export interface MonitorHandle {
   setRef(ref: boolean): void;
 }
 
+/** Tells once that a descriptor is readable; keeps the event loop going until then. */
+export interface FdWatch {
+  setRef(ref: boolean): void;
+  /** It will not tell any more. */
+  close(): void;
+}
+
 export interface Binding {
   MonitorHandle: new (
     program: Uint8Array,
@@ -40,6 +47,23 @@ export interface Binding {
   release(fd: number): void;
   /** memfd_create(2) and write(2) */
   memfd(bytes: Uint8Array): number;
+  /** ioctl_ns(2), NS_GET_USERNS: a new descriptor. */
+  namespaceOwner(fd: number): number;
+  /** NS_GET_PARENT: a new descriptor. */
+  namespaceParent(fd: number): number;
+  /** NS_GET_NSTYPE: its CLONE_NEW… flag. */
+  namespaceType(fd: number): number;
+  /** NS_GET_OWNER_UID */
+  namespaceOwnerUid(fd: number): number;
+  /** socketpair(2), SOCK_SEQPACKET */
+  socketPair(): [number, number];
+  /** recvmsg(2) without waiting: the descriptors of one message; null: none is there, or the other end is closed. */
+  receiveFds(socket: number): number[] | null;
+  /** native/src/fd_watch.h */
+  FdWatch: new (
+    fd: number,
+    onReadable: () => void,
+  ) => FdWatch;
 }
 
 /** dist/ and src/ both lie one step below the package's folder. */

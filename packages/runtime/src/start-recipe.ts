@@ -9,6 +9,7 @@ import type { OciSpec } from './oci/types.js';
 import type { RunSpec } from './options/run-schema.js';
 import { type ContainerInput, type ContainerPlan, planContainer } from './plan-container.js';
 import { sameData } from './same-data.js';
+import { isOfOneContainer, wantedIds } from './userns/container-ids.js';
 
 export const newId = (): string => randomUUID().replaceAll('-', '');
 
@@ -57,7 +58,8 @@ export class StartRecipe {
 
   /** Undefined for what is one of its kind: with a hook that may do anything, or with descriptors. */
   static make(input: ContainerInput): StartRecipe | undefined {
-    const { spec } = input;
+    const { spec, session, user } = input;
+    if (isOfOneContainer(wantedIds(spec, session.host, user), session.host)) return undefined;
     const joins = [...(spec.namespaces?.values() ?? [])].some((place) => place !== 'new' && place !== 'host');
     const byDescriptor = (spec.mounts ?? []).some((m) => 'source' in m && typeof m.source === 'object');
     return spec.spec !== undefined || joins || byDescriptor ? undefined : new StartRecipe(input);

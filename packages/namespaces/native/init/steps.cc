@@ -1,4 +1,4 @@
-// One step is one system call with its arguments filled in; three composite operations do what one call cannot.
+// One step is one system call with its arguments filled in; five composite operations do what one call cannot.
 #include "steps.h"
 
 namespace ctr {
@@ -61,6 +61,13 @@ i64 closeFds(u64 first, int keep) {
   return syscall6(__NR_close_range, kept + 1 > first ? kept + 1 : first, ~0u, 0);
 }
 
+/** A process that was made for its steps alone ends here, as a program would that ran. Never the monitor itself. */
+i64 finish(u64 exit_code, u32* exec_tried) {
+  if (exec_tried == nullptr) return -kEINVAL;
+  *exec_tried = 1;
+  exitNow(static_cast<int>(exit_code));
+}
+
 /** Not repeated after EINTR, since the descriptor is gone then too (close(2)); the slot is unset, so that nobody closes the number again. */
 i64 closeSlot(Slots& slots, u64 index) {
   const int fd = slots.fd[index];
@@ -94,6 +101,8 @@ i64 runStep(const Program& program, const WireStep& step, u32 index, const StepC
       return assertMonitor(context.monitor_pidfd);
     case Op::close_fds:
       return closeFds(step.args[0], context.report_fd);
+    case Op::finish:
+      return finish(step.args[0], context.exec_tried);
     case Op::syscall:
       break;
   }

@@ -6,7 +6,9 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "fd_watch.h"
 #include "monitor_handle.h"
+#include "namespace_calls.h"
 #include "open_fds.h"
 #include "syscall_failure.h"
 
@@ -77,6 +79,7 @@ Napi::Value memfd(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new OpenFds);
   exports.Set("MonitorHandle", MonitorHandle::define(env));
+  exports.Set("FdWatch", FdWatch::define(env));
   const auto add = [&](const char* name, auto body) { exports.Set(name, Napi::Function::New(env, guarded(body), name)); };
   add("pidfdOpen", pidfdOpen);
   add("pidfdSendSignal", pidfdSendSignal);
@@ -87,6 +90,12 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("close", close);
   add("release", release);
   add("memfd", memfd);
+  add("namespaceOwner", namespaceOwner);
+  add("namespaceParent", namespaceParent);
+  add("namespaceType", namespaceType);
+  add("namespaceOwnerUid", namespaceOwnerUid);
+  add("socketPair", socketPair);
+  add("receiveFds", receiveFds);
   return exports;
 }
 

@@ -5,7 +5,7 @@ import type { BindMount, Mount, TmpfsMount } from './options.js';
 
 /** What each type has beside a target and flags. */
 const MOUNT_KEYS: Readonly<Record<string, readonly string[]>> = {
-  bind: ['source', 'recursive', 'propagation'],
+  bind: ['source', 'recursive', 'propagation', 'idMap'],
   tmpfs: ['size', 'mode'],
   proc: [],
   sysfs: [],
@@ -33,6 +33,7 @@ export function checkMount(m: Mount, i: number): void {
 function checkBind(m: BindMount, path: string): void {
   if (!Fd.is(m.source)) absolute(m.source, `${path}.source`);
   if (m.recursive !== undefined) boolean(m.recursive, `${path}.recursive`);
+  if (m.idMap !== undefined && !Fd.is(m.idMap)) fail(`${path}.idMap`, 'an Fd of a user namespace', m.idMap);
   if (m.propagation !== undefined && !PROPAGATIONS.includes(m.propagation))
     fail(`${path}.propagation`, `one of ${PROPAGATIONS.join(', ')}`, m.propagation);
 }

@@ -5,7 +5,7 @@ import { named, type Step, slot } from '@ctr/internal/steps';
 import { attachDevNodes, DEV_SLOT, prepareDev } from '../steps/dev.js';
 import { atFlags, mountAttrBytes } from '../steps/flags.js';
 import { keep } from '../steps/keep.js';
-import { attributeName, cloneSlot, cloneTree, newMount } from '../steps/mount-steps.js';
+import { attributeName, cloneSlot, cloneTree, newMount, setAttributes } from '../steps/mount-steps.js';
 import { attachMaking } from '../steps/paths.js';
 import type { BindMount, KernelMount, Mount, MountFlags, TmpfsMount } from './options.js';
 
@@ -58,7 +58,12 @@ function bind(m: BindMount, name: string): MountSteps {
     args: [slot(name), '', atFlags('AT_EMPTY_PATH', ...(recursive ? ['AT_RECURSIVE'] : [])), mountAttrBytes(attr), 32],
     doing,
   });
-  return { prepare, before, after: attachMaking(name, m.target, doing), fds };
+  const after = attachMaking(name, m.target, doing);
+  if (m.idMap === undefined) return { prepare, before, after, fds };
+  // The right to map the owners of a file system is that of its own user namespace, which the new process may have left.
+  const userns = `${name}.userns`;
+  const map = setAttributes(name, { userns: slot(userns) }, { recursive, doing: `map the ids of ${m.target}` });
+  return { prepare: [...prepare, ...before, map], before: [], after, fds: { ...fds, [userns]: m.idMap.fd } };
 }
 
 function tmpfs(m: TmpfsMount, name: string): MountSteps {

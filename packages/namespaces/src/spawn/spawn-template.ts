@@ -5,6 +5,7 @@ import type { Plan, StepGroup } from '../plan/plan.js';
 import { PlanTemplate } from '../plan/plan-template.js';
 import { SHORT_NAME } from '../plan/rename.js';
 import type { ContainerProcess } from '../process.js';
+import { needsPlace } from '../userns/user-namespace.js';
 import { checkProgramOptions, checkSpawnOptions } from './check-options.js';
 import { describeSpawn } from './compile-spawn.js';
 import { executeSource } from './execute-plan.js';
@@ -128,6 +129,8 @@ export function spawnTemplate(options: SpawnOptions, placeholder: string): Spawn
   assertLinux('spawnTemplate()');
   if (typeof placeholder !== 'string' || placeholder.length < SHORT_NAME || !ASCII.test(placeholder))
     throw new InvalidArgumentError('placeholder', `at least ${SHORT_NAME} ASCII characters`, placeholder);
+  if (needsPlace(options))
+    throw new InvalidArgumentError('options', 'without disableUserNamespaces, and without ranges of an ordinary user', options.idMaps);
   const plan = describeSpawn(options);
   const other = Object.keys(plan.fds).find((slot) => !STDIO_SLOTS.includes(slot));
   if (other !== undefined) throw new InvalidArgumentError('options', 'no descriptors but those of stdio', other);

@@ -1,10 +1,12 @@
 // spawn(): the one crossing from options to a running process.
 import { setImmediate } from 'node:timers/promises';
 import { assertLinux } from '@ctr/internal/errors';
+import { openJoined } from '../namespaces/join.js';
 import { NAMESPACE_KINDS } from '../plan/clone-flags.js';
 import type { ContainerProcess } from '../process.js';
+import { needsPlace, placeAround } from '../userns/user-namespace.js';
 import { checkSpawnOptions } from './check-options.js';
-import { describeSpawn } from './compile-spawn.js';
+import { describeSpawn, type SpawnFacts } from './compile-spawn.js';
 import { executePlan } from './execute-plan.js';
 import type { SpawnOptions } from './options.js';
 
@@ -31,8 +33,16 @@ export async function spawn(options: SpawnOptions): Promise<ContainerProcess> {
   checkSpawnOptions(options);
   assertLinux('spawn()');
   const own = NAMESPACE_KINDS.filter((kind) => (options.namespaces?.[kind] ?? 'host') !== 'host');
-  const plan = describeSpawn(options);
-  // Describing and sending are a turn of the event loop each: whoever else waits for it waits half as long.
-  await setImmediate();
-  return executePlan(plan, own, options);
+  const place = needsPlace(options) ? await placeAround(options.idMaps, options.disableUserNamespaces ?? false) : undefined;
+  const joined = openJoined(options.namespaces, place?.around);
+  try {
+    const facts: SpawnFacts = { joined, around: place && { ...place, fd: place.around.fd } };
+    const plan = describeSpawn(options, undefined, facts);
+    // Describing and sending are a turn of the event loop each: whoever else waits for it waits half as long.
+    await setImmediate();
+    return await executePlan(plan, own, options);
+  } finally {
+    joined?.close();
+    place?.release();
+  }
 }

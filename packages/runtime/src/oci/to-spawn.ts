@@ -16,6 +16,8 @@ export interface SpawnContext {
   readonly stdio: readonly [Stdio, Stdio, Stdio];
   /** Namespaces to join, opened. */
   readonly joined: ReadonlyMap<OciNamespaceType, Fd>;
+  /** The user namespace by whose maps the owners in bind mounts are seen. */
+  readonly idMap?: Fd | undefined;
   /** The compiled filter. */
   readonly seccomp: Uint8Array | undefined;
   readonly prepare: readonly Step[];
@@ -80,7 +82,7 @@ export function toSpawnOptions(oci: OciSpec, context: SpawnContext): SpawnOption
     ...(maps === undefined ? {} : { idMaps: maps }),
     root: context.root,
     readOnlyRoot: oci.root.readonly ?? false,
-    mounts: oci.mounts.map(toLauncherMount),
+    mounts: oci.mounts.map(toLauncherMount).map((m) => (m.type === 'bind' && context.idMap ? { ...m, idMap: context.idMap } : m)),
     maskedPaths: linux.maskedPaths ?? [],
     readonlyPaths: linux.readonlyPaths ?? [],
     ...(oci.hostname === undefined ? {} : { hostname: oci.hostname }),
