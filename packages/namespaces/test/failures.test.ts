@@ -13,7 +13,6 @@ import { Launcher } from '../src/launcher/launcher.js';
 import { planSource } from '../src/plan/plan-source.js';
 import { describeSpawn } from '../src/spawn/compile-spawn.js';
 import { executePlan } from '../src/spawn/execute-plan.js';
-import { defaultHints } from '../src/spawn/hints.js';
 import { AT_FDCWD, atFlags, mountAttrBytes } from '../src/steps/flags.js';
 import { formatIdMaps } from '../src/userns/id-map.js';
 import { asRoot, ENV, leaks, messageOf, run, WAYS } from './run.js';
@@ -397,7 +396,7 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
     const join: Step = { call: 'getpid', args: [] };
     for (const enter of [[], [[join]]]) {
       const plan = describeSpawn({ args: ['/bin/true'], namespaces: { user: 'new', pid: 'new' }, stdio: ['ignore', 'ignore', 'ignore'] });
-      const failing = executePlan({ ...plan, idMaps, stages: { ...plan.stages, enter } }, [], defaultHints);
+      const failing = executePlan({ ...plan, idMaps, stages: { ...plan.stages, enter } }, [], {});
       expect(await messageOf(failing)).toMatchInlineSnapshot(`
         "start /bin/true: map the ids of the user namespace: write: EINVAL (invalid argument)
           write("/proc/<pid>/gid_map", "0 100000 10\\n5 200000 10\\n")"

@@ -74,7 +74,9 @@ describe.skipIf(!root.ok)(root.title('mounts with mapped ids'), () => {
   });
 
   it('says what cannot be mapped', async () => {
-    expect(await messageOf(idMappedMount('/nowhere', users))).toMatchInlineSnapshot(`"map the ids of /nowhere: open_tree "/nowhere": ENOENT (no such file or directory)"`);
+    expect(await messageOf(idMappedMount('/nowhere', users))).toMatchInlineSnapshot(
+      `"map the ids of /nowhere: open_tree "/nowhere": ENOENT (no such file or directory)"`,
+    );
     expect(await messageOf(idMappedMount('/proc', users))).toMatchInlineSnapshot(`
       "map the ids of /proc: mount_setattr "/proc": EINVAL (invalid argument)
         hint: this file system cannot be mounted with mapped ids on this kernel, or something mounted in it cannot: give recursive: false"

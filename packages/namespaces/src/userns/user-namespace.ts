@@ -10,7 +10,6 @@ import { CLONE_FLAGS } from '../plan/clone-flags.js';
 import type { Plan } from '../plan/plan.js';
 import { describeSpawn } from '../spawn/compile-spawn.js';
 import { executePlan } from '../spawn/execute-plan.js';
-import { defaultHints } from '../spawn/hints.js';
 import { AT_FDCWD, openFlags } from '../steps/flags.js';
 import { checkIdMaps, startingId } from './check-maps.js';
 import { formatIdMaps, type IdMap, type IdMaps, identityMaps, nestIdMaps, oneId, stackRanges } from './id-map.js';
@@ -70,7 +69,7 @@ async function writeByHelper(program: string, pid: string, maps: readonly IdMap[
   const doing = 'map the ranges of this user';
   const args = [program, pid, ...maps.flatMap((m) => [m.containerId, m.hostId, m.size].map(String))];
   const plan = describeSpawn({ args, doing, stdio: ['ignore', 'ignore', 'pipe'] });
-  const process = await executePlan(plan, [], defaultHints);
+  const process = await executePlan(plan, [], {});
   const [said, { exitCode }] = await Promise.all([process.stderr ? text(process.stderr) : '', process.exited]);
   if (exitCode === 0) return;
   throw new UnsupportedError('a range of ids', `${program} to succeed`, said.trim() || `exit code ${exitCode}`, {
