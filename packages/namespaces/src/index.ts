@@ -26,6 +26,7 @@ export { ContainerProcess } from './process.js';
 export type { Rlimit, RlimitName } from './rlimits.js';
 export { clampRlimit, DEFAULT_RLIMITS, parseProcLimits, parseRlimit, parseRlimits, RLIMITS } from './rlimits.js';
 export type {
+  AddFdOptions,
   CompileSeccompOptions,
   DefaultSeccompOptions,
   DockerProfileFacts,
@@ -33,6 +34,7 @@ export type {
   OciSeccompArg,
   OciSeccompRule,
   SeccompActionName,
+  SeccompFilter,
   SeccompOperator,
   SeccompRuleFilter,
   SeccompVerdict,
@@ -46,6 +48,8 @@ export {
   describeSeccomp,
   resolveDockerProfile,
   SECCOMP_FILTER_FLAGS,
+  SeccompListener,
+  SeccompNotification,
   seccompFlags,
   seccompProgramFault,
   seccompSimulator,
@@ -74,4 +78,5 @@ export type {
 export { spawn } from './spawn/spawn.js';
 export type { StartOptions, TemplateStartOptions } from './spawn/spawn-template.js';
 export { SpawnTemplate, spawnTemplate } from './spawn/spawn-template.js';
+export type { SyscallArch, SyscallConvention } from './syscalls/index.js';
 export { syscallNumber, syscallTable } from './syscalls/index.js';

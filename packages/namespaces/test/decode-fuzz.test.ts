@@ -54,6 +54,7 @@ const PLANS: Plan[] = [
     cleanup: [{ call: 'remove_tree', args: ['/nowhere'], allow: ['ENOENT', 'EBUSY'], skipOnAllowed: 1 }],
   }),
   describeEnter({ pid: 1, pidfd: 3 }, { args: ['id'], env: ENV, capabilities: NONE, oomScoreAdj: 1 }, ['user', 'mount', 'pid'], true),
+  describeSpawn({ args: ['id'], seccomp: { program: defaultSeccompFilter([]), onListener: () => {} } }),
   describeSpawn({ args: ['id'], namespaces: { pid: Fd.of(3), time: Fd.of(4) }, stdio: ['pipe', 'inherit', 'ignore'] }),
   holdPlan('hold', [{ call: 'report_file', args: ['/x'] }], [{ call: 'close', args: [{ slot: 'x' }] }]),
 ];

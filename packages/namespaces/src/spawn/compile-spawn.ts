@@ -12,7 +12,7 @@ import { makeDirectories } from '../steps/paths.js';
 import { makeReadonly, maskPaths, prepareMasks } from './masked-steps.js';
 import { type MountContext, type MountSteps, mountSteps } from './mount-plan.js';
 import type { IdMap, SpawnOptions } from './options.js';
-import { connectStdio, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
+import { connectStdio, listenerFds, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
 
 /** 'pipe' ends are made when the plan is executed; until then the plan has these numbers in their place. */
 export const PIPE_PLACEHOLDER = -1;
@@ -147,7 +147,12 @@ export function describeSpawn(o: SpawnOptions, caller = { uid: process.geteuid?.
   const id = ids(o, caller);
   const mounts = rootAndMounts(o, { userNamespace: id.idMaps !== undefined, ttyGid: id.ttyGid });
   const stdio = stdioFds(o);
-  const fds: Record<string, number> = { ...stdio.borrowed, ...join.fds, ...mounts.fds };
+  const fds: Record<string, number> = {
+    ...stdio.borrowed,
+    ...join.fds,
+    ...mounts.fds,
+    ...listenerFds(o, PIPE_PLACEHOLDER),
+  };
   for (const n of stdio.pipes) fds[stdio.slots[n] as string] = PIPE_PLACEHOLDER;
   return {
     doing: o.doing ?? `start ${o.args[0]}`,

@@ -5,6 +5,7 @@ import type { CapabilitySets } from '../capabilities.js';
 import type { HintSource } from '../launcher/start-error.js';
 import type { NamespaceKind } from '../plan/clone-flags.js';
 import type { Rlimit } from '../rlimits.js';
+import type { SeccompFilter } from '../seccomp/load.js';
 
 /** One line of a user namespace's map: `size` ids from `containerId` inside are those from `hostId` outside. */
 export interface IdMap {
@@ -100,8 +101,8 @@ export interface ProgramOptions {
   capabilities?: CapabilitySets;
   /** Default false. */
   noNewPrivileges?: boolean;
-  /** A filter's program, from compileSeccomp or defaultSeccompFilter; `undefined`: none. */
-  seccomp?: Uint8Array;
+  /** A filter's program, from compileSeccomp or defaultSeccompFilter, alone or with flags and a listener; `undefined`: none. */
+  seccomp?: Uint8Array | SeccompFilter;
   rlimits?: Readonly<Record<string, Rlimit>>;
   /** -1000 to 1000; lowering it needs CAP_SYS_RESOURCE. */
   oomScoreAdj?: number;
