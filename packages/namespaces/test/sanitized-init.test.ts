@@ -52,11 +52,9 @@ describe.skipIf(!sanitizers.ok)(sanitizers.title('ctr-init under AddressSanitize
       timeout: 280_000,
       env: { ...cleanEnv(), CTR_NATIVE_CONFIG: path.relative(path.join(native, 'build'), config) },
     });
-    // A child that ends on the stack that its parent gave it is warned about: the sanitizer knows the main stack alone.
     const reports = readdirSync(logs).map((f) => readFileSync(path.join(logs, f), 'utf8'));
-    expect(reports.filter((text) => /ERROR: |runtime error:/.test(text))).toEqual([]);
+    expect(reports.filter((text) => text !== '')).toEqual([]);
     expect({ status: r.status, output: r.status === 0 ? '' : (r.stdout + r.stderr).slice(-8000) }).toEqual({ status: 0, output: '' });
-    // It was this monitor: a failed start ends with that warning.
-    expect(reports.join('')).toContain('__asan_handle_no_return');
+    expect(readdirSync(logs)).toContain('log-ran');
   }, 300_000);
 });
