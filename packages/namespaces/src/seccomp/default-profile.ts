@@ -3,6 +3,7 @@ import { type CapabilityName, parseCapability } from '../capabilities.js';
 import { type SyscallArch, syscallArch } from '../syscalls/index.js';
 import { EAFNOSUPPORT, ENOSYS, EPERM, EPROTONOSUPPORT } from './actions.js';
 import { compilePlainProfile } from './compile.js';
+import { OCI_ARCH } from './conventions.js';
 import { ALLOWED, DENIED, OPENED_BY } from './default-table.js';
 import type { OciSeccomp, OciSeccompArg, OciSeccompRule } from './types.js';
 
@@ -82,8 +83,6 @@ export interface DefaultSeccompOptions {
   /** The architecture that the object names; its rules are the same for all. `undefined` means this process's. */
   arch?: SyscallArch | undefined;
 }
-
-const OCI_ARCH: Readonly<Record<SyscallArch, string>> = { x64: 'SCMP_ARCH_X86_64', arm64: 'SCMP_ARCH_AARCH64' };
 
 /**
  * The default profile as an OCI object, for a look, for changes, or for another runtime.

@@ -13,6 +13,9 @@ export type SyscallArch = 'x64' | 'arm64';
 /** A way to call the kernel: the two architectures, and the 32-bit ones that the same kernel may take. */
 export type SyscallConvention = SyscallArch | 'x86' | 'x32' | 'arm';
 
+/** All of them. */
+export const SYSCALL_CONVENTIONS: readonly SyscallConvention[] = ['x64', 'arm64', 'x86', 'x32', 'arm'];
+
 /** Both architectures. */
 export const SYSCALL_ARCHES: readonly SyscallArch[] = ['x64', 'arm64'];
 
