@@ -323,6 +323,47 @@ describe.skipIf(!compiler.ok)(compiler.title('a seccomp listener'), () => {
     expect(await messageOf(spawn({ args: ['/bin/true'], seccomp: seccomp as SeccompFilter }))).toContain(message);
   });
 
+  it.each(WAYS)('and a filter without no_new_privs, by a right that the program does not get, $way', async ({ user }) => {
+    const program = compileSeccomp({
+      defaultAction: 'SCMP_ACT_ALLOW',
+      syscalls: [{ names: ['getppid'], action: 'SCMP_ACT_ERRNO', errnoRet: 99 }],
+    });
+    const status = ['/bin/sh', '-c', 'grep -E "^(Cap|NoNew|Seccomp:)" /proc/self/status | tr "\\n" " "'];
+    const sets = {
+      bounding: ['CAP_CHOWN'],
+      permitted: ['CAP_CHOWN'],
+      effective: ['CAP_CHOWN'],
+      inheritable: ['CAP_CHOWN'],
+      ambient: ['CAP_CHOWN'],
+    };
+    const facts = async (o: Partial<SpawnOptions>) =>
+      (await finished(await spawn({ args: status, env: ENV, seccomp: program, namespaces: { user }, ...o }))).stdout
+        .replaceAll(/\s+/g, ' ')
+        .trim();
+    const one = '0000000000000001';
+    expect(await facts({ capabilities: sets })).toBe(
+      `CapInh: ${one} CapPrm: ${one} CapEff: ${one} CapBnd: ${one} CapAmb: ${one} NoNewPrivs: 0 Seccomp: 2`,
+    );
+    if (user === 'new') return;
+    const nobody = { uid: 65534, gid: 65534 };
+    expect(await facts({ user: nobody, capabilities: sets })).toBe(
+      `CapInh: ${one} CapPrm: ${one} CapEff: ${one} CapBnd: ${one} CapAmb: ${one} NoNewPrivs: 0 Seccomp: 2`,
+    );
+    const none = '0000000000000000';
+    expect(await facts({ user: nobody })).toMatch(
+      new RegExp(`CapPrm: ${none} CapEff: ${none} CapBnd: \\w+ CapAmb: ${none} NoNewPrivs: 0 Seccomp: 2`),
+    );
+  });
+
+  it.skipIf(asRoot)('says what is missing where nobody has the right', async () => {
+    const r = spawn({ args: ['/bin/true'], env: ENV, seccomp: asking('getppid') });
+    expect(await messageOf(r)).toMatchInlineSnapshot(`
+      "start /bin/true: load the seccomp filter: seccomp: EACCES (permission denied)
+        seccomp(SECCOMP_SET_MODE_FILTER, 0, {10 instructions})
+        hint: a filter needs noNewPrivileges: true, or CAP_SYS_ADMIN in a user namespace of its own"
+    `);
+  });
+
   it('refuses answers that are none', async () => {
     const { p, listener } = await trying(asking('getppid'));
     p.stdin?.end(line('getppid'));

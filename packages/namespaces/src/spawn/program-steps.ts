@@ -9,6 +9,7 @@ import {
   dieWithMonitor,
   dropBounding,
   keepCapabilities,
+  keepRightToFilter,
   LISTENER_SLOT,
   loadSeccomp,
   noNewPrivileges,
@@ -87,15 +88,19 @@ export function execute(o: Pick<ProgramOptions, 'args' | 'env'>): Step[] {
   );
 }
 
+/** Without no_new_privs a filter is loaded by CAP_SYS_ADMIN (seccomp(2)), which the program may not be to have: it goes last then. */
+const filtersWithRights = (o: ProgramOptions): boolean => o.seccomp !== undefined && !o.noNewPrivileges;
+
 /** Ids, groups, capabilities: in the order in which each still has the right to do its part. */
 function identity(o: ProgramOptions, setgroups: boolean): Step[] {
   const { user, capabilities } = o;
+  const early = filtersWithRights(o);
   return [
     ...(capabilities ? dropBounding(capabilities.bounding) : []),
-    ...(user && capabilities && user.uid !== 0 && capabilities.permitted.length > 0 ? [keepCapabilities()] : []),
+    ...(user && user.uid !== 0 && (early || (capabilities && capabilities.permitted.length > 0)) ? [keepCapabilities()] : []),
     ...(user ? setUser(user, { setgroups }) : []),
     { call: 'umask', args: [user?.umask ?? 0o022] },
-    ...(capabilities ? setCapabilities(capabilities) : []),
+    ...(early ? keepRightToFilter(user, capabilities) : capabilities ? setCapabilities(capabilities) : []),
     ...(o.noNewPrivileges ? [noNewPrivileges()] : []),
     ...dieWithMonitor(),
     closeFds(FIRST_PRIVATE_FD, listens(o) ? LISTENER_SLOT : undefined),
@@ -125,13 +130,14 @@ export const listenerFds = (o: ProgramOptions, placeholder: number): Record<stri
 
 /** Everything after the mounts. `setgroups`: false where the user namespace denies it. */
 export function programSteps(o: ProgramOptions, setgroups: boolean): StepGroup[] {
-  const who = JSON.stringify([o.user, o.capabilities, o.noNewPrivileges, setgroups, listens(o)]);
+  const who = JSON.stringify([o.user, o.capabilities, o.noNewPrivileges, setgroups, listens(o), filtersWithRights(o)]);
   return [
     keep(`cwd ${o.createCwd} ${o.cwd}`, () => changeDirectory(o)),
     // After the last descriptor was opened, since the limit of their number may be below those that are open now.
     keep(`rlimits ${JSON.stringify(o.rlimits)}`, () => setRlimits(o.rlimits ?? {})),
     keep(`identity ${who}`, () => identity(o, setgroups)),
     filter(o.seccomp),
+    filtersWithRights(o) && o.capabilities ? setCapabilities(o.capabilities) : [],
     execute(o),
   ];
 }

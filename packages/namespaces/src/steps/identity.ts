@@ -58,6 +58,31 @@ export function dropBounding(bounding: readonly string[]): Step[] {
   );
 }
 
+/**
+ * As setCapabilities, with CAP_SYS_ADMIN beside: for the moment until the filter is loaded. Where there is no such right, seccomp(2)
+ * says so. A user other than root loses it by exec, if not before (capabilities(7)).
+ */
+export function keepRightToFilter(user: User | undefined, sets: CapabilitySets | undefined): Step[] {
+  if (sets === undefined && (user === undefined || user.uid === 0)) return [];
+  const admin = (names: readonly string[] = []): string[] => [...new Set([...names, 'CAP_SYS_ADMIN'])];
+  const { header, data } = encodeCapset({
+    inheritable: sets?.inheritable ?? [],
+    permitted: admin(sets?.permitted),
+    effective: admin(sets?.effective),
+  });
+  return [
+    {
+      call: 'capset',
+      args: [
+        { bytes: header, text: '{version 3}' },
+        { bytes: data, text: `{effective=${admin(sets?.effective).join('|')}}` },
+      ],
+      allow: ['EPERM'],
+      doing: 'keep the right to load the seccomp filter',
+    },
+  ];
+}
+
 export function setCapabilities(sets: CapabilitySets): Step[] {
   const { header, data } = encodeCapset(sets);
   const doing = 'set the capabilities';
