@@ -94,7 +94,7 @@ export interface DefaultSeccompOptions {
  * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for an unknown capability.
  * @example
  * const profile = defaultSeccompProfile({ capabilities: DEFAULT_CAPABILITIES })
- * profile.syscalls?.push({ names: ['io_uring_setup', 'io_uring_enter', 'io_uring_register'], action: 'SCMP_ACT_ALLOW' })
+ * profile.syscalls?.unshift({ names: ['io_uring_setup', 'io_uring_enter', 'io_uring_register'], action: 'SCMP_ACT_ALLOW' })
  */
 export function defaultSeccompProfile(options: DefaultSeccompOptions): OciSeccomp {
   const held = new Set<string>(options.capabilities.map((name, i) => parseCapability(name, `capabilities[${i}]`)));
