@@ -19,6 +19,7 @@ const TESTS = {
   bwrap: 'bubblewrap',
   strace: 'strace',
   mmdebstrap: 'mmdebstrap',
+  '/usr/include/seccomp.h': 'libseccomp-dev',
 };
 /** Same package, other systems: only what building needs. */
 const OTHER = {
@@ -29,6 +30,7 @@ const OTHER = {
 };
 
 export function find(program) {
+  if (program.startsWith('/')) return existsSync(program) ? program : undefined;
   const dirs = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin', '/usr/local/sbin'];
   // The package busybox-static brings a program called busybox, as the dynamic one does.
   const name = program === 'busybox-static' ? 'busybox' : program;

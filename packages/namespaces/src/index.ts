@@ -31,6 +31,7 @@ export { openProcess, ProcessHandle } from './process-handle.js';
 export type { Rlimit, RlimitName } from './rlimits.js';
 export { clampRlimit, DEFAULT_RLIMITS, parseProcLimits, parseRlimit, parseRlimits, RLIMITS } from './rlimits.js';
 export type {
+  AddFdOptions,
   CompileSeccompOptions,
   DefaultSeccompOptions,
   DockerProfileFacts,
@@ -38,6 +39,7 @@ export type {
   OciSeccompArg,
   OciSeccompRule,
   SeccompActionName,
+  SeccompFilter,
   SeccompOperator,
   SeccompRuleFilter,
   SeccompVerdict,
@@ -51,6 +53,8 @@ export {
   describeSeccomp,
   resolveDockerProfile,
   SECCOMP_FILTER_FLAGS,
+  SeccompListener,
+  SeccompNotification,
   seccompFlags,
   seccompProgramFault,
   seccompSimulator,
@@ -81,6 +85,7 @@ export type {
 export { spawn } from './spawn/spawn.js';
 export type { StartOptions, TemplateStartOptions } from './spawn/spawn-template.js';
 export { SpawnTemplate, spawnTemplate } from './spawn/spawn-template.js';
+export type { SyscallArch, SyscallConvention } from './syscalls/index.js';
 export { syscallNumber, syscallTable } from './syscalls/index.js';
 export { keepIdMaps, ownIdMaps, rangeIdMaps } from './userns/choices.js';
 export { type ClaimedIds, type ClaimOptions, claimIds } from './userns/claim.js';

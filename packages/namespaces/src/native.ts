@@ -23,7 +23,17 @@ export interface FdWatch {
   close(): void;
 }
 
+/** native/src/fd_watcher.h */
+export interface FdWatcher {
+  /** What to wait for; nothing when both are false. */
+  watch(readable: boolean, writable: boolean): void;
+  setRef(ref: boolean): void;
+  /** Before the descriptor is closed. */
+  close(): void;
+}
+
 export interface Binding {
+  FdWatcher: new (fd: number, onReady: (readable: boolean, writable: boolean) => void) => FdWatcher;
   MonitorHandle: new (
     program: Uint8Array,
     onMessage: (message: Buffer | null, fd: number) => void,
@@ -64,6 +74,14 @@ export interface Binding {
     fd: number,
     onReadable: () => void,
   ) => FdWatch;
+  /** struct seccomp_notif; null: none now; undefined: no process has the filter any more. */
+  seccompReceive(listener: number): Buffer | null | undefined;
+  /** False: the caller does not wait any more. */
+  seccompAnswer(listener: number, id: bigint, value: bigint, error: number, flags: number): boolean;
+  /** The number there; -1: the caller does not wait any more. `at` -1: the lowest that is free. */
+  seccompAddFd(listener: number, id: bigint, source: number, at: number, flags: number, answer: boolean): number;
+  /** False: the caller does not wait any more. */
+  seccompIsPending(listener: number, id: bigint): boolean;
 }
 
 /** dist/ and src/ both lie one step below the package's folder. */

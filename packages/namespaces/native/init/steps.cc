@@ -1,4 +1,4 @@
-// One step is one system call with its arguments filled in; five composite operations do what one call cannot.
+// One step is one system call with its arguments filled in; the composite operations do what one call cannot.
 #include "steps.h"
 
 namespace ctr {
@@ -51,14 +51,19 @@ i64 assertMonitor(int pidfd) {
 }
 
 /**
- * Closes everything from `first` on but the report pipe, before the program's path is looked up: a path such as
+ * Closes everything from `first` on but the report pipe and the listener's socket (-1: none), before the program's path is looked up: a path such as
  * /proc/self/fd/7 out of an image must find no directory of the host (CVE-2024-21626).
  */
-i64 closeFds(u64 first, int keep) {
-  if (keep < 0) return -kEINVAL;
-  const u64 kept = static_cast<u64>(keep);
-  if (kept > first) syscall6(__NR_close_range, first, kept - 1, 0);
-  return syscall6(__NR_close_range, kept + 1 > first ? kept + 1 : first, ~0u, 0);
+i64 closeFds(u64 first, int report, int socket) {
+  if (report < 0) return -kEINVAL;
+  const bool reversed = socket >= 0 && socket < report;
+  for (const int keep : {reversed ? socket : report, reversed ? report : socket}) {
+    if (keep < 0 || static_cast<u64>(keep) < first) continue;
+    const u64 kept = static_cast<u64>(keep);
+    if (kept > first) syscall6(__NR_close_range, first, kept - 1, 0);
+    first = kept + 1;
+  }
+  return syscall6(__NR_close_range, first, ~0u, 0);
 }
 
 /** A process that was made for its steps alone ends here, as a program would that ran. Never the monitor itself. */
@@ -100,9 +105,13 @@ i64 runStep(const Program& program, const WireStep& step, u32 index, const StepC
     case Op::assert_monitor:
       return assertMonitor(context.monitor_pidfd);
     case Op::close_fds:
-      return closeFds(step.args[0], context.report_fd);
+      return closeFds(step.args[0], context.report_fd,
+                      static_cast<ArgKind>(step.arg_kind[1]) == ArgKind::slot ? context.slots->fd[step.args[1]] : -1);
     case Op::finish:
       return finish(step.args[0], context.exec_tried);
+    case Op::listen_seccomp:
+      return listenSeccomp(argument(program, step, 0, *context.slots), argument(program, step, 1, *context.slots),
+                           static_cast<int>(argument(program, step, 2, *context.slots)), index, context.report_fd);
     case Op::syscall:
       break;
   }

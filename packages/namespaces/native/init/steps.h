@@ -48,4 +48,10 @@ Failure runStage(const Program& program, u32 stage, const StepContext& context);
 /** Deletes a directory and all below it: without following links, without leaving its file system. See remove_tree.cc. */
 i64 removeTree(const char* path);
 
+/**
+ * seccomp(2) with a listener that goes to Node over `socket`; after it the filter binds, and only execve may follow.
+ * `step` and `report` are for a failure. See listener.cc.
+ */
+i64 listenSeccomp(u64 flags, u64 program, int socket, u32 step, int report);
+
 }  // namespace ctr

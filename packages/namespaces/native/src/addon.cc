@@ -7,9 +7,11 @@
 #include <sys/syscall.h>
 
 #include "fd_watch.h"
+#include "fd_watcher.h"
 #include "monitor_handle.h"
 #include "namespace_calls.h"
 #include "open_fds.h"
+#include "seccomp_notify.h"
 #include "syscall_failure.h"
 
 namespace ctr {
@@ -80,6 +82,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new OpenFds);
   exports.Set("MonitorHandle", MonitorHandle::define(env));
   exports.Set("FdWatch", FdWatch::define(env));
+  exports.Set("FdWatcher", FdWatcher::define(env));
   const auto add = [&](const char* name, auto body) { exports.Set(name, Napi::Function::New(env, guarded(body), name)); };
   add("pidfdOpen", pidfdOpen);
   add("pidfdSendSignal", pidfdSendSignal);
@@ -96,6 +99,10 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("namespaceOwnerUid", namespaceOwnerUid);
   add("socketPair", socketPair);
   add("receiveFds", receiveFds);
+  add("seccompReceive", seccompReceive);
+  add("seccompAnswer", seccompAnswer);
+  add("seccompAddFd", seccompAddFd);
+  add("seccompIsPending", seccompIsPending);
   return exports;
 }
 

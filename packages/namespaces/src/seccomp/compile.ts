@@ -1,13 +1,23 @@
 // Compiles a seccomp profile into the BPF program that the kernel runs before every system call.
 //
-//   arch is ours? ──no──> foreignArch          number ──tree──> allow
-//        │yes                                         ├───────> errno
-//        └──> the number, by a tree of comparisons ───┴───────> tests of the arguments ──> …
+//   arch is ours? ──no──> opened by the profile? ──no──> foreignArch
+//        │yes                    │yes
+//        └──> the number, by a tree of comparisons ──> allow, errno, tests of the arguments ──> …
 import { InvalidArgumentError } from '@ctr/internal/errors';
-import { AUDIT_ARCH, type SyscallArch, syscallArch, syscallTable, X32_SYSCALL_BIT } from '../syscalls/index.js';
+import {
+  AUDIT_ARCH,
+  AUDIT_ARCH_COMPAT,
+  conventionTable,
+  SYSCALL_CONVENTIONS,
+  type SyscallArch,
+  type SyscallConvention,
+  syscallArch,
+  X32_SYSCALL_BIT,
+} from '../syscalls/index.js';
 import { ENOSYS, returnValue } from './actions.js';
 import { assemble } from './assemble.js';
 import { encodeProgram, JMP_JEQ_K, MAX_INSTRUCTIONS, OFFSET_ARCH, OFFSET_NR } from './bpf.js';
+import { openedConventions } from './conventions.js';
 import { dispatch, mergeRuns, type Run } from './dispatch.js';
 import { resolveDockerProfile } from './docker-profile.js';
 import { Graph, type Node } from './graph.js';
@@ -21,35 +31,71 @@ const LETS_UNKNOWN_PASS: readonly string[] = ['SCMP_ACT_ALLOW', 'SCMP_ACT_LOG', 
 /** -1 is no call: a tracer writes it to skip one. */
 const SKIPPED_BY_TRACER = 0xffffffff;
 
-/** The verdicts from number 0 to 2^32-1, before equal neighbours are joined. */
-function allRuns(graph: Graph, profile: OciSeccomp, arch: SyscallArch): Run[] {
-  const fallback = graph.ret(returnValue(profile.defaultAction, profile.defaultErrnoRet));
-  const enosys = graph.ret(returnValue('SCMP_ACT_ERRNO', ENOSYS));
-  const table = syscallTable(arch);
-  const byName = rulesByName(profile);
-  const runs: Run[] = [{ start: 0, verdict: fallback }];
+/** Where the private calls of 32-bit arm begin, far above all others. */
+const ARM_PRIVATE = 0xf0000;
+
+/** What holds for every number of a filter. */
+interface Answers {
+  readonly graph: Graph;
+  readonly fallback: Node;
+  readonly enosys: Node;
+  /** Numbers that nobody has heard of go on to the kernel. */
+  readonly unknownPass: boolean;
+}
+
+function answersOf(profile: OciSeccomp): Answers {
+  const graph = new Graph();
+  return {
+    graph,
+    fallback: graph.ret(returnValue(profile.defaultAction, profile.defaultErrnoRet)),
+    enosys: graph.ret(returnValue('SCMP_ACT_ERRNO', ENOSYS)),
+    unknownPass: LETS_UNKNOWN_PASS.includes(profile.defaultAction),
+  };
+}
+
+/** The verdicts on the numbers of one convention, from its first on. */
+function runsOf(profile: OciSeccomp, convention: SyscallConvention, { graph, fallback, enosys, unknownPass }: Answers): Run[] {
+  const table = conventionTable(convention);
+  const byName = rulesByName(profile, convention);
+  const known = (profile.syscalls ?? []).flatMap((rule) => rule.names.map((name) => table.get(name) ?? -1));
+  const newest = known.reduce((a, b) => (b < ARM_PRIVATE || convention !== 'arm' ? Math.max(a, b) : a), -1);
+  const stops = !unknownPass && newest >= 0;
+  const runs: Run[] = [{ start: convention === 'x32' ? X32_SYSCALL_BIT : 0, verdict: fallback }];
   for (const [name, number] of table) {
     const rules = byName.get(name);
-    if (rules) runs.push({ start: number, verdict: decision(graph, rules, fallback) }, { start: number + 1, verdict: fallback });
+    if (!rules) continue;
+    const after = stops && number > newest ? enosys : fallback;
+    runs.push({ start: number, verdict: decision(graph, rules, fallback) }, { start: number + 1, verdict: after });
   }
-  const passes = LETS_UNKNOWN_PASS.includes(profile.defaultAction);
-  const named = (profile.syscalls ?? []).flatMap((rule) => rule.names.map((name) => table.get(name) ?? -1));
-  const newest = named.reduce((a, b) => Math.max(a, b), -1);
-  if (!passes && newest >= 0) runs.push({ start: newest + 1, verdict: enosys });
-  if (arch === 'x64') runs.push({ start: X32_SYSCALL_BIT, verdict: enosys });
-  if (arch === 'x64' && passes) runs.push({ start: SKIPPED_BY_TRACER, verdict: fallback });
+  if (stops) runs.push({ start: newest + 1, verdict: enosys });
   return runs;
 }
 
-/** Of runs that begin at the same number the last counts: it was pushed knowing more. */
-const lastOfEachStart = (runs: readonly Run[]): Run[] => runs.filter((run, i) => runs[i + 1]?.start !== run.start);
+/** In order, one for each start: of those that begin at the same number the last counts, which was pushed knowing more. */
+function inOrder(runs: readonly Run[]): Run[] {
+  const sorted = runs.toSorted((a, b) => a.start - b.start);
+  return mergeRuns(sorted.filter((run, i) => sorted[i + 1]?.start !== run.start));
+}
+
+/** The numbers of x86-64, then those of x32, which share its arch. */
+function nativeRuns(profile: OciSeccomp, arch: SyscallArch, opened: ReadonlySet<SyscallConvention>, answers: Answers): Run[] {
+  const runs = runsOf(profile, arch, answers);
+  if (arch !== 'x64') return runs;
+  if (opened.has('x32')) runs.push(...runsOf(profile, 'x32', answers));
+  else runs.push({ start: X32_SYSCALL_BIT, verdict: answers.enosys });
+  if (answers.unknownPass) runs.push({ start: SKIPPED_BY_TRACER, verdict: answers.fallback });
+  return runs;
+}
 
 function buildGraph(profile: OciSeccomp, arch: SyscallArch, foreign: 'kill' | 'enosys'): Node {
-  const graph = new Graph();
-  const runs = mergeRuns(lastOfEachStart(allRuns(graph, profile, arch)));
-  const native = graph.load(OFFSET_NR, dispatch(graph, runs));
-  const other = graph.ret(foreign === 'kill' ? returnValue('SCMP_ACT_KILL_PROCESS') : returnValue('SCMP_ACT_ERRNO', ENOSYS));
-  return graph.load(OFFSET_ARCH, graph.branch(JMP_JEQ_K, AUDIT_ARCH[arch], native, other));
+  const answers = answersOf(profile);
+  const { graph, enosys } = answers;
+  const opened = openedConventions(profile, arch);
+  const byNumber = (runs: readonly Run[]): Node => graph.load(OFFSET_NR, dispatch(graph, inOrder(runs)));
+  const compat: SyscallConvention = arch === 'x64' ? 'x86' : 'arm';
+  let other = foreign === 'kill' ? graph.ret(returnValue('SCMP_ACT_KILL_PROCESS')) : enosys;
+  if (opened.has(compat)) other = graph.branch(JMP_JEQ_K, AUDIT_ARCH_COMPAT[arch], byNumber(runsOf(profile, compat, answers)), other);
+  return graph.load(OFFSET_ARCH, graph.branch(JMP_JEQ_K, AUDIT_ARCH[arch], byNumber(nativeRuns(profile, arch, opened, answers)), other));
 }
 
 /** Compiles a profile that is known to be right and plain OCI; nothing is checked again. */
@@ -64,8 +110,10 @@ export function compilePlainProfile(profile: OciSeccomp, arch: SyscallArch, fore
  *
  * Precedence is that of libseccomp and runc: a rule with the default's action changes nothing, a rule without conditions beats
  * those with conditions, and of these the most specific counts. Calls newer than any that the profile names answer ENOSYS, unless
- * the default is ALLOW, LOG or TRACE, so that C libraries fall back to older calls. On x86-64 the x32 calls answer ENOSYS.
- * Names that the architecture does not have are ignored.
+ * the default is ALLOW, LOG or TRACE, so that C libraries fall back to older calls. Names that the architecture does not have are
+ * ignored. `architectures` and `archMap` open the 32-bit calls of i386, x32 and arm to the same rules; else those of x32 answer ENOSYS
+ * and the others meet `foreignArch`. There only the low 32 bits of arguments count, and socketcall(2) and ipc(2) of i386, whose
+ * arguments no filter can see, get the strictest answer of a call whose rules have conditions.
  *
  * @returns 8 bytes per instruction. Equal input gives equal bytes.
  * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for anything wrong in the profile or the options, and for a program over
@@ -86,9 +134,9 @@ export function compileSeccomp(profile: OciSeccomp, options: CompileSeccompOptio
   return compilePlainProfile(resolveDockerProfile(profile, { ...options, arch }), arch, foreign);
 }
 
-/** Names that no architecture known here has: spelling mistakes, or calls of others such as i386. They do nothing in a filter. */
+/** Names that no architecture and no 32-bit convention known here has: spelling mistakes, or calls of others. They do nothing in a filter. */
 export function unknownSyscallNames(profile: OciSeccomp): string[] {
   checkProfile(profile);
   const named = new Set((profile.syscalls ?? []).flatMap((rule) => rule.names));
-  return [...named].filter((name) => !syscallTable('x64').has(name) && !syscallTable('arm64').has(name));
+  return [...named].filter((name) => SYSCALL_CONVENTIONS.every((convention) => !conventionTable(convention).has(name)));
 }

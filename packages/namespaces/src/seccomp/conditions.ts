@@ -9,6 +9,8 @@ export interface Condition {
   readonly op: SeccompOperator;
   readonly value: bigint;
   readonly valueTwo: bigint;
+  /** Only the low 32 bits count, of the argument as of the numbers: the 32-bit conventions. */
+  readonly narrow: boolean;
 }
 
 const low = (value: bigint): number => Number(value & 0xffffffffn);
@@ -17,6 +19,7 @@ const high = (value: bigint): number => Number(value >> 32n);
 /** Argument > value, or >= value when `code` is JMP_JGE_K. */
 function greater(graph: Graph, c: Condition, code: number, yes: Node, no: Node): Node {
   const lowWord = graph.load(offsetLow(c.index), graph.branch(code, low(c.value), yes, no));
+  if (c.narrow) return lowWord;
   const equal = graph.branch(JMP_JEQ_K, high(c.value), lowWord, no);
   return graph.load(offsetHigh(c.index), graph.branch(JMP_JGT_K, high(c.value), yes, equal));
 }
@@ -34,14 +37,16 @@ function masked(graph: Graph, index: number, mask: bigint, wanted: bigint, yes: 
 }
 
 const ALL_BITS = 0xffffffffffffffffn;
+const LOW_BITS = 0xffffffffn;
 
 /** Goes to `yes` when the condition holds, else to `no`. */
 export function conditionNode(graph: Graph, c: Condition, yes: Node, no: Node): Node {
+  const all = c.narrow ? LOW_BITS : ALL_BITS;
   switch (c.op) {
     case 'SCMP_CMP_EQ':
-      return masked(graph, c.index, ALL_BITS, c.value, yes, no);
+      return masked(graph, c.index, all, c.value, yes, no);
     case 'SCMP_CMP_NE':
-      return masked(graph, c.index, ALL_BITS, c.value, no, yes);
+      return masked(graph, c.index, all, c.value, no, yes);
     case 'SCMP_CMP_GT':
       return greater(graph, c, JMP_JGT_K, yes, no);
     case 'SCMP_CMP_GE':

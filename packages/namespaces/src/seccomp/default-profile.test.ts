@@ -168,6 +168,19 @@ describe('what it refuses', () => {
   });
 });
 
+it('gives way to what is put before it', () => {
+  const profile = defaultSeccompProfile({ capabilities: [], arch: 'x64' });
+  profile.syscalls?.unshift(
+    { names: ['io_uring_setup'], action: 'SCMP_ACT_ALLOW' },
+    { names: ['ptrace'], action: 'SCMP_ACT_KILL_PROCESS' },
+  );
+  const filter = compileSeccomp(profile, { arch: 'x64' });
+  const actions = ['io_uring_setup', 'ptrace'].map(
+    (name) => simulateSeccomp(filter, { arch: 'x64', nr: syscallNumber(name, 'x64') }).action,
+  );
+  expect(actions).toEqual(['SCMP_ACT_ALLOW', 'SCMP_ACT_KILL_PROCESS']);
+});
+
 describe('the cache', () => {
   it('gives the same bytes for the same filter, whatever the spelling and the capabilities that do not matter', () => {
     const filter = defaultSeccompFilter(DEFAULT_CAPABILITIES, 'x64');

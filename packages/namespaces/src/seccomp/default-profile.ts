@@ -3,6 +3,7 @@ import { type CapabilityName, parseCapability } from '../capabilities.js';
 import { type SyscallArch, syscallArch } from '../syscalls/index.js';
 import { EAFNOSUPPORT, ENOSYS, EPERM, EPROTONOSUPPORT } from './actions.js';
 import { compilePlainProfile } from './compile.js';
+import { OCI_ARCH } from './conventions.js';
 import { ALLOWED, DENIED, OPENED_BY } from './default-table.js';
 import type { OciSeccomp, OciSeccompArg, OciSeccompRule } from './types.js';
 
@@ -83,8 +84,6 @@ export interface DefaultSeccompOptions {
   arch?: SyscallArch | undefined;
 }
 
-const OCI_ARCH: Readonly<Record<SyscallArch, string>> = { x64: 'SCMP_ARCH_X86_64', arm64: 'SCMP_ARCH_AARCH64' };
-
 /**
  * The default profile as an OCI object, for a look, for changes, or for another runtime.
  *
@@ -95,7 +94,7 @@ const OCI_ARCH: Readonly<Record<SyscallArch, string>> = { x64: 'SCMP_ARCH_X86_64
  * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for an unknown capability.
  * @example
  * const profile = defaultSeccompProfile({ capabilities: DEFAULT_CAPABILITIES })
- * profile.syscalls?.push({ names: ['io_uring_setup', 'io_uring_enter', 'io_uring_register'], action: 'SCMP_ACT_ALLOW' })
+ * profile.syscalls?.unshift({ names: ['io_uring_setup', 'io_uring_enter', 'io_uring_register'], action: 'SCMP_ACT_ALLOW' })
  */
 export function defaultSeccompProfile(options: DefaultSeccompOptions): OciSeccomp {
   const held = new Set<string>(options.capabilities.map((name, i) => parseCapability(name, `capabilities[${i}]`)));

@@ -1,5 +1,5 @@
 // Prints a filter as text: one line per instruction, with the names of what it reads, compares and answers.
-import { AUDIT_ARCH, AUDIT_ARCH_COMPAT, type SyscallArch, syscallName } from '../syscalls/index.js';
+import { AUDIT_ARCH, AUDIT_ARCH_COMPAT, auditArchName, type SyscallConvention, syscallNameOf, X32_SYSCALL_BIT } from '../syscalls/index.js';
 import { readReturnValue } from './actions.js';
 import * as bpf from './bpf.js';
 
@@ -32,32 +32,44 @@ function answer(value: number): string {
   return data === 0 ? action.slice('SCMP_ACT_'.length) : `${action.slice('SCMP_ACT_'.length)}(${data})`;
 }
 
-/** What the accumulator holds at each instruction, as far as one pass from the top can tell: jumps only go forward. */
-function wordsHeld(program: readonly bpf.Instruction[]): (string | undefined)[] {
-  const held: (string | undefined)[] = [];
-  const flow = (to: number, word: string | undefined) => {
-    held[to] ??= word;
+/** What is known at an instruction: the word in the accumulator, and the arch once it was compared. */
+interface Known {
+  word?: string | undefined;
+  arch?: number | undefined;
+}
+
+/** As far as one pass from the top can tell, since jumps only go forward. */
+function knownAt(program: readonly bpf.Instruction[]): Known[] {
+  const known: Known[] = [{}];
+  const flow = (to: number, next: Known) => {
+    known[to] ??= next;
   };
   for (const [i, { code, jt, jf, k }] of program.entries()) {
     if (code === bpf.RET_K) continue;
-    const word = code === bpf.LD_W_ABS ? wordName(k) : held[i];
-    if (code === bpf.JMP_JA) flow(i + 1 + k, word);
-    else if (SYMBOLS[code] === undefined) flow(i + 1, word);
-    else for (const distance of [jt, jf]) flow(i + 1 + distance, word);
+    const here = known[i] ?? {};
+    const next = code === bpf.LD_W_ABS ? { ...here, word: wordName(k) } : here;
+    if (code === bpf.JMP_JA) flow(i + 1 + k, next);
+    else if (SYMBOLS[code] === undefined) flow(i + 1, next);
+    else {
+      flow(i + 1 + jt, next.word === 'arch' && code === bpf.JMP_JEQ_K ? { ...next, arch: k } : next);
+      flow(i + 1 + jf, next);
+    }
   }
-  return held;
+  return known;
 }
 
-function constant(word: string | undefined, code: number, k: number, arch: SyscallArch): string {
+function constant({ word, arch }: Known, code: number, k: number): string {
   if (word === 'arch') return ARCH_NAMES.get(k) ?? hex(k);
   if (word !== 'nr') return hex(k);
-  const name = code === bpf.JMP_JSET_K ? undefined : syscallName(k, arch);
-  return name === undefined ? String(k) : `${k} (${name})`;
+  const convention: SyscallConvention | undefined = arch === undefined ? undefined : auditArchName(arch, k);
+  const name = code === bpf.JMP_JSET_K || convention === undefined ? undefined : syscallNameOf(k, convention);
+  const number = convention === 'x32' && name !== undefined ? `x32+${k - X32_SYSCALL_BIT}` : String(k);
+  return name === undefined ? number : `${number} (${name})`;
 }
 
 /**
  * A filter as text, for reading and for snapshots: each instruction on its line, jumps by the line that they lead to.
- * Names of system calls are those of the architecture that the filter tests for first.
+ * Names of system calls are those of the architecture that was compared before.
  * @example
  * describeSeccomp(filter)
  * // 0: load arch
@@ -67,8 +79,7 @@ function constant(word: string | undefined, code: number, k: number, arch: Sysca
  */
 export function describeSeccomp(bytes: Uint8Array): string {
   const program = bpf.decodeProgram(bytes);
-  const arch: SyscallArch = program.some(({ code, k }) => code === bpf.JMP_JEQ_K && k === AUDIT_ARCH.arm64) ? 'arm64' : 'x64';
-  const held = wordsHeld(program);
+  const known = knownAt(program);
   const line = ({ code, jt, jf, k }: bpf.Instruction, i: number): string => {
     if (code === bpf.LD_W_ABS) return `load ${wordName(k)}`;
     if (code === bpf.ALU_AND_K) return `and ${hex(k)}`;
@@ -76,7 +87,7 @@ export function describeSeccomp(bytes: Uint8Array): string {
     if (code === bpf.RET_K) return answer(k);
     const symbol = SYMBOLS[code];
     if (symbol === undefined) return `unknown ${hex(code)} ${jt} ${jf} ${hex(k)}`;
-    return `if ${symbol} ${constant(held[i], code, k, arch)} go ${i + 1 + jt} else ${i + 1 + jf}`;
+    return `if ${symbol} ${constant(known[i] ?? {}, code, k)} go ${i + 1 + jt} else ${i + 1 + jf}`;
   };
   return program.map((instruction, i) => `${i}: ${line(instruction, i)}`).join('\n');
 }

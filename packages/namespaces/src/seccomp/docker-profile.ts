@@ -1,9 +1,10 @@
 // Docker's profiles are OCI's with conditions on whole rules: capabilities, architecture, kernel. This settles them, so that
 // what remains is plain OCI.
 import { release } from 'node:os';
-import { InvalidArgumentError } from '@ctr/internal/errors';
+import { errnoNumber, InvalidArgumentError } from '@ctr/internal/errors';
 import { parseCapability } from '../capabilities.js';
 import { type SyscallArch, syscallArch } from '../syscalls/index.js';
+import { OCI_ARCH } from './conventions.js';
 import type { OciSeccomp, OciSeccompRule, SeccompRuleFilter } from './types.js';
 
 /** What a Docker profile's conditions are settled by. */
@@ -47,7 +48,18 @@ function applies(rule: OciSeccompRule, held: ReadonlySet<string>, arch: string, 
 export function resolveDockerProfile(profile: OciSeccomp, facts: DockerProfileFacts = {}): OciSeccomp {
   const held = new Set<string>((facts.capabilities ?? []).map((name, i) => parseCapability(name, `capabilities[${i}]`)));
   const [arch, kernel] = [GO_ARCH[syscallArch(facts.arch)], facts.kernel ?? release()];
-  const { archMap: _, ...plain } = profile;
+  const { archMap, defaultErrno, ...plain } = profile;
+  const sub = (archMap ?? []).filter(({ architecture }) => architecture === OCI_ARCH[syscallArch(facts.arch)]);
+  const opened = sub.flatMap(({ architecture, subArchitectures }) => [architecture, ...(subArchitectures ?? [])]);
+  const architectures = [...new Set([...(profile.architectures ?? []), ...opened])];
   const kept = (profile.syscalls ?? []).filter((rule) => applies(rule, held, arch, kernel));
-  return { ...plain, syscalls: kept.map(({ includes: _in, excludes: _ex, comment: _comment, ...rule }) => rule) };
+  return {
+    ...plain,
+    ...(defaultErrno ? { defaultErrnoRet: errnoNumber(defaultErrno) } : {}),
+    ...(architectures.length > 0 ? { architectures } : {}),
+    syscalls: kept.map(({ includes: _in, excludes: _ex, comment: _comment, errno, ...rule }) => ({
+      ...rule,
+      ...(errno ? { errnoRet: errnoNumber(errno) } : {}),
+    })),
+  };
 }

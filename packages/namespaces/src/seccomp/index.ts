@@ -5,6 +5,9 @@ export { type DefaultSeccompOptions, defaultSeccompFilter, defaultSeccompProfile
 export { describeSeccomp } from './describe.js';
 export { type DockerProfileFacts, resolveDockerProfile } from './docker-profile.js';
 export { SECCOMP_FILTER_FLAGS, seccompFlags } from './flags.js';
+export { SeccompListener } from './listener/listener.js';
+export { type AddFdOptions, SeccompNotification } from './listener/notification.js';
+export type { SeccompFilter } from './load.js';
 export { type SimulatedCall, type SimulatedVerdict, seccompProgramFault, seccompSimulator, simulateSeccomp } from './simulate.js';
 export type {
   CompileSeccompOptions,

@@ -6,29 +6,31 @@
 //    conditions, then the first. So an exception to a wide rule works in whichever order they stand, and a rule with
 //    "argument >= 0" means "otherwise". (libseccomp sorts by much the same idea, and refuses some of the pairs.)
 // 4. Two conditions on the same argument in one rule become two rules, one per condition of the whole rule, joined by "or".
+import type { SyscallConvention } from '../syscalls/index.js';
 import { returnValue } from './actions.js';
 import { type Condition, conditionNode } from './conditions.js';
+import { isNarrow } from './conventions.js';
 import type { Graph, Node } from './graph.js';
+import { addMultiplexed } from './multiplexed.js';
 import type { OciSeccomp, OciSeccompArg, OciSeccompRule } from './types.js';
 
-interface Rule {
+export interface Rule {
   readonly value: number;
   /** Empty: no conditions at all, which is more than conditions that always hold. */
   readonly conditions: readonly Condition[];
 }
 
-const condition = (arg: OciSeccompArg): Condition => ({
-  index: arg.index,
-  op: arg.op,
-  value: BigInt(arg.value),
-  valueTwo: BigInt(arg.valueTwo ?? 0),
-});
+function condition(arg: OciSeccompArg, narrow: boolean): Condition {
+  const bits = narrow ? 32 : 64;
+  const [value, valueTwo] = [BigInt.asUintN(bits, BigInt(arg.value)), BigInt.asUintN(bits, BigInt(arg.valueTwo ?? 0))];
+  return { index: arg.index, op: arg.op, value, valueTwo, narrow };
+}
 
 /** libseccomp generates nothing for an empty mask, so that a rule with nothing else has no condition. */
 const isNothing = (c: Condition): boolean => c.op === 'SCMP_CMP_MASKED_EQ' && c.value === 0n;
 
-function split(rule: OciSeccompRule): Condition[][] {
-  const conditions = (rule.args ?? []).map(condition);
+function split(rule: OciSeccompRule, narrow: boolean): Condition[][] {
+  const conditions = (rule.args ?? []).map((arg) => condition(arg, narrow));
   const repeats = new Set(conditions.map((c) => c.index)).size < conditions.length;
   return (repeats ? conditions.map((c) => [c]) : [conditions]).map((list) => list.filter((c) => !isNothing(c)));
 }
@@ -45,19 +47,20 @@ function pinnedBits(conditions: readonly Condition[]): number {
 }
 
 /** The rules of a profile by the name of the call, in order, without those that change nothing. */
-export function rulesByName(profile: OciSeccomp): Map<string, Rule[]> {
+export function rulesByName(profile: OciSeccomp, convention: SyscallConvention): Map<string, Rule[]> {
   const fallback = returnValue(profile.defaultAction, profile.defaultErrnoRet);
   const byName = new Map<string, Rule[]>();
   for (const rule of profile.syscalls ?? []) {
     const value = returnValue(rule.action, rule.errnoRet);
     if (value === fallback) continue;
-    const alternatives = split(rule).map((conditions) => ({ value, conditions }));
+    const alternatives = split(rule, isNarrow(convention)).map((conditions) => ({ value, conditions }));
     for (const name of rule.names) {
       const before = byName.get(name);
       if (before) before.push(...alternatives);
       else byName.set(name, [...alternatives]);
     }
   }
+  if (convention === 'x86') addMultiplexed(byName, fallback);
   return byName;
 }
 

@@ -51,6 +51,8 @@ export interface OciSeccompRule {
   action: SeccompActionName;
   /** For ERRNO the errno, for TRACE the message; `undefined` means EPERM (1). Not allowed with other actions. */
   errnoRet?: number | undefined;
+  /** The errno by its name, which podman's profiles have beside `errnoRet`, and which counts when both are there. Not part of OCI. */
+  errno?: string | undefined;
   /** Conditions that must all hold; `undefined` or empty means always. Two on the same argument become two rules, as in runc. */
   args?: OciSeccompArg[] | undefined;
   /** For readers. Docker profiles have it, OCI not. */
@@ -68,13 +70,21 @@ export interface OciSeccomp {
   defaultAction: SeccompActionName;
   /** As `errnoRet`, for `defaultAction`. */
   defaultErrnoRet?: number | undefined;
-  /** OCI names such as 'SCMP_ARCH_X86_64'. Only checked: calls of other than our own 64-bit architecture meet `foreignArch`. */
+  /** As `errno`, for `defaultAction`. */
+  defaultErrno?: string | undefined;
+  /**
+   * OCI names such as 'SCMP_ARCH_X86_64'. 'SCMP_ARCH_X86' and 'SCMP_ARCH_X32' on x86-64, 'SCMP_ARCH_ARM' on arm64 open the calls of
+   * 32-bit programs to the rules; without them these meet `foreignArch`, those of x32 ENOSYS. The architecture's own calls are always
+   * filtered, and names of other architectures do nothing.
+   */
   architectures?: string[] | undefined;
   /** SECCOMP_FILTER_FLAG_* names. They belong to the seccomp(2) call, not to the program: see `seccompFlags`. */
   flags?: string[] | undefined;
+  /** Where a runtime sends the listener of SCMP_ACT_NOTIFY: a UNIX socket. For the one who loads the filter; see `onListener`. */
   listenerPath?: string | undefined;
+  /** What it sends along. */
   listenerMetadata?: string | undefined;
-  /** Docker's list of architectures; only its shape is checked. */
+  /** Docker's `architectures`: the `subArchitectures` beside our own architecture count as if named there. */
   archMap?: { architecture: string; subArchitectures?: string[] | null }[] | undefined;
   syscalls?: OciSeccompRule[] | undefined;
 }
@@ -88,8 +98,8 @@ export interface CompileSeccompOptions {
   /** The kernel for `minKernel`, such as '6.18'; `undefined` means the running one. */
   kernel?: string | undefined;
   /**
-   * What a call of another calling convention meets (i386 through `int 0x80`, 32-bit arm): 'kill' ends the process with SIGSYS
-   * as libseccomp does, 'enosys' answers ENOSYS. `undefined` means 'kill'. x32 calls always meet ENOSYS.
+   * What a call of a convention meets that the profile does not open (i386 through `int 0x80`, 32-bit arm): 'kill' ends the process
+   * with SIGSYS as libseccomp does, 'enosys' answers ENOSYS. `undefined` means 'kill'. x32 calls meet ENOSYS.
    */
   foreignArch?: 'kill' | 'enosys' | undefined;
 }

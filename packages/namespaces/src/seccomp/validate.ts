@@ -1,5 +1,5 @@
 // Checks a seccomp profile completely before anything is made of it, and names what is wrong by its place.
-import { didYouMean, InvalidArgumentError } from '@ctr/internal/errors';
+import { didYouMean, errnoNumber, InvalidArgumentError } from '@ctr/internal/errors';
 import { MAX_ERRNO, SECCOMP_RET, takesErrno } from './actions.js';
 import type { OciSeccomp, OciSeccompArg, OciSeccompRule, SeccompActionName, SeccompOperator, SeccompRuleFilter } from './types.js';
 
@@ -19,8 +19,10 @@ const ARCHITECTURES =
     .split(' ')
     .map((name) => `SCMP_ARCH_${name}`);
 
-const PROFILE_KEYS = 'defaultAction defaultErrnoRet architectures flags listenerPath listenerMetadata archMap syscalls'.split(' ');
-const RULE_KEYS = 'names action errnoRet args comment includes excludes'.split(' ');
+const PROFILE_KEYS = 'defaultAction defaultErrnoRet defaultErrno architectures flags listenerPath listenerMetadata archMap syscalls'.split(
+  ' ',
+);
+const RULE_KEYS = 'names action errnoRet errno args comment includes excludes'.split(' ');
 const ARG_KEYS = 'index value valueTwo op'.split(' ');
 const FILTER_KEYS = 'caps arches minKernel'.split(' ');
 const MAX_U64 = 0xffffffffffffffffn;
@@ -72,6 +74,16 @@ function errno(value: unknown, path: string, of: SeccompActionName): void {
   throw new InvalidArgumentError(path, `a whole number from 0 to ${most}`, value);
 }
 
+function errnoByName(value: unknown, path: string, of: SeccompActionName): void {
+  if (value === undefined || value === '') return;
+  if (!takesErrno(of)) throw new InvalidArgumentError(path, `absent: ${of} has no errno`, value);
+  try {
+    errnoNumber(value as string);
+  } catch {
+    throw new InvalidArgumentError(path, "the name of an errno such as 'EPERM'", value);
+  }
+}
+
 function u64(value: unknown, path: string): void {
   if (typeof value === 'bigint' && value >= 0n && value <= MAX_U64) return;
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return;
@@ -105,6 +117,7 @@ function rule(value: unknown, path: string): void {
   each(found.names, `${path}.names`, text);
   action(found.action, `${path}.action`);
   errno(found.errnoRet, `${path}.errnoRet`, found.action);
+  errnoByName(found.errno, `${path}.errno`, found.action);
   each(found.args, `${path}.args`, argument);
   filter(found.includes, `${path}.includes`);
   filter(found.excludes, `${path}.excludes`);
@@ -118,6 +131,7 @@ export function checkProfile(profile: unknown, path = 'seccomp'): asserts profil
   const found = record(profile, path, PROFILE_KEYS) as Partial<OciSeccomp>;
   action(found.defaultAction, `${path}.defaultAction`);
   errno(found.defaultErrnoRet, `${path}.defaultErrnoRet`, found.defaultAction);
+  errnoByName(found.defaultErrno, `${path}.defaultErrno`, found.defaultAction);
   const architecture = (name: unknown, at: string) => oneOf(name, at, ARCHITECTURES, "an architecture such as 'SCMP_ARCH_X86_64'");
   each(found.architectures, `${path}.architectures`, architecture);
   each(found.flags, `${path}.flags`, text);
@@ -126,5 +140,8 @@ export function checkProfile(profile: unknown, path = 'seccomp'): asserts profil
     architecture(entry['architecture'], `${at}.architecture`);
     each(entry['subArchitectures'], `${at}.subArchitectures`, architecture);
   });
+  if (found.listenerPath !== undefined) text(found.listenerPath, `${path}.listenerPath`);
+  if (found.listenerMetadata !== undefined && typeof found.listenerMetadata !== 'string')
+    throw new InvalidArgumentError(`${path}.listenerMetadata`, 'a text', found.listenerMetadata);
   each(found.syscalls, `${path}.syscalls`, rule);
 }

@@ -5,6 +5,7 @@ import { type CapabilitySets, checkCapabilitySets } from '../capabilities.js';
 import { checkNamespaces } from '../namespaces/check-namespaces.js';
 import { NAMESPACE_KINDS, type NamespaceKind } from '../plan/clone-flags.js';
 import { parseRlimits } from '../rlimits.js';
+import { checkSeccompFilter } from '../seccomp/load.js';
 import { checkIdMaps } from '../userns/check-maps.js';
 import { checkMount } from './check-mount.js';
 import { absolute, boolean, checkKeys, fail, functionValue, integer, list, object, steps, text } from './check-values.js';
@@ -83,8 +84,7 @@ export function checkProgramOptions(o: ProgramOptions): void {
   if (o.capabilities !== undefined) checkCapabilities(o.capabilities);
   if (o.rlimits !== undefined) parseRlimits(o.rlimits);
   if (o.oomScoreAdj !== undefined) integer(o.oomScoreAdj, 'oomScoreAdj', -1000, 1000);
-  if (o.seccomp !== undefined && (!(o.seccomp instanceof Uint8Array) || o.seccomp.length % 8 !== 0 || o.seccomp.length === 0))
-    fail('seccomp', 'the bytes of a filter program, a multiple of 8', o.seccomp);
+  if (o.seccomp !== undefined) checkSeccompFilter(o.seccomp);
   if (o.stdio !== undefined) checkStdio(o.stdio);
   if (o.cgroup !== undefined) checkCgroup(o.cgroup);
   for (const key of ['createCwd', 'noNewPrivileges'] as const) if (o[key] !== undefined) boolean(o[key], key);

@@ -17,7 +17,7 @@ import { joinUser, type Place, planMaps } from '../userns/user-namespace.js';
 import { makeReadonly, maskPaths, prepareMasks } from './masked-steps.js';
 import { type MountContext, type MountSteps, mountSteps } from './mount-plan.js';
 import type { SpawnOptions } from './options.js';
-import { connectStdio, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
+import { connectStdio, listenerFds, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
 
 /** 'pipe' ends are made when the plan is executed; until then the plan has these numbers in their place. */
 export const PIPE_PLACEHOLDER = -1;
@@ -177,7 +177,12 @@ export function describeSpawn(
   const id = ids(o, caller, facts);
   const mounts = rootAndMounts(o, { userNamespace: id.idMaps !== undefined, ttyGid: id.ttyGid });
   const stdio = stdioFds(o);
-  const fds: Record<string, number> = { ...stdio.borrowed, ...join.fds, ...mounts.fds };
+  const fds: Record<string, number> = {
+    ...stdio.borrowed,
+    ...join.fds,
+    ...mounts.fds,
+    ...listenerFds(o, PIPE_PLACEHOLDER),
+  };
   for (const n of stdio.pipes) fds[stdio.slots[n] as string] = PIPE_PLACEHOLDER;
   return {
     doing: o.doing ?? `start ${o.args[0]}`,

@@ -13,7 +13,7 @@ import { PIPE_PLACEHOLDER } from './compile-spawn.js';
 import { executePlan } from './execute-plan.js';
 import { defaultHints } from './hints.js';
 import type { EnterOptions } from './options.js';
-import { connectStdio, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
+import { connectStdio, listenerFds, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
 
 const ESRCH = 3;
 
@@ -38,7 +38,7 @@ export function describeEnter(
   ownUser: boolean,
 ): Plan {
   const stdio = stdioFds(o);
-  const fds: Record<string, number> = { target: target.pidfd, ...stdio.borrowed };
+  const fds: Record<string, number> = { target: target.pidfd, ...stdio.borrowed, ...listenerFds(o, PIPE_PLACEHOLDER) };
   for (const n of stdio.pipes) fds[stdio.slots[n] as string] = PIPE_PLACEHOLDER;
   return {
     doing: o.doing ?? `run ${o.args[0]} beside process ${target.pid}`,

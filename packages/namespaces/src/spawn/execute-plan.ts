@@ -6,6 +6,9 @@ import type { NamespaceKind } from '../plan/clone-flags.js';
 import type { Plan } from '../plan/plan.js';
 import { type PlanSource, planSource } from '../plan/plan-source.js';
 import { ContainerProcess } from '../process.js';
+import { type ListenerReceiver, receiveListener } from '../seccomp/listener/receiver.js';
+import { listenerOf, type SeccompFilter } from '../seccomp/load.js';
+import { LISTENER_SLOT } from '../steps/identity.js';
 import { PIPE_PLACEHOLDER } from './compile-spawn.js';
 import { defaultHints } from './hints.js';
 import type { ProgramOptions } from './options.js';
@@ -35,6 +38,19 @@ function makePipes(slots: readonly string[]): Pipes {
   return pipes;
 }
 
+/** The receiver of a seccomp listener, with its end in the child's pipes. */
+function receiver(pipes: Pipes, onListener: SeccompFilter['onListener']): ListenerReceiver | undefined {
+  if (onListener === undefined) return undefined;
+  try {
+    const made = receiveListener(onListener);
+    pipes.theirs[LISTENER_SLOT] = made.theirs;
+    return made;
+  } catch (e) {
+    closeFds([...Object.values(pipes.theirs), ...pipes.ours]);
+    throw e;
+  }
+}
+
 interface Crossing {
   /** Descriptors that go along, by slot; those of `pipes` are made here. */
   readonly fds: Readonly<Record<string, number>>;
@@ -47,6 +63,8 @@ interface Crossing {
   readonly hints: HintSource;
   /** Gives the start up. */
   readonly signal?: AbortSignal | undefined;
+  /** Takes the listener of the seccomp filter. */
+  readonly onListener?: SeccompFilter['onListener'];
 }
 
 /** Executes a plan that ends in a process. */
@@ -58,11 +76,14 @@ export async function executeSource({
   namespaces,
   hints,
   signal,
+  onListener,
 }: Crossing): Promise<ContainerProcess> {
   const launcher = Launcher.current;
   let pipes: Pipes;
+  let listener: ListenerReceiver | undefined;
   try {
     pipes = makePipes(slots);
+    listener = receiver(pipes, onListener);
   } catch (e) {
     closeFds(own);
     throw e;
@@ -73,6 +94,8 @@ export async function executeSource({
   } catch (e) {
     closeFds(pipes.ours);
     throw e;
+  } finally {
+    listener?.finish();
   }
 }
 
@@ -80,7 +103,7 @@ export async function executeSource({
 export const executePlan = (
   plan: Plan,
   namespaces: readonly NamespaceKind[],
-  { hints = defaultHints, signal }: Pick<ProgramOptions, 'hints' | 'signal'>,
+  { hints = defaultHints, signal, seccomp }: Pick<ProgramOptions, 'hints' | 'signal' | 'seccomp'>,
 ): Promise<ContainerProcess> =>
   executeSource({
     fds: plan.fds,
@@ -89,4 +112,5 @@ export const executePlan = (
     namespaces,
     hints,
     signal,
+    onListener: listenerOf(seccomp),
   });

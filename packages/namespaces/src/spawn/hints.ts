@@ -11,6 +11,8 @@ interface Row {
 const asUser = (): boolean => process.geteuid?.() !== 0;
 const newUser = (f: FailureFacts): boolean => f.plan.cloneFlags.includes('CLONE_NEWUSER');
 
+const FILTER_RIGHTS = 'a filter needs noNewPrivileges: true, or CAP_SYS_ADMIN in a user namespace of its own';
+
 const ROWS: readonly Row[] = [
   {
     syscall: 'execve',
@@ -64,6 +66,8 @@ const ROWS: readonly Row[] = [
     when: (f) => f.path === '/proc/self/oom_score_adj',
     hint: 'lowering oom_score_adj needs CAP_SYS_RESOURCE',
   },
+  { syscall: 'seccomp', code: 'EACCES', hint: FILTER_RIGHTS },
+  { syscall: 'listen_seccomp', code: 'EACCES', hint: FILTER_RIGHTS },
   { syscall: 'setns', code: 'ESRCH', hint: 'the process has ended' },
   { syscall: 'openat2', code: 'ELOOP', hint: 'the path leads through a magic link of /proc, which is not followed' },
 ];

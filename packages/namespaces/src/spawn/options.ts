@@ -7,6 +7,7 @@ import type { NamespaceChoice } from '../namespaces/join.js';
 import type { TimeOffsets } from '../namespaces/time-offsets.js';
 import type { NamespaceKind } from '../plan/clone-flags.js';
 import type { Rlimit } from '../rlimits.js';
+import type { SeccompFilter } from '../seccomp/load.js';
 import type { IdMaps } from '../userns/id-map.js';
 
 /** Ids of the program. `groups` are the supplementary groups, none by default; `umask` is 0o022 by default. */
@@ -101,8 +102,8 @@ export interface ProgramOptions {
   capabilities?: CapabilitySets;
   /** Default false. */
   noNewPrivileges?: boolean;
-  /** A filter's program, from compileSeccomp or defaultSeccompFilter; `undefined`: none. */
-  seccomp?: Uint8Array;
+  /** A filter's program, from compileSeccomp or defaultSeccompFilter, alone or with flags and a listener; `undefined`: none. */
+  seccomp?: Uint8Array | SeccompFilter;
   rlimits?: Readonly<Record<string, Rlimit>>;
   /** -1000 to 1000; lowering it needs CAP_SYS_RESOURCE. */
   oomScoreAdj?: number;

@@ -2,12 +2,15 @@
 import type { Fd } from '@ctr/internal/fd';
 import { named, type Step, slot } from '@ctr/internal/steps';
 import type { StepGroup } from '../plan/plan.js';
+import type { SeccompFilter } from '../seccomp/load.js';
 import { closeFds, FIRST_PRIVATE_FD } from '../steps/close-fds.js';
 import { AT_FDCWD, openFlags, openHow } from '../steps/flags.js';
 import {
   dieWithMonitor,
   dropBounding,
   keepCapabilities,
+  keepRightToFilter,
+  LISTENER_SLOT,
   loadSeccomp,
   noNewPrivileges,
   setCapabilities,
@@ -85,41 +88,56 @@ export function execute(o: Pick<ProgramOptions, 'args' | 'env'>): Step[] {
   );
 }
 
+/** Without no_new_privs a filter is loaded by CAP_SYS_ADMIN (seccomp(2)), which the program may not be to have: it goes last then. */
+const filtersWithRights = (o: ProgramOptions): boolean => o.seccomp !== undefined && !o.noNewPrivileges;
+
 /** Ids, groups, capabilities: in the order in which each still has the right to do its part. */
 function identity(o: ProgramOptions, setgroups: boolean): Step[] {
   const { user, capabilities } = o;
+  const early = filtersWithRights(o);
   return [
     ...(capabilities ? dropBounding(capabilities.bounding) : []),
-    ...(user && capabilities && user.uid !== 0 && capabilities.permitted.length > 0 ? [keepCapabilities()] : []),
+    ...(user && user.uid !== 0 && (early || (capabilities && capabilities.permitted.length > 0)) ? [keepCapabilities()] : []),
     ...(user ? setUser(user, { setgroups }) : []),
     { call: 'umask', args: [user?.umask ?? 0o022] },
-    ...(capabilities ? setCapabilities(capabilities) : []),
+    ...(early ? keepRightToFilter(user, capabilities) : capabilities ? setCapabilities(capabilities) : []),
     ...(o.noNewPrivileges ? [noNewPrivileges()] : []),
     ...dieWithMonitor(),
-    closeFds(FIRST_PRIVATE_FD),
+    closeFds(FIRST_PRIVATE_FD, listens(o) ? LISTENER_SLOT : undefined),
   ];
 }
 
 const filters = new WeakMap<Uint8Array, readonly Step[]>();
 
-function filter(program: Uint8Array | undefined): readonly Step[] {
-  if (!program) return [];
-  const known = filters.get(program);
+function filter(given: Uint8Array | SeccompFilter | undefined): readonly Step[] {
+  if (!given) return [];
+  // Most come alone and for many programs: one group for each.
+  if (!(given instanceof Uint8Array)) return [loadSeccomp(given)];
+  const known = filters.get(given);
   if (known) return known;
-  const group = Object.freeze([loadSeccomp(program)]);
-  filters.set(program, group);
+  const group = Object.freeze([loadSeccomp({ program: given })]);
+  filters.set(given, group);
   return group;
 }
 
+/** Whether the start hands a listener over. */
+const listens = ({ seccomp }: ProgramOptions): boolean =>
+  seccomp !== undefined && !(seccomp instanceof Uint8Array) && seccomp.onListener !== undefined;
+
+/** The socket for a listener, in the slots of a plan; made when the plan is executed. */
+export const listenerFds = (o: ProgramOptions, placeholder: number): Record<string, number> =>
+  listens(o) ? { [LISTENER_SLOT]: placeholder } : {};
+
 /** Everything after the mounts. `setgroups`: false where the user namespace denies it. */
 export function programSteps(o: ProgramOptions, setgroups: boolean): StepGroup[] {
-  const who = JSON.stringify([o.user, o.capabilities, o.noNewPrivileges, setgroups]);
+  const who = JSON.stringify([o.user, o.capabilities, o.noNewPrivileges, setgroups, listens(o), filtersWithRights(o)]);
   return [
     keep(`cwd ${o.createCwd} ${o.cwd}`, () => changeDirectory(o)),
     // After the last descriptor was opened, since the limit of their number may be below those that are open now.
     keep(`rlimits ${JSON.stringify(o.rlimits)}`, () => setRlimits(o.rlimits ?? {})),
     keep(`identity ${who}`, () => identity(o, setgroups)),
     filter(o.seccomp),
+    filtersWithRights(o) && o.capabilities ? setCapabilities(o.capabilities) : [],
     execute(o),
   ];
 }

@@ -1,8 +1,10 @@
 // Who the program is: ids, groups, capabilities, limits.
 import type { Step } from '@ctr/internal/steps';
-import { named } from '@ctr/internal/steps';
+import { named, slot } from '@ctr/internal/steps';
 import { CAPABILITIES, type CapabilityName, type CapabilitySets, capabilityMask, encodeCapset } from '../capabilities.js';
 import { encodeRlimit, parseRlimitName, RLIMITS, type Rlimit } from '../rlimits.js';
+import { seccompFlags } from '../seccomp/flags.js';
+import type { SeccompFilter } from '../seccomp/load.js';
 import type { User } from '../spawn/options.js';
 
 const PR = {
@@ -56,6 +58,31 @@ export function dropBounding(bounding: readonly string[]): Step[] {
   );
 }
 
+/**
+ * As setCapabilities, with CAP_SYS_ADMIN beside: for the moment until the filter is loaded. Where there is no such right, seccomp(2)
+ * says so. A user other than root loses it by exec, if not before (capabilities(7)).
+ */
+export function keepRightToFilter(user: User | undefined, sets: CapabilitySets | undefined): Step[] {
+  if (sets === undefined && (user === undefined || user.uid === 0)) return [];
+  const admin = (names: readonly string[] = []): string[] => [...new Set([...names, 'CAP_SYS_ADMIN'])];
+  const { header, data } = encodeCapset({
+    inheritable: sets?.inheritable ?? [],
+    permitted: admin(sets?.permitted),
+    effective: admin(sets?.effective),
+  });
+  return [
+    {
+      call: 'capset',
+      args: [
+        { bytes: header, text: '{version 3}' },
+        { bytes: data, text: `{effective=${admin(sets?.effective).join('|')}}` },
+      ],
+      allow: ['EPERM'],
+      doing: 'keep the right to load the seccomp filter',
+    },
+  ];
+}
+
 export function setCapabilities(sets: CapabilitySets): Step[] {
   const { header, data } = encodeCapset(sets);
   const doing = 'set the capabilities';
@@ -87,20 +114,25 @@ export const dieWithMonitor = (): Step[] => [
   { call: 'assert_monitor', args: [], doing: 'tie the process to the monitor' },
 ];
 
-/** seccomp(2) with the filter's program by pointer. */
-export function loadSeccomp(program: Uint8Array): Step {
+/** The slot of the socket over which a seccomp listener goes to Node. */
+export const LISTENER_SLOT = 'seccomp.listener';
+
+/** A new filter binds the one process there is; and the thread that hands a listener over must stay free of it. */
+const TSYNC = ['SECCOMP_FILTER_FLAG_TSYNC', 'SECCOMP_FILTER_FLAG_TSYNC_ESRCH'];
+
+/** seccomp(2) with the filter's program by pointer; composite where its listener goes to Node (native/init/listener.cc). */
+export function loadSeccomp({ program, flags = [], onListener }: SeccompFilter): Step {
   const fprog = Buffer.alloc(16);
   fprog.writeUInt16LE(program.length / 8, 0);
   const bytes = { bytes: program, text: 'filter' };
-  return {
-    call: 'seccomp',
-    args: [
-      named(1, 'SECCOMP_SET_MODE_FILTER'),
-      0,
-      { bytes: fprog, text: `{${program.length / 8} instructions}`, patches: [{ at: 8, value: bytes }] },
-    ],
-    doing: 'load the seccomp filter',
-  };
+  const argument = { bytes: fprog, text: `{${program.length / 8} instructions}`, patches: [{ at: 8, value: bytes }] };
+  const doing = 'load the seccomp filter';
+  if (onListener === undefined) {
+    const how = flags.length > 0 ? named(seccompFlags(flags), flags.join('|')) : 0;
+    return { call: 'seccomp', args: [named(1, 'SECCOMP_SET_MODE_FILTER'), how, argument], doing };
+  }
+  const names = [...flags.filter((name) => !TSYNC.includes(name)), 'SECCOMP_FILTER_FLAG_NEW_LISTENER'];
+  return { call: 'listen_seccomp', args: [named(seccompFlags(names), names.join('|')), argument, slot(LISTENER_SLOT)], doing };
 }
 
 export function setRlimits(limits: Readonly<Record<string, Rlimit>>): Step[] {

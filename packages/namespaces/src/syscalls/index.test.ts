@@ -3,7 +3,18 @@ import { existsSync, readFileSync } from 'node:fs';
 import { host, need } from '@ctr/internal/testing';
 import { describe, expect, it } from 'vitest';
 import { ARM64_SYSCALLS } from './arm64.js';
-import { AUDIT_ARCH, SYSCALL_ARCHES, syscallArch, syscallName, syscallNumber, syscallTable } from './index.js';
+import {
+  AUDIT_ARCH,
+  auditArchName,
+  conventionTable,
+  SYSCALL_ARCHES,
+  syscallArch,
+  syscallName,
+  syscallNameOf,
+  syscallNumber,
+  syscallTable,
+  X32_SYSCALL_BIT,
+} from './index.js';
 import { X86_64_SYSCALLS } from './x86-64.js';
 
 const header = '/usr/include/x86_64-linux-gnu/asm/unistd_64.h';
@@ -61,5 +72,35 @@ describe('syscall tables', () => {
     expect(found.length).toBeGreaterThan(350);
     for (const [, name, number] of found)
       if (Number(number) <= 469) expect([name, table.get(name as string)]).toEqual([name, Number(number)]);
+  });
+
+  it.skipIf(!headers.ok)(headers.title('agrees with the headers of i386 and x32 too'), () => {
+    for (const [convention, file] of [
+      ['x86', 'unistd_32.h'],
+      ['x32', 'unistd_x32.h'],
+    ] as const) {
+      const text = readFileSync(header.replace('unistd_64.h', file), 'utf8');
+      const found = [...text.matchAll(/^#define __NR_(\w+) (?:\(__X32_SYSCALL_BIT \+ (\d+)\)|(\d+))$/gm)];
+      expect(found.length).toBeGreaterThan(340);
+      for (const [, name, x32, number] of found) {
+        const expected = x32 === undefined ? Number(number) : X32_SYSCALL_BIT + Number(x32);
+        if ((expected & 0xffff) <= 469 || (expected & 0xffff) >= 512)
+          expect([name, conventionTable(convention).get(name as string)]).toEqual([name, expected]);
+      }
+    }
+  });
+
+  it('knows which convention a call is of', () => {
+    expect([auditArchName(0xc000003e, 0), auditArchName(0xc000003e, 0x40000000), auditArchName(0x40000003, 1)]).toEqual([
+      'x64',
+      'x32',
+      'x86',
+    ]);
+    expect([auditArchName(0xc00000b7, 0), auditArchName(0x40000028, 0), auditArchName(8, 0)]).toEqual(['arm64', 'arm', undefined]);
+    expect([syscallNameOf(54, 'x86'), syscallNameOf(0x40000202, 'x32'), syscallNameOf(983045, 'arm')]).toEqual([
+      'ioctl',
+      'ioctl',
+      'set_tls',
+    ]);
   });
 });

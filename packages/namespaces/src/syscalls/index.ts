@@ -1,11 +1,20 @@
-// System calls by name and number for the two architectures that we build for, and the AUDIT_ARCH_* values
-// by which a seccomp filter tells calling conventions apart. Pure data: works on any operating system.
+// System calls by name and number for the two architectures that we build for and the 32-bit conventions of their kernels, and
+// the AUDIT_ARCH_* values by which a seccomp filter tells them apart. Pure data: works on any operating system.
 import { didYouMean, InvalidArgumentError } from '@ctr/internal/errors';
+import { ARM_SYSCALLS } from './arm.js';
 import { ARM64_SYSCALLS } from './arm64.js';
+import { I386_SYSCALLS } from './i386.js';
+import { NOT_IN_X32, X32_OWN_SYSCALLS } from './x32.js';
 import { X86_64_SYSCALLS } from './x86-64.js';
 
 /** An architecture that we know the system calls of, in the words of `process.arch`. */
 export type SyscallArch = 'x64' | 'arm64';
+
+/** A way to call the kernel: the two architectures, and the 32-bit ones that the same kernel may take. */
+export type SyscallConvention = SyscallArch | 'x86' | 'x32' | 'arm';
+
+/** All of them. */
+export const SYSCALL_CONVENTIONS: readonly SyscallConvention[] = ['x64', 'arm64', 'x86', 'x32', 'arm'];
 
 /** Both architectures. */
 export const SYSCALL_ARCHES: readonly SyscallArch[] = ['x64', 'arm64'];
@@ -22,9 +31,14 @@ export const AUDIT_ARCH_COMPAT: Readonly<Record<SyscallArch, number>> = { x64: 0
 /** Bit 30 of the number marks the x32 calls of x86-64, which share `AUDIT_ARCH.x64`. */
 export const X32_SYSCALL_BIT = 0x40000000;
 
-const SOURCES: Readonly<Record<SyscallArch, string>> = { x64: X86_64_SYSCALLS, arm64: ARM64_SYSCALLS };
-const tables = new Map<SyscallArch, ReadonlyMap<string, number>>();
-const namesByNumber = new Map<SyscallArch, ReadonlyMap<number, string>>();
+const SOURCES: Readonly<Record<Exclude<SyscallConvention, 'x32'>, string>> = {
+  x64: X86_64_SYSCALLS,
+  arm64: ARM64_SYSCALLS,
+  x86: I386_SYSCALLS,
+  arm: ARM_SYSCALLS,
+};
+const tables = new Map<SyscallConvention, ReadonlyMap<string, number>>();
+const namesByNumber = new Map<SyscallConvention, ReadonlyMap<number, string>>();
 
 function parse(source: string): Map<string, number> {
   const table = new Map<string, number>();
@@ -48,21 +62,30 @@ export function syscallArch(arch: string = process.arch): SyscallArch {
   throw new InvalidArgumentError('arch', "'x64' or 'arm64'", arch);
 }
 
+/** x32: the numbers of x86-64 with bit 30, but for its own. */
+function x32Table(): Map<string, number> {
+  const common = [...parse(SOURCES.x64)].filter(([name]) => !NOT_IN_X32.includes(name));
+  const all = [...new Map([...common, ...parse(X32_OWN_SYSCALLS)])].sort((a, b) => a[1] - b[1]);
+  return new Map(all.map(([name, number]) => [name, X32_SYSCALL_BIT + number]));
+}
+
+/** The numbers as a filter sees them: those of x32 with their bit. */
+export function conventionTable(convention: SyscallConvention): ReadonlyMap<string, number> {
+  let table = tables.get(convention);
+  if (!table) {
+    table = convention === 'x32' ? x32Table() : parse(SOURCES[convention]);
+    tables.set(convention, table);
+  }
+  return table;
+}
+
 /**
  * All system calls of an architecture, name to number, in order of their numbers; the newest is of Linux 6.18.
  * @param arch `undefined` means this process's own.
  * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for an architecture without a table.
  * @example syscallTable('arm64').get('openat') // 56
  */
-export function syscallTable(arch?: SyscallArch): ReadonlyMap<string, number> {
-  const which = syscallArch(arch);
-  let table = tables.get(which);
-  if (!table) {
-    table = parse(SOURCES[which]);
-    tables.set(which, table);
-  }
-  return table;
-}
+export const syscallTable = (arch?: SyscallArch): ReadonlyMap<string, number> => conventionTable(syscallArch(arch));
 
 /**
  * The number of a system call.
@@ -83,11 +106,23 @@ export function syscallNumber(name: string, arch?: SyscallArch): number {
  * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for an architecture without a table.
  */
 export function syscallName(number: number, arch?: SyscallArch): string | undefined {
-  const which = syscallArch(arch);
-  let names = namesByNumber.get(which);
+  return syscallNameOf(number, syscallArch(arch));
+}
+
+/** The name of a call by any convention; `undefined` for a number that it does not use. */
+export function syscallNameOf(number: number, convention: SyscallConvention): string | undefined {
+  let names = namesByNumber.get(convention);
   if (!names) {
-    names = new Map([...syscallTable(which)].map(([name, n]) => [n, name]));
-    namesByNumber.set(which, names);
+    names = new Map([...conventionTable(convention)].map(([name, n]) => [n, name]));
+    namesByNumber.set(convention, names);
   }
   return names.get(number);
+}
+
+/** The convention that an AUDIT_ARCH_* value and a number mean; `undefined` for one that is not known here. */
+export function auditArchName(auditArch: number, number: number): SyscallConvention | undefined {
+  if (auditArch === AUDIT_ARCH.x64) return number >= X32_SYSCALL_BIT ? 'x32' : 'x64';
+  if (auditArch === AUDIT_ARCH.arm64) return 'arm64';
+  if (auditArch === AUDIT_ARCH_COMPAT.x64) return 'x86';
+  return auditArch === AUDIT_ARCH_COMPAT.arm64 ? 'arm' : undefined;
 }
