@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { host, makeTempDir, need } from '@ctr/internal/testing';
+import { host, makeTempDir, need, rounds } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { closeLauncher, hold, type SpawnOptions, spawn } from '../src/index.js';
 import { Launcher } from '../src/launcher/launcher.js';
@@ -114,7 +114,7 @@ describe('a stopped monitor', () => {
     await shell('true');
     const monitor = Launcher.current.pid;
     process.kill(monitor, 'SIGSTOP');
-    const work = Promise.all(Array.from({ length: 300 }, () => shell('echo x')));
+    const work = Promise.all(Array.from({ length: rounds(300) }, () => shell('echo x')));
     await sleep(100);
     process.kill(monitor, 'SIGCONT');
     expect((await work).every((t) => t === 'x')).toBe(true);
