@@ -1,6 +1,6 @@
-// npm test: sets up, builds, checks types and style, then runs all tests, as root and once more as an ordinary user when we are
-// root. The last line of stdout is "N passed, N failed, N skipped" over everything; the exit code is 0 only when nothing failed.
-// npm test -- [--as=root|user] [vitest filters …]
+// npm test: sets up, builds, checks types and style, then runs all tests: as root, once more as an ordinary user when we are root, and
+// in the test machine. The last line of stdout is "N passed, N failed, N skipped" over everything; the exit code is 0 only when nothing
+// failed. npm test -- [--as=root|user|vm] [vitest filters …]
 import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -119,6 +119,26 @@ async function asUser() {
   explainSkips('as an ordinary user', skips, /^needs (root|overlay|mknod):/);
 }
 
+/** The suite of scripts/vm; its output is kept until the other tests have ended, and it gives way to them. Returns its end. */
+async function inMachine(kernel) {
+  const printed = [];
+  try {
+    await vmSuite(kernel, tally, { filters: args, nice: 10, output: (chunk) => printed.push(chunk) });
+  } catch (error) {
+    tally.fail(String(error?.stack ?? error));
+  }
+  return () => process.stdout.write(Buffer.concat(printed));
+}
+
+/** The machine's tests begin beside the ordinary user's: what those need, root's have built, and they leave processors idle. */
+async function asUserAndInMachine() {
+  const { kernel, reason } = args.length > 0 && only !== 'vm' ? {} : await requirements();
+  if (reason !== undefined) tally.missing('vm', reason);
+  const machine = kernel === undefined ? undefined : inMachine(kernel);
+  if (isRoot && (only ?? 'user') === 'user') await asUser();
+  (await machine)?.();
+}
+
 const ready = await check(() => setup('test'));
 if (ready) {
   await check(() => turbo('build and check the types', ['build', 'typecheck']));
@@ -127,11 +147,11 @@ if (ready) {
   await check(() =>
     step('check format and style', 'biome', [process.env.CI ? 'ci' : 'check', '.'], { cure: '"npm run format" repairs most of it.' }),
   );
-  if (only !== 'user')
+  if ((only ?? 'root') === 'root')
     explainSkips(
       isRoot ? 'as root' : 'as this user',
       await suite(`Tests as ${isRoot ? 'root' : 'this user'}`, [], {}),
       /^needs ordinary-user:/,
     );
-  if (isRoot && only !== 'root') await asUser();
+  if (only !== 'root') await asUserAndInMachine();
 }

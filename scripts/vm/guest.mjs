@@ -39,23 +39,23 @@ function removeStale() {
  * Boots, runs `script` (shell, in the checkout), powers off. `shell: true` gives it the terminal; else `output` gets what it prints.
  * Returns { status }, the exit status of the script, or { failure }, why the machine ended without one.
  */
-export async function boot(folder, { kernel, script, env = {}, shell = false, seconds, output = () => {} }) {
+export async function boot(folder, { kernel, script, env = {}, shell = false, seconds, nice = 0, output = () => {} }) {
   const share = path.join(folder, 'share');
   await makeDisk(path.join(folder, 'disk.img'));
   writeInitramfs(path.join(folder, 'initramfs.cpio'), { busybox: find('busybox'), modulesDir: kernel.modulesDir });
   writeFileSync(path.join(share, 'boot.sh'), readFileSync(new URL('./guest/boot.sh', import.meta.url)));
   writeFileSync(path.join(share, 'environment'), exports({ ...environment(), ...env, ...settings(kernel, shell) }));
   writeFileSync(path.join(share, 'command'), `mkdir -p -m 700 "$XDG_RUNTIME_DIR"\ncd ${quote(root)} || exit\n${script}\n`);
-  const { end, errors } = await runMachine({ kernel, folder, shell, seconds }, output);
+  const { end, errors } = await runMachine({ kernel, folder, shell, nice }, seconds, output);
   const statusFile = path.join(share, 'status');
   if (existsSync(statusFile)) return { status: Number(readFileSync(statusFile, 'utf8')) };
   return { failure: explain(end, errors, path.join(folder, 'console.log')) };
 }
 
-/** What a script in the machine keeps of our environment: how to run, nothing that is secret. */
+/** What a script in the machine keeps of our environment: how to run, nothing that is secret and no folders of ours. */
 function environment() {
   const kept = Object.entries(process.env).filter(([k]) =>
-    /^(PATH|CI|NO_COLOR|FORCE_COLOR|TERM|LANG|LC_\w+|NODE_OPTIONS|CTR_\w+)$/.test(k),
+    /^(PATH|CI|NO_COLOR|FORCE_COLOR|TERM|LANG|LC_\w+|NODE_OPTIONS|CTR_(?!ROOT$|RUN$|COUNT_FILE$|SKIP_LOG$)\w+)$/.test(k),
   );
   const own = { HOME: '/root', USER: 'root', LOGNAME: 'root', SHELL: '/bin/sh', TMPDIR: '/vm/tmp', XDG_RUNTIME_DIR: '/run/user/0' };
   return { ...Object.fromEntries(kept), ...own };
@@ -73,10 +73,12 @@ const exports = (env) =>
     .map(([name, value]) => `export ${name}=${quote(value)}\n`)
     .join('');
 
-/** Runs qemu to its end; a signal that ends us ends the machine first. */
-async function runMachine(options, output) {
+/** Runs qemu to its end, at most `seconds`; a signal that ends us ends the machine first. */
+async function runMachine(options, seconds, output) {
   const child = startMachine(options);
+  let late = false;
   const stop = () => child.kill('SIGTERM');
+  const guard = seconds && setTimeout(() => (late = child.kill('SIGKILL')), seconds * 1000);
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   for (const name of signals) process.on(name, stop);
   let errors = '';
@@ -88,13 +90,13 @@ async function runMachine(options, output) {
     child.on('error', (e) => resolve(e.message));
     child.on('close', (code, signal) => resolve(signal ?? code));
   });
+  clearTimeout(guard);
   for (const name of signals) process.off(name, stop);
-  return { end, errors };
+  return { end: late ? `stopped after ${seconds} s` : `qemu: ${end}`, errors };
 }
 
 /** Why a machine ended without a status: what qemu said, and the last lines of the console. */
 function explain(end, errors, log) {
   const console = existsSync(log) ? readFileSync(log, 'utf8').trimEnd().split('\n').slice(-30).join('\n') : '';
-  const reason = end === 124 ? 'the test machine was stopped: it took too long' : `the test machine ended without a result (qemu: ${end})`;
-  return [reason, errors.trim(), console].filter(Boolean).join('\n');
+  return [`the test machine ended without a result (${end})`, errors.trim(), console].filter(Boolean).join('\n');
 }

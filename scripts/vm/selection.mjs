@@ -3,22 +3,25 @@
 /** The patience that emulation needs: a start costs 10 to 40 times what it does outside. vitest.config.ts multiplies its time limits. */
 export const SLOWNESS = 10;
 
-// Left out by name, each with the reason; everything else in the test folders and e2e/ runs.
+// Left out by name, each with the reason; everything else in the test folders and in e2e/ runs.
 const LEFT_OUT = [
-  // no kernel is asked: the same code gives the same result outside
+  // They ask no kernel: the same code gives the same result outside.
   'packages/*/src/**',
   'internal/**',
+  'packages/namespaces/test/decode-fuzz.test.ts',
+  ...['auth', 'hostile', 'processes', 'pull', 'readme', 'store', 'tls'].map((name) => `packages/image/test/${name}.test.ts`),
 ];
 
 const exclude = (globs) => globs.flatMap((g) => ['--exclude', g]);
 
 /**
- * The runs of vitest: kernel tests side by side; then the promises one after the other, since they watch the whole machine.
- * `user: true` is done by uid 65534 in a control group that was delegated to him.
+ * The runs of vitest: kernel tests side by side; then the promises one after the other, since they watch the whole machine; then, with
+ * `user: true`, what an ordinary user does in a control group that was delegated to him.
  */
 export function selectedRuns() {
   return [
     { title: 'kernel tests', options: ['packages/', ...exclude(LEFT_OUT)] },
     { title: 'end to end', options: ['--no-file-parallelism', 'e2e/'] },
+    { title: 'as an ordinary user', user: true, options: ['--no-file-parallelism', 'packages/cgroups/test', 'e2e/rootless.test.ts'] },
   ];
 }

@@ -5,18 +5,20 @@ import { root } from '../setup.mjs';
 import { explainSkips, skipReasons } from '../tally.mjs';
 import { boot, quote, withRunFolder } from './guest.mjs';
 import { SLOWNESS, selectedRuns } from './selection.mjs';
+import { moduleCache, warmModules } from './warm.mjs';
 
 /** Seconds for everything; a machine that hangs must not hold up CI. */
 const GUARD = 1200;
 
 /** Runs `filters` (arguments of vitest), or what selection.mjs selects. `output` gets what is printed. */
-export async function vmSuite(kernel, tally, { filters = [], output = (chunk) => process.stdout.write(chunk) } = {}) {
+export async function vmSuite(kernel, tally, { filters = [], nice = 0, output = (chunk) => process.stdout.write(chunk) } = {}) {
   const runs = filters.length > 0 ? [{ title: filters.join(' '), options: ['--no-file-parallelism', ...filters] }] : selectedRuns();
+  await warmModules(runs.map((r) => r.options));
   await withRunFolder(async (folder) => {
     const share = path.join(folder, 'share');
     for (const i of runs.keys()) for (const file of Object.values(results(share, i))) makeWritable(file);
-    const env = { CTR_SLOWNESS: String(SLOWNESS), CTR_REQUIRE: process.env.CTR_REQUIRE_VM ?? '' };
-    const { failure } = await boot(folder, { kernel, script: runs.map(vitestLines).join('\n'), env, seconds: GUARD, output });
+    const env = { CTR_SLOWNESS: String(SLOWNESS), CTR_MODULE_CACHE: moduleCache, CTR_REQUIRE: process.env.CTR_REQUIRE_VM ?? '' };
+    const { failure } = await boot(folder, { kernel, script: runs.map(vitestLines).join('\n'), env, seconds: GUARD, nice, output });
     if (failure !== undefined) tally.fail(failure);
     for (const [i, { title }] of runs.entries()) {
       const { counts, skips, status } = results(share, i);
@@ -46,11 +48,20 @@ function makeWritable(file) {
 }
 
 /** One run of vitest as shell. Its status goes into a file, so that the next run starts all the same. */
-function vitestLines({ title, options }, i) {
+function vitestLines({ title, options, user }, i) {
   const { counts, skips, status } = results('/vm/share', i);
   const reporters = ['--reporter=default', '--reporter=./scripts/closing-line.mjs'];
   const vitest = path.join(root, 'node_modules/vitest/vitest.mjs');
-  const command = [process.execPath, vitest, 'run', '--configLoader=runner', '--update=none', ...reporters, ...options];
+  const command = [
+    ...(user ? [path.join(root, 'scripts/vm/guest/as-user.sh')] : []),
+    process.execPath,
+    vitest,
+    'run',
+    '--configLoader=runner',
+    '--update=none',
+    ...reporters,
+    ...options,
+  ];
   return [
     `printf '\\n%s, Linux %s\\n' ${quote(`Tests in the test machine: ${title}`)} "$(uname -r)"`,
     `CTR_COUNT_FILE=${counts} CTR_SKIP_LOG=${skips} ${command.map(quote).join(' ')}`,

@@ -11,12 +11,19 @@ modprobe -a loop erofs squashfs fuse tun veth bridge nf_tables 2>&1
 
 # systemd's layout. The kernel's own threads stay in the root group.
 cgroup=/sys/fs/cgroup
-mkdir "$cgroup/init.scope" "$cgroup/system.slice"
+give() { for controller in $(cat "$1/cgroup.controllers"); do echo "+$controller" >"$1/cgroup.subtree_control"; done; }
+mkdir "$cgroup/init.scope" "$cgroup/system.slice" "$cgroup/user.slice"
 echo $$ >"$cgroup/init.scope/cgroup.procs"
-for group in "$cgroup" "$cgroup/system.slice"; do
-  for controller in $(cat "$group/cgroup.controllers"); do echo "+$controller" >"$group/cgroup.subtree_control"; done
-done
+give "$cgroup"
+give "$cgroup/system.slice"
 mkdir "$cgroup/system.slice/ctr-tests.service"
+# What a user's own systemd has, with Delegate=yes: a group where he may make groups, and one in it for what he runs.
+give "$cgroup/user.slice"
+user="$cgroup/user.slice/user@65534.service"
+mkdir "$user"
+give "$user"
+mkdir "$user/tests.scope"
+for file in . cgroup.procs cgroup.threads cgroup.subtree_control; do chown 65534:65534 "$user/$file" "$user/tests.scope/$file"; done
 
 run() { (echo 0 >"$cgroup/system.slice/ctr-tests.service/cgroup.procs" && exec "$@"); }
 
