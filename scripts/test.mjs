@@ -10,6 +10,7 @@ import { root, setup, turbo } from './setup.mjs';
 import { explainSkips, skipReasons, Tally } from './tally.mjs';
 import { requirements } from './vm/requirements.mjs';
 import { vmSuite } from './vm/suite.mjs';
+import { moduleCache } from './vm/warm.mjs';
 
 const USER = 65534;
 /** Seconds; a native call that blocks is never timed out by vitest itself. */
@@ -60,6 +61,8 @@ async function run(title, prefix, env, options) {
   // An ordinary user cannot write reports into root's checkout.
   if (process.env.CI && prefix.length === 0) reporters.push('--reporter=junit', `--outputFile.junit=reports/junit-${runs}.xml`);
   runs += 1;
+  // What is transformed here need not be in the test machine. An ordinary user cannot write it.
+  const cache = prefix.length === 0 ? { CTR_MODULE_CACHE: moduleCache } : {};
   const vitest = [
     process.execPath,
     path.join(root, 'node_modules/vitest/vitest.mjs'),
@@ -68,7 +71,7 @@ async function run(title, prefix, env, options) {
     ...reporters,
     ...options,
   ];
-  const status = await guarded([...prefix, ...vitest], { ...process.env, ...env, ...files });
+  const status = await guarded([...prefix, ...vitest], { ...process.env, ...cache, ...env, ...files });
   tally.add(files.CTR_COUNT_FILE, status, status === 124 ? `the tests were stopped after ${GUARD} s` : undefined);
   return skipReasons(files.CTR_SKIP_LOG);
 }
@@ -123,7 +126,7 @@ async function asUser() {
 async function inMachine(kernel) {
   const printed = [];
   try {
-    await vmSuite(kernel, tally, { filters: args, nice: 10, output: (chunk) => printed.push(chunk) });
+    await vmSuite(kernel, tally, { filters: args, nice: 10, warm: only === 'vm', output: (chunk) => printed.push(chunk) });
   } catch (error) {
     tally.fail(String(error?.stack ?? error));
   }

@@ -10,10 +10,15 @@ import { moduleCache, warmModules } from './warm.mjs';
 /** Seconds for everything; a machine that hangs must not hold up CI. */
 const GUARD = 1200;
 
-/** Runs `filters` (arguments of vitest), or what selection.mjs selects. `output` gets what is printed. */
-export async function vmSuite(kernel, tally, { filters = [], nice = 0, output = (chunk) => process.stdout.write(chunk) } = {}) {
+/** Runs `filters` (arguments of vitest), or what selection.mjs selects. `output` gets what is printed; `warm: false` when the same
+ * files have just been run here with CTR_MODULE_CACHE. */
+export async function vmSuite(
+  kernel,
+  tally,
+  { filters = [], nice = 0, warm = true, output = (chunk) => process.stdout.write(chunk) } = {},
+) {
   const runs = filters.length > 0 ? [{ title: filters.join(' '), options: ['--no-file-parallelism', ...filters] }] : selectedRuns();
-  await warmModules(runs.map((r) => r.options));
+  if (warm) await warmModules(runs.map((r) => r.options));
   await withRunFolder(async (folder) => {
     const share = path.join(folder, 'share');
     for (const i of runs.keys()) for (const file of Object.values(results(share, i))) makeWritable(file);
