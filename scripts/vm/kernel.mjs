@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } 
 import path from 'node:path';
 import { StepFailed, say, step } from '../progress.mjs';
 import { tools } from '../setup.mjs';
+import { find } from '../tools.mjs';
 
 const cache = path.join(tools, 'vm');
 /** Depends on the current stock kernel; not its "-cloud" flavour, which lacks 9p. */
@@ -86,10 +87,11 @@ async function unpack(deb, to) {
   await step('unpack it', 'sh', [
     '-ec',
     // A pipe's status is that of its last command: tar fails too when the stream is cut.
-    `dpkg-deb --fsys-tarfile "$1" | tar -x --no-same-owner -C "$2" ${exclude} ./boot ./lib; depmod -b "$2" "$(ls "$2/lib/modules")"`,
+    `dpkg-deb --fsys-tarfile "$1" | tar -x --no-same-owner -C "$2" ${exclude} ./boot ./lib; "$3" -b "$2" "$(ls "$2/lib/modules")"`,
     'sh',
     deb,
     to,
+    find('depmod'),
   ]);
 }
 

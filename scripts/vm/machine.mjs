@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { openSync, truncateSync } from 'node:fs';
 import path from 'node:path';
 import { step } from '../progress.mjs';
+import { find } from '../tools.mjs';
 
 /** Bytes; the file is sparse and as large as what was written to it. */
 const DISK = 16 * 2 ** 30;
@@ -12,7 +13,8 @@ export async function makeDisk(file) {
   openSync(file, 'w', 0o600);
   truncateSync(file, DISK);
   // Without a journal: the disk does not outlive the machine.
-  await step('make its disk', 'mke2fs', ['-q', '-F', '-t', 'ext4', '-O', '^has_journal', '-E', 'lazy_itable_init=1,nodiscard', file]);
+  // In /sbin, which ordinary users may lack in their PATH.
+  await step('make its disk', find('mke2fs'), ['-q', '-F', '-t', 'ext4', '-O', '^has_journal', '-E', 'lazy_itable_init=1,nodiscard', file]);
 }
 
 /**
