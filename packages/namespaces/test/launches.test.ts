@@ -99,7 +99,7 @@ describe.skipIf(!userns.ok)(userns.title('many launches'), () => {
       await run(o(0));
       const check = leaks();
       const fds = monitorFds();
-      for (const n of [100, 300].map(rounds)) {
+      for (const n of [rounds(100), rounds(300)]) {
         const codes = await Promise.all(Array.from({ length: n }, async (_, i) => (await run(o(i % 256))).exitCode));
         expect(codes).toEqual(Array.from({ length: n }, (_, i) => i % 256));
       }
