@@ -135,7 +135,8 @@ async function inMachine(kernel) {
 
 /** The machine's tests begin beside the ordinary user's: what those need, root's have built, and they leave processors idle. */
 async function asUserAndInMachine() {
-  const { kernel, reason } = args.length > 0 && only !== 'vm' ? {} : await requirements();
+  const wanted = only === 'vm' || (only === undefined && args.length === 0);
+  const { kernel, reason } = wanted ? await requirements() : {};
   if (reason !== undefined) tally.missing('vm', reason);
   const machine = kernel === undefined ? undefined : inMachine(kernel);
   if (isRoot && (only ?? 'user') === 'user') await asUser();
