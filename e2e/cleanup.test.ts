@@ -3,7 +3,7 @@
 import './fixtures/store.js';
 import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { descendants, leakCheck, makeTempDir, need, processes } from '@ctr/internal/testing';
+import { descendants, leakCheck, makeTempDir, need, processes, rounds } from '@ctr/internal/testing';
 import { runContainer } from '@ctr/runtime';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { busyboxRoot } from './fixtures/busybox-root.js';
@@ -33,7 +33,7 @@ describe.skipIf(!n.ok)(n.title('nothing is left'), () => {
     let next = 0;
     // All lanes end before anything is judged: what a failed test leaves running would fail the next one too.
     const lane = async (): Promise<void> => {
-      while (next++ < 1000) expect((await start('/inside/true').result()).exitCode).toBe(0);
+      while (next++ < rounds(1000)) expect((await start('/inside/true').result()).exitCode).toBe(0);
     };
     const lanes = await Promise.allSettled(Array.from({ length: 8 }, lane));
     expect(lanes.filter((l) => l.status === 'rejected')).toEqual([]);
@@ -53,7 +53,7 @@ describe.skipIf(!n.ok)(n.title('nothing is left'), () => {
 
   it('after aborts at random moments of the start and the run', async () => {
     const check = leakCheck();
-    for (let i = 0; i < 100; i++) {
+    for (let i = 0; i < rounds(100); i++) {
       const abort = new AbortController();
       const run = runContainer({ rootfs, command: ['/bin/sleep', '1000'], signal: abort.signal }).result();
       setTimeout(() => abort.abort(), Math.random() * 15);

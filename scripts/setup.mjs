@@ -1,5 +1,5 @@
 // From a fresh checkout to built packages: checks the tools, installs the pinned pnpm into .tools/, the dependencies, and builds.
-// Does nothing, in well under a second, when all of it is there. Used by start and test; by hand: npm run setup [-- --for=start|test].
+// Does nothing, in well under a second, when all of it is there. Used by start and test; by hand: npm run setup [-- --for=start|test|vm].
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -12,7 +12,7 @@ export const tools = path.join(root, '.tools');
 const stampFile = path.join(root, '.cache', 'setup.json');
 const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 
-/** Sets up for `start` (build only) or `test` (and what tests need). Changes PATH, so that pnpm and the tools are found. */
+/** Sets up for `start` (build only), `test` or `vm` (and what those tests need). Changes PATH, so that pnpm and the tools are found. */
 export async function setup(purpose = 'start') {
   process.chdir(root);
   process.env.PATH = [path.join(tools, 'bin'), path.join(root, 'node_modules', '.bin'), process.env.PATH].join(':');

@@ -1,12 +1,16 @@
-// npm test: sets up, builds, checks types and style, then runs all tests, as root and once more as an ordinary user when we are
-// root. The last line of stdout is "N passed, N failed, N skipped" over everything; the exit code is 0 only when nothing failed.
-// npm test -- [--as=root|user] [vitest filters …]
+// npm test: sets up, builds, checks types and style, then runs all tests: as root, once more as an ordinary user when we are root, and
+// in the test machine. The last line of stdout is "N passed, N failed, N skipped" over everything; the exit code is 0 only when nothing
+// failed. npm test -- [--as=root|user|vm] [vitest filters …]
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { StepFailed, say, step } from './progress.mjs';
 import { root, setup, turbo } from './setup.mjs';
+import { explainSkips, skipReasons, Tally } from './tally.mjs';
+import { requirements } from './vm/requirements.mjs';
+import { vmSuite } from './vm/suite.mjs';
+import { moduleCache } from './vm/warm.mjs';
 
 const USER = 65534;
 /** Seconds; a native call that blocks is never timed out by vitest itself. */
@@ -14,13 +18,13 @@ const GUARD = '1500';
 const isRoot = process.getuid?.() === 0;
 const args = process.argv.slice(2).filter((a) => !a.startsWith('--as='));
 const only = process.argv.find((a) => a.startsWith('--as='))?.slice(5);
-const total = { passed: 0, failed: 0, skipped: 0 };
+const tally = new Tally();
 const scratch = mkdtempSync(path.join(tmpdir(), 'ctr-run-'));
 chmodSync(scratch, 0o711);
 
 process.on('exit', () => {
   rmSync(scratch, { recursive: true, force: true });
-  process.stdout.write(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`);
+  process.stdout.write(`${tally.line}\n`);
 });
 
 /** A check that fails counts as one failure and does not hide what the tests say. */
@@ -29,9 +33,7 @@ async function check(work) {
     await work();
     return true;
   } catch (error) {
-    total.failed += 1;
-    process.exitCode = 1;
-    say(error instanceof StepFailed ? error.message : String(error?.stack ?? error));
+    tally.fail(error instanceof StepFailed ? error.message : String(error?.stack ?? error));
     return false;
   }
 }
@@ -59,6 +61,8 @@ async function run(title, prefix, env, options) {
   // An ordinary user cannot write reports into root's checkout.
   if (process.env.CI && prefix.length === 0) reporters.push('--reporter=junit', `--outputFile.junit=reports/junit-${runs}.xml`);
   runs += 1;
+  // What is transformed here need not be in the test machine. An ordinary user cannot write it.
+  const cache = prefix.length === 0 ? { CTR_MODULE_CACHE: moduleCache } : {};
   const vitest = [
     process.execPath,
     path.join(root, 'node_modules/vitest/vitest.mjs'),
@@ -67,9 +71,9 @@ async function run(title, prefix, env, options) {
     ...reporters,
     ...options,
   ];
-  const status = await guarded([...prefix, ...vitest], { ...process.env, ...env, ...files });
-  add(files.CTR_COUNT_FILE, status);
-  return existsSync(files.CTR_SKIP_LOG) ? readFileSync(files.CTR_SKIP_LOG, 'utf8').trimEnd().split('\n') : [];
+  const status = await guarded([...prefix, ...vitest], { ...process.env, ...cache, ...env, ...files });
+  tally.add(files.CTR_COUNT_FILE, status, status === 124 ? `the tests were stopped after ${GUARD} s` : undefined);
+  return skipReasons(files.CTR_SKIP_LOG);
 }
 
 async function guarded(command, env) {
@@ -84,27 +88,6 @@ async function guarded(command, env) {
   const status = await new Promise((resolve) => child.on('exit', (code, signal) => resolve(code ?? signal)));
   for (const name of signals) process.off(name, stop);
   return status;
-}
-
-/** Adds what a run counted to the total; one that broke without a failed test counts as one failure. */
-function add(countFile, status) {
-  const counts = existsSync(countFile) ? JSON.parse(readFileSync(countFile, 'utf8')) : { passed: 0, failed: 0, skipped: 0 };
-  if (status !== 0 && counts.failed === 0) {
-    say(status === 124 ? `the tests were stopped after ${GUARD} s` : `vitest ended with ${status}`);
-    counts.failed = 1;
-  }
-  if (counts.failed > 0) process.exitCode = 1;
-  for (const k of Object.keys(total)) total[k] += counts[k];
-}
-
-/** Each missing feature once, with the number of groups of tests that wanted it. */
-function explainSkips(who, reasons, covered) {
-  const counts = new Map();
-  for (const r of reasons) counts.set(r, (counts.get(r) ?? 0) + 1);
-  for (const [reason, n] of [...counts].sort((a, b) => b[1] - a[1])) {
-    const elsewhere = covered.test(reason) ? ' (the other run has them)' : '';
-    say(`  skipped as ${who}: ${n} group${n > 1 ? 's' : ''}${elsewhere}: ${reason}`);
-  }
 }
 
 /** uid 65534 with a home, a temporary and a runtime directory of its own; false when it cannot read this checkout. */
@@ -136,7 +119,28 @@ async function asUser() {
     return;
   }
   const skips = await suite(`Tests as an ordinary user (uid ${USER})`, user.prefix, user.env);
-  explainSkips('an ordinary user', skips, /^needs (root|overlay|mknod):/);
+  explainSkips('as an ordinary user', skips, /^needs (root|overlay|mknod):/);
+}
+
+/** The suite of scripts/vm; its output is kept until the other tests have ended, and it gives way to them. Returns its end. */
+async function inMachine(kernel) {
+  const printed = [];
+  try {
+    await vmSuite(kernel, tally, { filters: args, nice: 10, warm: only === 'vm', output: (chunk) => printed.push(chunk) });
+  } catch (error) {
+    tally.fail(String(error?.stack ?? error));
+  }
+  return () => process.stdout.write(Buffer.concat(printed));
+}
+
+/** The machine's tests begin beside the ordinary user's: what those need, root's have built, and they leave processors idle. */
+async function asUserAndInMachine() {
+  const wanted = only === 'vm' || (only === undefined && args.length === 0);
+  const { kernel, reason } = wanted ? await requirements() : {};
+  if (reason !== undefined) tally.missing('vm', reason);
+  const machine = kernel === undefined ? undefined : inMachine(kernel);
+  if (isRoot && (only ?? 'user') === 'user') await asUser();
+  (await machine)?.();
 }
 
 const ready = await check(() => setup('test'));
@@ -147,7 +151,11 @@ if (ready) {
   await check(() =>
     step('check format and style', 'biome', [process.env.CI ? 'ci' : 'check', '.'], { cure: '"npm run format" repairs most of it.' }),
   );
-  if (only !== 'user')
-    explainSkips(isRoot ? 'root' : 'this user', await suite(`Tests as ${isRoot ? 'root' : 'this user'}`, [], {}), /^needs ordinary-user:/);
-  if (isRoot && only !== 'root') await asUser();
+  if ((only ?? 'root') === 'root')
+    explainSkips(
+      isRoot ? 'as root' : 'as this user',
+      await suite(`Tests as ${isRoot ? 'root' : 'this user'}`, [], {}),
+      /^needs ordinary-user:/,
+    );
+  if (only !== 'root') await asUserAndInMachine();
 }

@@ -21,6 +21,15 @@ const TESTS = {
   mmdebstrap: 'mmdebstrap',
   '/usr/include/seccomp.h': 'libseccomp-dev',
 };
+/** For the machine of `pnpm test:vm`; scripts/vm/requirements.mjs says what lacks when one is missing. */
+export const MACHINE = {
+  'qemu-system-x86_64': 'qemu-system-x86',
+  'busybox-static': 'busybox-static',
+  depmod: 'kmod',
+  mke2fs: 'e2fsprogs',
+  setpriv: 'util-linux',
+};
+const WANTED = { start: {}, test: { ...TESTS, ...MACHINE }, vm: { ...TESTS, ...MACHINE } };
 /** Same package, other systems: only what building needs. */
 const OTHER = {
   dnf: 'dnf install -y gcc-c++ make python3',
@@ -46,11 +55,11 @@ export function find(program) {
     });
 }
 
-const missing = (table) => Object.keys(table).filter((p) => find(p) === undefined);
-const packagesOf = (table, programs) => [...new Set(programs.map((p) => table[p]))];
+export const missing = (table) => Object.keys(table).filter((p) => find(p) === undefined);
+export const packagesOf = (table, programs) => [...new Set(programs.map((p) => table[p]))];
 const isRoot = () => process.getuid?.() === 0;
 
-function installLine(packages) {
+export function installLine(packages) {
   const sudo = isRoot() ? '' : 'sudo ';
   if (find('apt-get')) return `${sudo}apt-get install -y ${packages.join(' ')}`;
   const other = Object.keys(OTHER).find((m) => find(m));
@@ -79,13 +88,12 @@ async function install(packages) {
 
 /** A missing build tool is an error that names the line which installs it; a missing test tool only makes tests skip. */
 export async function ensureTools(purpose) {
-  const build = missing(TOOLCHAIN);
-  const test = purpose === 'test' ? missing(TESTS) : [];
-  const wanted = [...packagesOf(TOOLCHAIN, build), ...packagesOf(TESTS, test)];
-  if (wanted.length === 0) return;
-  if (isRoot() && find('apt-get')) await install(wanted).catch((e) => say(`  ${e.message}`));
+  const wanted = { ...TOOLCHAIN, ...WANTED[purpose] };
+  const lacking = missing(wanted);
+  if (lacking.length === 0) return;
+  if (isRoot() && find('apt-get')) await install(packagesOf(wanted, lacking)).catch((e) => say(`  ${e.message}`));
   const still = missing(TOOLCHAIN);
   if (still.length > 0) throw new StepFailed(`missing: ${still.join(', ')}\n  ${installLine(packagesOf(TOOLCHAIN, still))}`);
-  const skip = purpose === 'test' ? missing(TESTS) : [];
-  if (skip.length > 0) say(`  tests that need ${skip.join(', ')} will be skipped; to run them: ${installLine(packagesOf(TESTS, skip))}`);
+  const skip = missing(wanted);
+  if (skip.length > 0) say(`  tests that need ${skip.join(', ')} will be skipped; to run them: ${installLine(packagesOf(wanted, skip))}`);
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { descendants, descriptors, mounts, ownCgroups, type ProcessFacts, processes } from './procfs.js';
+import { slowness } from './slowness.js';
 import { isOthersTemp, TEMP_PREFIX } from './temp.js';
 
 export interface LeakCheckOptions {
@@ -20,7 +21,7 @@ export interface LeakCheck {
   watch(pid: number): void;
   /** What is left now, one line each; empty when clean. */
   left(): string[];
-  /** Waits until nothing is left, at most `withinMs` (default 1000), then throws with the list of what is. */
+  /** Waits until nothing is left, at most `withinMs` (default 1000; longer where the machine is slow), then throws with the list of what is. */
   assertClean(o?: { withinMs?: number }): Promise<void>;
 }
 
@@ -37,7 +38,7 @@ export function leakCheck(o: LeakCheckOptions = {}): LeakCheck {
     },
     left,
     assertClean: async ({ withinMs = 1000 } = {}) => {
-      const end = performance.now() + withinMs;
+      const end = performance.now() + withinMs * slowness;
       let remaining = left();
       while (remaining.length > 0 && performance.now() < end) {
         await sleep(10);

@@ -38,12 +38,14 @@ describe.skipIf(!n.ok)(n.title('a delegated cgroup'), () => {
 
   beforeAll(async () => {
     const host = await detectCgroups();
-    if (host.unified !== null) enable(host.unified.directory);
     const own = new Set(['memory', 'pids', 'freezer'].flatMap((c) => host.controllers[c]?.directory ?? []));
     if (host.unified !== null) own.add(host.unified.directory);
-    const back = [...own].map((d) => `echo ${process.pid} > ${d}/cgroup.procs; rmdir ${d}/${name}`).join('; ');
+    // A cgroup2 cgroup that holds processes, as that of a service does, cannot give controllers: then it is one above that hands them out.
+    const above = new Map([...own].map((d) => [d, d === host.unified?.directory ? host.unified.parentDirectory : d]));
+    if (host.unified !== null) enable(host.unified.parentDirectory);
+    const back = [...above].map(([d, at]) => `echo ${process.pid} > ${d}/cgroup.procs; rmdir ${at}/${name}`).join('; ');
     root = spawn('sh', ['-c', `read go; ${back}`], { stdio: ['pipe', 'inherit', 'inherit'] });
-    for (const d of own) hand(`${d}/${name}`);
+    for (const d of above.values()) hand(`${d}/${name}`);
     process.setgroups?.([]);
     process.setgid?.(NOBODY);
     process.setuid?.(NOBODY);

@@ -1,6 +1,6 @@
 // A thousand cgroups later the host is as it was.
 import { readdirSync, readFileSync } from 'node:fs';
-import { need } from '@ctr/internal/testing';
+import { need, rounds } from '@ctr/internal/testing';
 import { describe, expect, it } from 'vitest';
 import { createCgroup } from '../src/index.js';
 import { withParent } from './support.js';
@@ -16,7 +16,7 @@ describe('a thousand times', () => {
     await withParent(async (parent) => {
       await (await createCgroup(parent, 'warm-up', { memory: 1 << 26, pids: 5 })).remove();
       const before = descriptors();
-      for (let i = 0; i < 1000; i += 1) {
+      for (let i = 0; i < rounds(1000); i += 1) {
         const box = await createCgroup(parent, `n${i}`, { memory: 1 << 26, pids: 5, cpus: 0.5 });
         if (i % 20 === 0) await box.stats();
         await box.remove();
@@ -44,7 +44,7 @@ describe('a thousand times', () => {
       await once();
       await new Promise((r) => setTimeout(r, 20));
       const before = descriptors();
-      for (let i = 0; i < 200; i += 1) await once();
+      for (let i = 0; i < rounds(200); i += 1) await once();
       await new Promise((r) => setTimeout(r, 50));
       expect(descriptors()).toBe(before);
     });

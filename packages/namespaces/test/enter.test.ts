@@ -1,6 +1,6 @@
 // enter(): a further program beside a running one.
 import { readlinkSync } from 'node:fs';
-import { need } from '@ctr/internal/testing';
+import { need, rounds } from '@ctr/internal/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ContainerProcess, closeLauncher, type EnterOptions, enter, NAMESPACE_KINDS, spawn } from '../src/index.js';
 import { Launcher } from '../src/launcher/launcher.js';
@@ -103,7 +103,7 @@ describe.skipIf(!needs.ok)(needs.title('enter'), () => {
     it('leaves nothing behind, 100 in a row and 50 at once', async () => {
       await inside('true');
       const check = leaks();
-      for (let i = 0; i < 100; i++) await runInside(box, { args: ['/bin/true'], stdio: ['ignore', 'ignore', 'ignore'] });
+      for (let i = 0; i < rounds(100); i++) await runInside(box, { args: ['/bin/true'], stdio: ['ignore', 'ignore', 'ignore'] });
       const codes = await Promise.all(Array.from({ length: 50 }, (_, i) => runInside(box, { args: ['/bin/sh', '-c', `exit ${i}`] })));
       expect(codes.map((r) => r.exitCode)).toEqual(Array.from({ length: 50 }, (_, i) => i));
       await check.assertClean();

@@ -2,7 +2,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import path from 'node:path';
 import { named, type Step, slot } from '@ctr/internal/steps';
-import { host, makeTempDir, need, ownCgroups } from '@ctr/internal/testing';
+import { host, makeTempDir, need, ownCgroups, rounds } from '@ctr/internal/testing';
 import { describe, expect, it } from 'vitest';
 import { closeLauncher, hold, type SpawnOptions, spawn, tryFlock } from '../src/index.js';
 import { AT_FDCWD, atFlags } from '../src/steps/flags.js';
@@ -140,7 +140,7 @@ describe('hold', () => {
   it('leaves nothing in this process, a thousand times', async () => {
     await shell('true');
     const check = leaks();
-    for (let i = 0; i < 1000; i += 50) {
+    for (let i = 0; i < rounds(1000); i += 50) {
       const prepare: Step[] = [{ call: 'openat', args: [AT_FDCWD, '/', 0o2000000], into: 'x' }];
       const all = await Promise.all(Array.from({ length: 50 }, () => hold({ doing: 'hold', prepare, cleanup: [] })));
       await Promise.all(all.map((h) => h.release()));

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { named, type Step, slot } from '@ctr/internal/steps';
-import { makeTempDir, need, ownCgroups } from '@ctr/internal/testing';
+import { makeTempDir, need, ownCgroups, rounds } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type SpawnOptions, spawn } from '../src/index.js';
 import { Launcher } from '../src/launcher/launcher.js';
@@ -89,7 +89,7 @@ describe.skipIf(!userns.ok)(userns.title('many launches'), () => {
       for (let i = 0; i < 20; i++) await run(o(0));
       const check = leaks();
       const [fds, memory] = [monitorFds(), monitorMemory()];
-      for (let i = 0; i < 500; i++) expect((await run(o(i % 256))).exitCode).toBe(i % 256);
+      for (let i = 0; i < rounds(500); i++) expect((await run(o(i % 256))).exitCode).toBe(i % 256);
       expect(monitorFds()).toBe(fds);
       expect(monitorMemory() - memory).toBeLessThan(200);
       await check.assertClean();
@@ -99,7 +99,7 @@ describe.skipIf(!userns.ok)(userns.title('many launches'), () => {
       await run(o(0));
       const check = leaks();
       const fds = monitorFds();
-      for (const n of [100, 300]) {
+      for (const n of [rounds(100), rounds(300)]) {
         const codes = await Promise.all(Array.from({ length: n }, async (_, i) => (await run(o(i % 256))).exitCode));
         expect(codes).toEqual(Array.from({ length: n }, (_, i) => i % 256));
       }

@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { host, makeTempDir, need } from '@ctr/internal/testing';
+import { host, makeTempDir, need, rounds, slowness } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { closeLauncher, hold, type SpawnOptions, spawn } from '../src/index.js';
 import { Launcher } from '../src/launcher/launcher.js';
@@ -65,7 +65,7 @@ describe.skipIf(!userns.ok)(userns.title('when the monitor is killed'), () => {
     const state = makeTempDir('state');
     const check = leaks({ directories: [state] });
     const outcomes = new Map<string, number>();
-    for (let round = 0; round < 25; round++) {
+    for (let round = 0; round < rounds(25); round++) {
       const launches = Array.from({ length: 8 }, async (_, i) => {
         try {
           const p = await spawn(sleeper(path.join(state, `${round}-${i}`)));
@@ -77,7 +77,7 @@ describe.skipIf(!userns.ok)(userns.title('when the monitor is killed'), () => {
           return code === 'ECONNRESET' || code === 'EPIPE' ? code : message;
         }
       });
-      await sleep(Math.random() * 12);
+      await sleep(Math.random() * 12 * slowness);
       process.kill(Launcher.current.pid, 'SIGKILL');
       for (const o of await Promise.all(launches)) outcomes.set(o, (outcomes.get(o) ?? 0) + 1);
     }
@@ -114,7 +114,7 @@ describe('a stopped monitor', () => {
     await shell('true');
     const monitor = Launcher.current.pid;
     process.kill(monitor, 'SIGSTOP');
-    const work = Promise.all(Array.from({ length: 300 }, () => shell('echo x')));
+    const work = Promise.all(Array.from({ length: rounds(300) }, () => shell('echo x')));
     await sleep(100);
     process.kill(monitor, 'SIGCONT');
     expect((await work).every((t) => t === 'x')).toBe(true);
@@ -255,10 +255,10 @@ describe.skipIf(!userns.ok)(userns.title('when Node ends'), () => {
 
   it('at any moment of many launches, nothing is left', async () => {
     const state = makeTempDir('state');
-    for (let round = 0; round < 12; round++) {
+    for (let round = 0; round < rounds(12); round++) {
       const node = start(script, [state, 'launching']);
       await node.line();
-      await sleep(Math.random() * 80);
+      await sleep(Math.random() * 80 * slowness);
       const check = leaks();
       check.watch(node.pid);
       node.process.kill('SIGKILL');

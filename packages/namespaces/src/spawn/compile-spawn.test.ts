@@ -170,10 +170,12 @@ describe('describeSpawn', () => {
         unlinkat(AT_FDCWD, "/data", AT_REMOVEDIR)
         mknodat(AT_FDCWD, "/data", S_IFREG|0644, 0)
         move_mount(mount2, "", AT_FDCWD, "/data", MOVE_MOUNT_F_EMPTY_PATH)
-        mask.at = openat(AT_FDCWD, "/image/secret", O_PATH|O_CLOEXEC|O_NOFOLLOW)  # ENOENT is no failure, skips 4
-        mask.at = openat(AT_FDCWD, "/image/secret", O_PATH|O_CLOEXEC|O_NOFOLLOW|O_DIRECTORY)  # ENOTDIR is no failure, skips 1
-        mask = open_tree(mask.empty, "", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH)  # success skips 1
-        mask = open_tree(mask.null, "", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH)
+        mask.at = openat(AT_FDCWD, "/image/secret", O_PATH|O_CLOEXEC|O_NOFOLLOW)  # ENOENT is no failure, skips 6
+        mask.at = openat(AT_FDCWD, "/image/secret", O_PATH|O_CLOEXEC|O_NOFOLLOW|O_DIRECTORY)  # ENOTDIR is no failure, skips 2
+        mask = open_tree(mask.empty, "", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH)  # EINVAL is no failure; success skips 3
+        move_mount(mask.empty, "", AT_FDCWD, "/image/secret", MOVE_MOUNT_F_EMPTY_PATH)  # success skips 3
+        mask = open_tree(mask.null, "", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH)  # EINVAL is no failure; success skips 1
+        move_mount(mask.null, "", AT_FDCWD, "/image/secret", MOVE_MOUNT_F_EMPTY_PATH)  # success skips 1
         move_mount(mask, "", AT_FDCWD, "/image/secret", MOVE_MOUNT_F_EMPTY_PATH)
         close(mask.null)
         close(mask.empty)

@@ -19,10 +19,22 @@ export function prepareMasks(paths: readonly string[]): readonly Step[] {
   ]);
 }
 
+/**
+ * A copy of a mask into the slot `mask`. Before Linux 6.15 a mount can be copied only while it is attached in our own mount namespace
+ * (check_mnt in fs/namespace.c, EINVAL): then the step after this one attaches the mask itself, of which copies can be made from there on.
+ */
+const copyMask = (from: string, doing: string, skipOnSuccess: number): Step => ({
+  ...cloneSlot(from, 'mask', doing),
+  allow: ['EINVAL'],
+  skipOnSuccess,
+});
+
 function maskKnown(path: string, kind: 'file' | 'directory'): Step[] {
   const doing = `mask ${path}`;
+  const from = kind === 'directory' ? EMPTY : NULL;
   // ENOENT: the host has it, this container's does not.
-  return [cloneSlot(kind === 'directory' ? EMPTY : NULL, 'mask', doing), attach('mask', path, { doing, allow: ['ENOENT'] })];
+  const absent = { doing, allow: ['ENOENT'] };
+  return [copyMask(from, doing, 1), attach(from, path, { ...absent, skipOnSuccess: 1, skipOnAllowed: 1 }), attach('mask', path, absent)];
 }
 
 /** A path of the image: its kind is found out inside. */
@@ -30,10 +42,12 @@ function maskUnknown(path: string): Step[] {
   const doing = `mask ${path}`;
   const open = (...f: string[]) => [AT_FDCWD, path, openFlags('O_PATH', 'O_CLOEXEC', 'O_NOFOLLOW', ...f)];
   return [
-    { call: 'openat', args: open(), into: 'mask.at', allow: ['ENOENT'], skipOnAllowed: 4, doing },
-    { call: 'openat', args: open('O_DIRECTORY'), into: 'mask.at', allow: ['ENOTDIR'], skipOnAllowed: 1, doing },
-    { ...cloneSlot(EMPTY, 'mask', doing), skipOnSuccess: 1 },
-    cloneSlot(NULL, 'mask', doing),
+    { call: 'openat', args: open(), into: 'mask.at', allow: ['ENOENT'], skipOnAllowed: 6, doing },
+    { call: 'openat', args: open('O_DIRECTORY'), into: 'mask.at', allow: ['ENOTDIR'], skipOnAllowed: 2, doing },
+    copyMask(EMPTY, doing, 3),
+    attach(EMPTY, path, { doing, skipOnSuccess: 3 }),
+    copyMask(NULL, doing, 1),
+    attach(NULL, path, { doing, skipOnSuccess: 1 }),
     attach('mask', path, { doing }),
   ];
 }

@@ -1,0 +1,40 @@
+// pnpm test:vm [--shell | --run=COMMAND | [--] vitest arguments …]: tests, a command or a shell on Debian's 6.1 kernel with unified
+// cgroup v2, in qemu. Without arguments the tests of all packages that ask the kernel something. See docs/guides/vm.md.
+import { StepFailed, say } from '../progress.mjs';
+import { setup } from '../setup.mjs';
+import { Tally } from '../tally.mjs';
+import { boot, withRunFolder } from './guest.mjs';
+import { requirements } from './requirements.mjs';
+import { vmSuite } from './suite.mjs';
+
+// pnpm hands the first "--" on, npm does not.
+const args = process.argv.slice(2).filter((a, i) => !(a === '--' && i === 0));
+const shell = args.includes('--shell');
+const command = args.find((a) => a.startsWith('--run='))?.slice('--run='.length);
+
+async function main() {
+  await setup('vm');
+  const { kernel, reason } = await requirements();
+  if (shell || command !== undefined) {
+    if (kernel === undefined) throw new StepFailed(reason);
+    process.exitCode = await runScript(kernel);
+    return;
+  }
+  const tally = new Tally();
+  process.on('exit', () => process.stdout.write(`${tally.line}\n`));
+  if (kernel === undefined) tally.missing('vm', reason);
+  else await vmSuite(kernel, tally, { filters: args }).catch((error) => tally.fail(error.stack));
+}
+
+/** A shell or a command: its exit status is ours. */
+async function runScript(kernel) {
+  const script = command ?? 'exec "$(command -v bash || command -v sh)" -i';
+  const result = await withRunFolder((folder) => boot(folder, { kernel, script, shell, output: (c) => process.stdout.write(c) }));
+  if (result.failure !== undefined) throw new StepFailed(result.failure);
+  return result.status;
+}
+
+await main().catch((error) => {
+  say(error instanceof StepFailed ? error.message : String(error?.stack ?? error));
+  process.exitCode = 1;
+});
