@@ -45,12 +45,13 @@ describe.skipIf(!base.ok || !user.ok)(user.title(base.title('an ordinary user'))
     expect(statSync(path.join(dir, 'file')).uid).toBe(process.getuid?.());
   });
 
-  it('cannot be a user that is not mapped, and is told so', async () => {
+  it('cannot be a user for whom there is no id, and is told what an administrator does', async () => {
     const error = await runContainer({ rootfs, command: ['/bin/true'], user: { uid: 1000, gid: 1000 } })
       .result()
       .catch((e: unknown) => e);
     expect(error).toMatchObject({ hint: expect.any(String) });
-    expect((error as Error).message).toMatch(/1000/);
+    // With ranges in /etc/subuid it can: see below.
+    expect((error as Error).message).toMatch(/1000[\s\S]*(uidmap|--add-subuids)/);
   });
 
   it('cannot write over the machine’s own tree, and is told what to do instead', async () => {
@@ -63,6 +64,43 @@ describe.skipIf(!base.ok || !user.ok)(user.title(base.title('an ordinary user'))
   it('learns from checkHost what he has and what he lacks', async () => {
     const report = await checkHost();
     expect(JSON.stringify(report)).toMatch(/user namespace/i);
+  });
+});
+
+const ranges = need('root', 'uidmap');
+
+describe.skipIf(!base.ok || !ranges.ok)(ranges.title(base.title('an ordinary user with ranges in /etc/subuid')), () => {
+  it('is anybody inside, each of them somebody of his own outside', async () => {
+    // newuidmap(1) wants a user with a name: `daemon` is on every system.
+    const [USER, START, SIZE] = [1, 200_000, 65_536];
+    const home = makeTempDir('home');
+    chownSync(home, USER, USER);
+    chmodSync(rootfs, 0o755);
+    const file = path.join(makeTempDir('ranges'), 'sub');
+    writeFileSync(file, `${USER}:${START}:${SIZE}\n`);
+    // In a mount namespace of its own: the host's files stay as they are.
+    const as = `touch /etc/subuid /etc/subgid; for f in subuid subgid; do mount --bind ${file} /etc/$f || exit 90; done; exec setpriv --reuid ${USER} --regid ${USER} --clear-groups "$@"`;
+    const child = startChild('ranges.mjs', [rootfs], {
+      prefix: ['unshare', '-m', 'sh', '-c', as, 'sh'],
+      env: { HOME: home, TMPDIR: home, CTR_ROOT: path.join(home, 'store'), CTR_RUN: path.join(home, 'run'), XDG_RUNTIME_DIR: home },
+    });
+    let text = '';
+    child.node.stdout.on('data', (c) => {
+      text += c;
+    });
+    await child.gone;
+    // A map as the namespace around it has the ids: this user as 0, the range from 1 on.
+    const map = ['0 0 1', `1 1 ${SIZE}`];
+    expect(text === '' ? child.errors() : JSON.parse(text)).toEqual({
+      other: ['1000', '1001', '1001 29', ...map],
+      auto: ['0', '0', '0', ...map],
+      chown: ['33 34'],
+      kept: [String(USER), String(USER), String(USER), USER],
+      outside: START + 999,
+      exec: ['1000', '0'],
+      disk: 'CTR_UNSUPPORTED',
+      ranges: { ok: true, why: expect.stringContaining(String(SIZE)) },
+    });
   });
 });
 

@@ -99,6 +99,7 @@ export const PROBES: Record<string, Probe> = {
     test: () => runs('unshare', ['-U', '-r', 'true']),
     cure: 'sysctl user.max_user_namespaces and kernel.unprivileged_userns_clone must allow user namespaces',
   },
+  uidmap: { test: () => findProgram('newuidmap') !== undefined && findProgram('newgidmap') !== undefined, cure: 'apt-get install uidmap' },
   overlay: {
     test: () => inScratch((dir) => runs('unshare', ['-m', 'sh', '-c', overlayScript(''), dir])),
     cure: 'run as root on a kernel with overlayfs',

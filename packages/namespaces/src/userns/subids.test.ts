@@ -39,6 +39,13 @@ describe('readSubIds', () => {
   });
 });
 
+describe('a user without a name', () => {
+  it('is refused by newuidmap, so it is told before', () => {
+    const { missing } = readSubIds({ ...host({ '/etc/subuid': '1000:1:2', '/etc/subgid': '1000:1:2' }, BOTH), name: undefined });
+    expect(missing).toEqual({ why: 'user 1000 has no name in /etc/passwd', cure: 'useradd --uid 1000 NAME (as root)' });
+  });
+});
+
 describe('maps of ranges', () => {
   const subids = readSubIds(host({ '/etc/subuid': 'ann:100000:1500\nann:300000:10', '/etc/subgid': 'ann:100000:65536' }, BOTH));
   const [uid, gid] = [process.geteuid?.() ?? 0, process.getegid?.() ?? 0];

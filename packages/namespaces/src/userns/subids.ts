@@ -75,14 +75,16 @@ function readOr(read: (path: string) => string, path: string): string {
   }
 }
 
-function whatIsMissing(found: Omit<SubIds, 'missing'>, who: string): SubIds['missing'] {
+function whatIsMissing(found: Omit<SubIds, 'missing'>, name: string | undefined, uid: number): SubIds['missing'] {
   if (found.newuidmap === undefined || found.newgidmap === undefined)
     return { why: 'newuidmap and newgidmap are not installed', cure: 'install the package uidmap (shadow-utils on other systems)' };
+  // newuidmap(1): "Cannot determine your user name".
+  if (name === undefined) return { why: `user ${uid} has no name in /etc/passwd`, cure: `useradd --uid ${uid} NAME (as root)` };
   if (found.uid.length > 0 && found.gid.length > 0) return undefined;
   const file = found.uid.length === 0 ? '/etc/subuid' : '/etc/subgid';
   return {
-    why: `${file} has no range for user ${who}`,
-    cure: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${who} (as root; choose ranges that nobody else has)`,
+    why: `${file} has no range for user ${name}`,
+    cure: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ${name} (as root; choose ranges that nobody else has)`,
   };
 }
 
@@ -106,5 +108,5 @@ export function readSubIds(sources: SubIdSources = {}): SubIds {
     newuidmap: find('newuidmap'),
     newgidmap: find('newgidmap'),
   };
-  return { ...found, missing: whatIsMissing(found, name ?? String(uid)) };
+  return { ...found, missing: whatIsMissing(found, name, uid) };
 }

@@ -1,7 +1,7 @@
 // checkHost(): what this host and this user can do with containers, found out by trying, with the cure for what they cannot.
 import { release } from 'node:os';
 import { type CgroupHost, detectCgroups } from '@ctr/cgroups';
-import { compileSeccomp, type NamespaceKind, type SpawnOptions } from '@ctr/namespaces';
+import { compileSeccomp, type NamespaceKind, readSubIds, type SpawnOptions } from '@ctr/namespaces';
 import { describeOverlay } from '@ctr/overlayfs';
 import { atLeast, readPrivileges } from '../session/host-facts.js';
 import { type Feature, featureOf, tryStart } from './try-start.js';
@@ -19,7 +19,7 @@ export interface HostReport {
   readonly privileged: boolean;
   /** 'unified': cgroup v2. 'hybrid' and 'legacy': v1, with or without v2 beside it. 'none': no cgroups. */
   readonly cgroups: CgroupHost['mode'];
-  /** By name: 'kernel', 'user namespaces', 'namespaces', 'overlay', 'seccomp', 'limit memory' … */
+  /** By name: 'kernel', 'user namespaces', 'id ranges', 'namespaces', 'overlay', 'seccomp', 'limit memory' … */
   readonly features: Readonly<Record<string, Feature>>;
 }
 
@@ -51,12 +51,22 @@ async function limits(host: CgroupHost): Promise<Record<string, Feature>> {
   return Object.fromEntries(entries);
 }
 
+/** Whether a container can have other users than this one; root needs no ranges. */
+function idRanges(privileged: boolean): Record<string, Feature> {
+  if (privileged) return {};
+  const { uid, missing } = readSubIds();
+  if (missing !== undefined) return { 'id ranges': { ok: false, ...missing } };
+  const count = uid.reduce((n, r) => n + r.size, 0);
+  return { 'id ranges': { ok: true, why: `${count} ids beside this user's own` } };
+}
+
 /** A filter that allows everything: whether filters can be loaded at all. */
 const anyFilter = (): Uint8Array => compileSeccomp({ defaultAction: 'SCMP_ACT_ALLOW' });
 
 async function tryAll(privileged: boolean): Promise<Record<string, Feature>> {
   const launcher = await tryStart({});
-  if (!launcher.ok) return { launcher };
+  if (!launcher.ok)
+    return launcher.why?.includes('clone3') ? { launcher, 'user namespaces': await explainUserNamespaces(launcher) } : { launcher };
   const user: Namespaces = privileged ? {} : { user: 'new' };
   const withMount: Namespaces = { ...user, mount: 'new' };
   const root = describeOverlay({ lower: [LOWER], upper: 'memory', userxattr: !privileged });
@@ -93,7 +103,10 @@ export async function checkHost(): Promise<HostReport> {
   const { privileged } = await readPrivileges();
   const host = await detectCgroups().catch((error: unknown) => error as Error);
   const cgroups = host instanceof Error ? { 'control groups': featureOf(host) } : await limits(host);
-  const features = { kernel: kernelFeature(), ...(await tryAll(privileged)), ...cgroups } as Record<string, Feature>;
+  const features = { kernel: kernelFeature(), ...(await tryAll(privileged)), ...idRanges(privileged), ...cgroups } as Record<
+    string,
+    Feature
+  >;
   const ok = NEEDED.every((name) => features[name]?.ok ?? name === 'linux');
   return { ok, kernel: release(), uid, privileged, cgroups: host instanceof Error ? 'none' : host.mode, features };
 }

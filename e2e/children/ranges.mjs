@@ -1,0 +1,32 @@
+// Runs as a Node of its own, as an ordinary user who has ranges in /etc/subuid. argv: ROOTFS. Prints what it saw as JSON.
+import { readFileSync, statSync } from 'node:fs';
+import { checkHost, runContainer } from '@ctr/runtime';
+
+const rootfs = process.argv[2];
+const text = (script, options) => runContainer({ rootfs, command: ['/bin/sh', '-c', script], ...options }).text();
+const lines = async (...args) =>
+  (await text(...args))
+    .trim()
+    .split('\n')
+    .map((l) => l.trim().replace(/\s+/g, ' '));
+const ids = 'id -u; id -g; id -G; cat /proc/self/uid_map';
+
+const other = await lines(ids, { user: { uid: 1000, gid: 1001, groups: [29] } });
+const auto = await lines(ids, { userns: 'auto' });
+const chown = await lines('touch /t/x && chown 33:34 /t/x && stat -c "%u %g" /t/x', { userns: 'auto', tmpfs: { '/t': '1m' } });
+// A folder of this user, and what is made in it, belongs to the same number on both sides.
+const kept = await lines('id -u; id -g; touch /data/mine; stat -c %u /data/mine', {
+  userns: 'keep-id',
+  user: { uid: process.getuid(), gid: process.getgid() },
+  mounts: [{ type: 'bind', source: process.env.HOME, target: '/data' }],
+});
+const mine = statSync(`${process.env.HOME}/mine`).uid;
+const box = await runContainer({ rootfs, command: ['/bin/sleep', '60'], user: { uid: 1000, gid: 1000 } });
+const outside = Number(/^Uid:\t(\d+)/m.exec(readFileSync(`/proc/${box.pid}/status`, 'utf8'))?.[1]);
+const exec = [await box.exec(['/bin/id', '-u']).text(), await box.exec(['/bin/id', '-u'], { user: '0' }).text()].map((t) => t.trim());
+await box[Symbol.asyncDispose]();
+const disk = await runContainer({ rootfs, command: ['/bin/true'], userns: 'auto', writable: 'disk' })
+  .result()
+  .catch((e) => e.code);
+const { features } = await checkHost();
+process.stdout.write(JSON.stringify({ other, auto, chown, kept: [...kept, mine], outside, exec, disk, ranges: features['id ranges'] }));
