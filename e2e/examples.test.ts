@@ -1,5 +1,6 @@
 // The promise: the examples run as they stand, and the demonstration of `npm start` shows what it says.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { host, leakCheck, makeTempDir, need } from '@ctr/internal/testing';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -26,6 +27,20 @@ async function run(name: string, ...args: string[]): Promise<{ code: number | nu
   return { code, out };
 }
 
+/** What a program in a sandbox can tell of it; the same command line for both. Of /dev, bwrap has a link `core`, we have mqueue. */
+const FACTS = [
+  'id -u; id -g; hostname; ls /; pwd',
+  "awk '{print $1, $3}' /proc/self/uid_map; grep -E '^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs)' /proc/self/status",
+  'ls /sys/class/net 2>/dev/null; cat /proc/net/dev | wc -l; ls /dev | grep -v -E "^(core|mqueue)$"; stat -c "%a %F" /tmp /dev/null; env | sort | grep -v -E "^(_|PWD|OLDPWD|SHLVL)="',
+  'touch /usr/x 2>&1; touch /tmp/x && ls /tmp; unshare -U true 2>&1 || echo no user namespace',
+].join('; ');
+const ROOT = '--ro-bind /usr /usr --symlink usr/lib /lib --symlink usr/lib64 /lib64 --symlink usr/bin /bin --symlink usr/sbin /sbin';
+const SANDBOXES = [
+  `${ROOT} --proc /proc --dev /dev --tmpfs /tmp --dir /var/empty --unshare-all --hostname box --clearenv --setenv PATH /usr/bin`,
+  `${ROOT} --proc /proc --dev /dev --perms 0700 --tmpfs /tmp --unshare-all --unshare-user --uid 1000 --gid 1001 --disable-userns --chdir /tmp --clearenv --setenv A b --setenv PATH /bin`,
+  '--ro-bind / / --proc /proc --dev /dev --tmpfs /tmp --unshare-user --unshare-net --unshare-pid --chdir / --clearenv --setenv PATH /usr/bin:/bin',
+];
+
 describe.skipIf(!n.ok)(n.title('the examples'), () => {
   afterAll(async () => {
     await before.assertClean({ withinMs: 3000 });
@@ -44,6 +59,29 @@ describe.skipIf(!n.ok)(n.title('the examples'), () => {
     const r = await run('top', '--demo');
     const limited = host.can('cgroup:cpu', 'cgroup:memory', 'cgroup:pids');
     expect([r.code, r.out]).toEqual([0, expect.stringMatching(limited ? /top-demo\/spinner +\d+\.\d%/ : /\S/)]);
+  }, 60_000);
+
+  it('sandbox is under 150 lines', () => {
+    expect(readFileSync(`${examples}sandbox/index.mjs`, 'utf8').split('\n').length).toBeLessThan(150);
+  });
+
+  it.skipIf(!host.can('bwrap')).each(SANDBOXES)(
+    'sandbox makes what bwrap makes of %s',
+    async (line) => {
+      const args = [...line.split(' '), '--', 'sh', '-c', FACTS];
+      const bwrap = spawnSync('bwrap', ['--cap-drop', 'ALL', '--as-pid-1', ...args], { encoding: 'utf8' });
+      const ours = await run('sandbox', ...args);
+      expect(ours).toEqual({ code: bwrap.status, out: bwrap.stdout + bwrap.stderr });
+    },
+    60_000,
+  );
+
+  it('sandbox passes exit codes on, and says what it does not know', async () => {
+    const root = ['--ro-bind', '/', '/'];
+    expect((await run('sandbox', ...root, 'sh', '-c', 'exit 7')).code).toBe(7);
+    expect((await run('sandbox', ...root, 'sh', '-c', 'kill -9 $$')).code).toBe(137);
+    expect(await run('sandbox', '--nope')).toEqual({ code: 1, out: 'sandbox: unknown option --nope\n' });
+    expect((await run('sandbox', ...root, '/nowhere')).out).toMatch(/^sandbox: start \/nowhere: .*ENOENT/);
   }, 60_000);
 
   it('the demonstration shows a container from the inside and the outside, and leaves nothing', async () => {
