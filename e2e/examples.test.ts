@@ -30,7 +30,7 @@ async function run(name: string, ...args: string[]): Promise<{ code: number | nu
 /** What a program in a sandbox can tell of it; the same command line for both. Of /dev, bwrap has a link `core`, we have mqueue. */
 const FACTS = [
   'id -u; id -g; hostname; ls /; pwd',
-  "awk '{print $1, $3}' /proc/self/uid_map; grep -E '^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs)' /proc/self/status",
+  "sed -E 's/^ *([0-9]+) +[0-9]+ +/\\1 /' /proc/self/uid_map; grep -E '^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs)' /proc/self/status",
   'ls /sys/class/net 2>/dev/null; cat /proc/net/dev | wc -l; ls /dev | grep -v -E "^(core|mqueue)$"; stat -c "%a %F" /tmp /dev/null; env | sort | grep -v -E "^(_|PWD|OLDPWD|SHLVL)="',
   'touch /usr/x 2>&1; touch /tmp/x && ls /tmp; unshare -U true 2>&1 || echo no user namespace',
 ].join('; ');
