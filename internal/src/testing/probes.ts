@@ -100,6 +100,7 @@ export const PROBES: Record<string, Probe> = {
     cure: 'sysctl user.max_user_namespaces and kernel.unprivileged_userns_clone must allow user namespaces',
   },
   uidmap: { test: () => findProgram('newuidmap') !== undefined && findProgram('newgidmap') !== undefined, cure: 'apt-get install uidmap' },
+  'subid-files': { test: () => existsSync('/etc/subuid') && existsSync('/etc/subgid'), cure: 'touch /etc/subuid /etc/subgid' },
   overlay: {
     test: () => inScratch((dir) => runs('unshare', ['-m', 'sh', '-c', overlayScript(''), dir])),
     cure: 'run as root on a kernel with overlayfs',

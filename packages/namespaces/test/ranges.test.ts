@@ -11,7 +11,7 @@ import { asRoot, leaks, messageOf, shell } from './run.js';
 const userns = need('userns');
 const root = need('root', 'userns');
 const USER = 65534;
-const installed = existsSync('/usr/bin/newuidmap');
+const installed = ['/usr/bin/newuidmap', '/etc/subuid', '/etc/subgid'].every((f) => existsSync(f));
 /** As root a user is made up, who has ranges in a mount namespace of his own; the files of the host stay as they are. */
 const possible = userns.ok && (asRoot ? installed : readSubIds().missing === undefined);
 const title = possible
@@ -29,15 +29,11 @@ async function asUserWithRanges(script: string, args: string[] = []): Promise<{ 
   execFileSync('mkdir', ['-m', '700', home]);
   chownSync(home, USER, USER);
   const as = `mount --bind ${dir}/subuid /etc/subuid && mount --bind ${dir}/subgid /etc/subgid && exec setpriv --reuid ${USER} --regid ${USER} --clear-groups env HOME=${home} TMPDIR=${home} XDG_RUNTIME_DIR=${home} "$@"`;
-  const out = execFileSync(
-    'unshare',
-    ['-m', 'sh', '-ec', as.replace('mount --bind', 'touch /etc/subuid /etc/subgid; mount --bind'), 'sh', process.execPath, file, ...args],
-    {
-      encoding: 'utf8',
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: 25_000,
-    },
-  );
+  const out = execFileSync('unshare', ['-m', 'sh', '-ec', as, 'sh', process.execPath, file, ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 25_000,
+  });
   return { lines: out.trim().split('\n'), stderr: '' };
 }
 
