@@ -132,6 +132,8 @@ export async function runErrand(e: Errand): Promise<Fd[]> {
           return cleaned;
         }),
       );
+    // Whoever waits for it hears of it; what fails meanwhile is told before.
+    ending.catch(() => {});
     if (e.meanwhile) {
       given = await receiveWhile(ours, ending);
       await e.meanwhile(given);
