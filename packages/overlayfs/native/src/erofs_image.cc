@@ -127,7 +127,7 @@ class Writer {
       at = roundUp(at, sizeof(Inode));
       // What stands behind an inode must not cross a block's border. A chunk map may, and is as long as it must be.
       const bool map = p.chunk_bits > 0;
-      const auto fits = [&](uint64_t start) { return (start + head) % kBlockSize + tail <= kBlockSize; };
+      const auto fits = [&](uint64_t start) { return tail < kBlockSize && (start + head) % kBlockSize + tail <= kBlockSize; };
       if (tail > 0 && !map && !fits(at)) {
         const uint64_t next = roundUp(at, kBlockSize);
         if (fits(next)) at = next;
@@ -307,7 +307,8 @@ class Writer {
     s.magic = kMagic;
     s.feature_compat = kCompatMtime;
     s.block_bits = kBlockBits;
-    s.root_nid = static_cast<uint16_t>(kFirst / kSlot);
+    // The first inode, which may have moved to the next block: 16 bits reach 2 MiB, its attributes 256 KiB.
+    s.root_nid = static_cast<uint16_t>(placed_.front().offset / kSlot);
     s.inodes = placed_.size();
     s.blocks = static_cast<uint32_t>(meta_block_ + (end_ >> kBlockBits));
     s.meta_block = static_cast<uint32_t>(meta_block_);
