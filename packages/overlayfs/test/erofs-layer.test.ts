@@ -17,7 +17,7 @@ async function layer(bytes: Uint8Array): Promise<string> {
 
 const linux = need('linux');
 describe.skipIf(!linux.ok)(linux.title('a layer as a file'), () => {
-  it('holds the archive byte for byte, whatever comes behind its end, and nobody else can read it', async () => {
+  it('holds the archive byte for byte, whatever comes behind its end, and nobody else can read it (L-27)', async () => {
     const bytes = Buffer.concat([archive(dir('d'), file('d/f', 'content')), Buffer.from('behind the end')]);
     const directory = await layer(bytes);
     expect(readdirSync(directory)).toEqual(['layer.erofs']);
