@@ -8,7 +8,7 @@ import type { Task } from './harness.js';
 import { mountsHere } from './needs.js';
 import { harness, harnessProgram, openTempDir } from './run-harness.js';
 import { archive, file } from './tar-builder.js';
-import { isRoot, names } from './trees.js';
+import { names } from './trees.js';
 
 /** Runs each task in a thread of one process; all are terminated after `endsAfter` milliseconds, when given. */
 async function inThreads(tasks: readonly Task[], endsAfter?: number): Promise<{ out: string; err: string }> {
