@@ -50,7 +50,11 @@ function upperSteps(o: Overlay): Step[] {
   const memory: Step = { call: 'mount', args: ['tmpfs', PLACE, 'tmpfs', mountFlags('MS_NOSUID', 'MS_NODEV'), `mode=0755${size}`] };
   if (o.upper === 'none') return [memory];
   const disk = typeof o.upper === 'object' ? o.upper.directory : undefined;
-  return [...(disk === undefined ? [memory] : []), openDirectory(AT_FDCWD, disk ?? PLACE, PARENT, false), ...makeDirectories(PARENT, disk)];
+  return [
+    ...(disk === undefined ? [memory] : []),
+    openDirectory(AT_FDCWD, disk ?? PLACE, PARENT, false),
+    ...makeDirectories(PARENT, disk, o.root),
+  ];
 }
 
 /** Full paths when they fit, else names relative to the directory that all layers have in common. */

@@ -21,8 +21,9 @@ export { type LayerStats, LayerWriter, type LayerWriterOptions, openLayerWriter 
 export { chooseLayerForm, LAYER_FILE, type LayerFormChoice, mountLayer } from './mount-layer.js';
 export { mountOverlay } from './mount-overlay.js';
 export type { LayerForm } from './native.js';
-export type { OverlayOptions } from './overlay-options.js';
+export type { OverlayOptions, RootFacts } from './overlay-options.js';
 export { packUpper } from './pack-upper.js';
+export { describeParents, mountParents, type ParentFacts, type Parents } from './parents.js';
 export { type OverlayProbe, probeOverlay } from './probe.js';
 export { describeRemoveUpper } from './remove-upper.js';
 export { openWorkspace, type Snapshot, Workspace, type WorkspaceOptions } from './workspace.js';

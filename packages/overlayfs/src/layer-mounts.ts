@@ -16,6 +16,7 @@ import { pathOf } from './overlay-options.js';
  */
 export class LayerMounts {
   readonly #mounts = new Map<string, Promise<Fd>>();
+  readonly #kept: Fd[] = [];
 
   /**
    * The mounts of these layers, in the same order. They belong to this object: do not close them.
@@ -37,6 +38,12 @@ export class LayerMounts {
     return (await this.get(directories)).map(pathOf);
   }
 
+  /** Takes over another mount, such as {@link mountParents} makes, until {@link close}; returns its path as {@link paths} does. */
+  keep(mount: Fd): string {
+    this.#kept.push(mount);
+    return pathOf(mount);
+  }
+
   #mount(directory: string): Promise<Fd> {
     const known = this.#mounts.get(directory);
     if (known !== undefined) return known;
@@ -55,6 +62,7 @@ export class LayerMounts {
       );
     }
     this.#mounts.clear();
+    for (const mount of this.#kept.splice(0)) mount.close();
   }
 
   [Symbol.dispose](): void {

@@ -12,6 +12,7 @@ export const STEP_CALLS = [
   'mkdirat',
   'symlinkat',
   'fchmodat',
+  'fchownat',
   'mount',
   'umount2',
   'chdir',

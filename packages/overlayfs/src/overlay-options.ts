@@ -3,6 +3,16 @@ import { InvalidArgumentError } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
 import { checkBoolean, checkCount, checkObject, checkPath } from './check-options.js';
 
+/** Mode and owner of a root directory. */
+export interface RootFacts {
+  /** Permissions. Default 0755. */
+  mode?: number | undefined;
+  /** Default 0. */
+  uid?: number | undefined;
+  /** Default 0. */
+  gid?: number | undefined;
+}
+
 /** What {@link describeOverlay} and {@link mountOverlay} make a root filesystem of. */
 export interface OverlayOptions {
   /**
@@ -29,6 +39,11 @@ export interface OverlayOptions {
    * together with layers that were written with `userxattr`.
    */
   userxattr?: boolean | undefined;
+  /**
+   * Of the root directory in a new upper, which covers those of the layers. Default: mode 0755, owner 0:0. {@link describeParents} tells what
+   * the layers say.
+   */
+  root?: RootFacts | undefined;
   /** The mount takes no writes. Default false. With `upper`, what is already there is shown. */
   readOnly?: boolean | undefined;
   /**
@@ -65,6 +80,7 @@ export interface Overlay {
   readonly volatile: boolean;
   readonly userxattr: boolean;
   readonly readOnly: boolean;
+  readonly root: { readonly mode: number; readonly uid: number; readonly gid: number };
   readonly redirectDir: boolean;
   readonly metacopy: boolean;
   readonly index: boolean;
@@ -78,7 +94,7 @@ export interface Overlay {
 const MAX_LAYERS = 500;
 
 const FLAGS = ['volatile', 'userxattr', 'readOnly', 'redirectDir', 'metacopy', 'index'] as const;
-const KNOWN = ['lower', 'upper', 'size', ...FLAGS, 'xino', 'dataLower', 'idmap'] as const;
+const KNOWN = ['lower', 'upper', 'size', 'root', ...FLAGS, 'xino', 'dataLower', 'idmap'] as const;
 
 /** @throws {InvalidArgumentError} naming the option. */
 export function checkOverlay(options: OverlayOptions): Overlay {
@@ -97,6 +113,7 @@ export function checkOverlay(options: OverlayOptions): Overlay {
   return {
     lower: o.lower.map(placeOf),
     dataLower: (o.dataLower ?? []).map(placeOf),
+    root: checkRoot(o.root),
     redirectDir: o.redirectDir ?? false,
     metacopy: o.metacopy ?? false,
     index: o.index ?? false,
@@ -122,6 +139,18 @@ function checkLayers(layers: unknown, name: string, least: number): void {
     if (!Fd.is(layer)) checkPath(layer, `${name}[${i}]`);
     else if (layer.closed) throw new InvalidArgumentError(`${name}[${i}]`, 'an open descriptor', 'a closed one');
   });
+}
+
+const MAX_ID = 0xfffffffe;
+
+function checkRoot(root: unknown = {}): { mode: number; uid: number; gid: number } {
+  checkObject(root, 'root', ['mode', 'uid', 'gid']);
+  const { mode = 0o755, uid = 0, gid = 0 } = root as RootFacts;
+  const within = (value: unknown, most: number): boolean => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= most;
+  if (!within(mode, 0o7777)) throw new InvalidArgumentError('root.mode', 'permissions from 0 to 07777', mode);
+  if (!within(uid, MAX_ID)) throw new InvalidArgumentError('root.uid', 'a user id', uid);
+  if (!within(gid, MAX_ID)) throw new InvalidArgumentError('root.gid', 'a group id', gid);
+  return { mode, uid, gid };
 }
 
 /** What the kernel refuses with EINVAL and a line in its log that nobody reads. */

@@ -52,7 +52,7 @@ export function upperDirectories(o: Overlay): { steps: Step[]; upper: string; wo
   const parent = disk === undefined ? memorySteps(o.size, UPPER_PARENT) : [openDirectory(AT_FDCWD, disk, UPPER_PARENT, false)];
   const steps = [
     ...parent,
-    ...makeDirectories(UPPER_PARENT, disk),
+    ...makeDirectories(UPPER_PARENT, disk, o.root),
     openDirectory(slot(UPPER_PARENT), 'upper', UPPER, true),
     openDirectory(slot(UPPER_PARENT), 'work', WORK, true),
   ];
@@ -60,11 +60,16 @@ export function upperDirectories(o: Overlay): { steps: Step[]; upper: string; wo
 }
 
 /** upper/ with exactly the root's mode, whatever the umask; one that is there keeps the mode that the container gave it. */
-export function makeDirectories(parent: string, label: string | undefined): Step[] {
+export function makeDirectories(parent: string, label: string | undefined, root: Overlay['root']): Step[] {
   const at = label === undefined ? {} : { path: label };
+  const mode = named(root.mode, root.mode.toString(8).padStart(4, '0'));
+  // chown(2) may clear set-id bits: the mode comes last.
+  const owner: Step[] =
+    root.uid === 0 && root.gid === 0 ? [] : [{ call: 'fchownat', args: [slot(parent), 'upper', root.uid, root.gid, 0], ...at }];
   return [
-    { call: 'mkdirat', args: [slot(parent), 'upper', ROOT_MODE], allow: ['EEXIST'], skipOnAllowed: 1, ...at },
-    { call: 'fchmodat', args: [slot(parent), 'upper', ROOT_MODE], ...at },
+    { call: 'mkdirat', args: [slot(parent), 'upper', mode], allow: ['EEXIST'], skipOnAllowed: 1 + owner.length, ...at },
+    ...owner,
+    { call: 'fchmodat', args: [slot(parent), 'upper', mode], ...at },
     { call: 'mkdirat', args: [slot(parent), 'work', named(0o700, '0700')], allow: ['EEXIST'], ...at },
   ];
 }

@@ -38,13 +38,13 @@ interface Stacked {
 
 const isType = (e: ScannedEntry, type: number): boolean => (e.mode & constants.S_IFMT) === type;
 export const isDirectory = (e: ScannedEntry): boolean => isType(e, constants.S_IFDIR);
-const marked = (e: ScannedEntry, mark: string): boolean =>
+export const marked = (e: ScannedEntry, mark: string): boolean =>
   ['trusted', 'user'].some((ns) => e.xattrs[`${ns}.overlay.${mark}`] !== undefined);
 /** A device 0:0, or, where none can be made, an empty file with a mark. */
 const isWhiteout = (e: ScannedEntry): boolean =>
   (isType(e, constants.S_IFCHR) && e.major === 0 && e.minor === 0) ||
   (isType(e, constants.S_IFREG) && e.size === 0 && marked(e, 'whiteout'));
-const isOpaque = (e: ScannedEntry): boolean =>
+export const isOpaque = (e: ScannedEntry): boolean =>
   ['trusted', 'user'].some((ns) => e.xattrs[`${ns}.overlay.opaque`]?.toString('latin1') === 'y');
 
 /** Not there, or no directory any more. */

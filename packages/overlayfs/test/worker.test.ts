@@ -6,9 +6,9 @@ import { need } from '@ctr/internal/testing';
 import { describe, expect, it } from 'vitest';
 import type { Task } from './harness.js';
 import { mountsHere } from './needs.js';
-import { harnessProgram, openTempDir } from './run-harness.js';
+import { harness, harnessProgram, openTempDir } from './run-harness.js';
 import { archive, file } from './tar-builder.js';
-import { isRoot, names } from './trees.js';
+import { names } from './trees.js';
 
 /** Runs each task in a thread of one process; all are terminated after `endsAfter` milliseconds, when given. */
 async function inThreads(tasks: readonly Task[], endsAfter?: number): Promise<{ out: string; err: string }> {
@@ -30,7 +30,7 @@ function layerTasks(entries: number, op: 'extract' | 'pipeline' = 'extract'): { 
   const tar = path.join(work, 'a.tar');
   writeFileSync(tar, archive(...Array.from({ length: entries }, (_, i) => file(`f${i}`))));
   const directories = [0, 1, 2].map((i) => path.join(work, `fs${i}`));
-  return { tasks: directories.map((directory) => ({ op, tar, directory, userxattr: !isRoot })), directories };
+  return { tasks: directories.map((directory) => ({ op, tar, directory, userxattr: true })), directories };
 }
 
 const n = need('linux');
@@ -49,6 +49,11 @@ describe.skipIf(!n.ok)(n.title('in worker threads'), () => {
     expect(err).toBe('');
     expect(out.match(/"entries":50/g)).toHaveLength(3);
     for (const d of directories) expect(names(d)).toHaveLength(50);
+  });
+
+  it('a process that ends with a pipeline in its hands ends as it should', async () => {
+    const { tasks } = layerTasks(50, 'pipeline');
+    expect((await harness('user', tasks[0] as Task)).value).toMatchObject({ entries: 50 });
   });
 
   for (const op of ['extract', 'pipeline'] as const)

@@ -1,6 +1,6 @@
 // In which form the layers of images lie on this host, and what of them overlayfs takes.
 import type { ImageStore, LayerSink } from '@ctr/image';
-import { chooseLayerForm, LayerMounts, openLayerWriter } from '@ctr/overlayfs';
+import { chooseLayerForm, describeParents, LayerMounts, mountParents, openLayerWriter, type RootFacts } from '@ctr/overlayfs';
 import type { HostFacts } from './oci/host-facts.js';
 import type { RunSpec } from './options/run-schema.js';
 
@@ -8,22 +8,42 @@ import type { RunSpec } from './options/run-schema.js';
 export interface LayerPlan {
   readonly sink: LayerSink;
   /** From the directories of the store, top first. */
-  lower(directories: readonly string[]): Promise<string[]>;
+  lower(directories: readonly string[]): Promise<LowerLayers>;
+}
+
+export interface LowerLayers {
+  /** Paths by which whoever makes a container opens the layers, top first. */
+  readonly layers: readonly string[];
+  /** Mode and owner of the image's root directory. */
+  readonly root: RootFacts;
+}
+
+async function treeLayers(directories: readonly string[]): Promise<LowerLayers> {
+  const { root } = await describeParents(directories);
+  return { layers: directories, root };
 }
 
 /** Trees with the attributes that a user namespace may use, where one is needed. */
 function treePlan(userxattr: boolean): LayerPlan {
   const open: LayerSink['open'] = (directory) => openLayerWriter(directory, { userxattr });
-  return { sink: userxattr ? { form: 'user', open } : { open }, lower: async (directories) => [...directories] };
+  return { sink: userxattr ? { form: 'user', open } : { open }, lower: treeLayers };
 }
 
 /** Of this process, for as long as it lives: its containers share their memory. */
 const mounts = new LayerMounts();
 
+/** Directories that archives left out are set right by a layer of their own, which lives as long as the others. */
+async function mountedLayers(directories: readonly string[]): Promise<LowerLayers> {
+  const layers = await mounts.paths(directories);
+  const parents = await describeParents(layers);
+  if (parents.directories.length === 0) return { layers, root: parents.root };
+  return { layers: [mounts.keep(await mountParents(parents)), ...layers], root: parents.root };
+}
+
 const FILES: LayerPlan = {
   sink: { form: 'erofs', open: (directory) => openLayerWriter(directory, { form: 'erofs', userxattr: false }) },
   // The containers' maker opens them as this process's descriptors: nothing is attached anywhere.
-  lower: (directories) => mounts.paths(directories),
+  lower: mountedLayers,
 };
 
 const fits = new WeakMap<ImageStore, Promise<boolean>>();

@@ -110,7 +110,7 @@ function describeRoot({ id, spec, root, session, ids }: ContainerInput, ownUser:
   const { upper, prepare, cleanup } = describeWritableLayer(spec, session, id);
   if (upper === 'memory') return { root: root.inMemory(userxattr), prepare, cleanup };
   // Volatile: it is thrown away at the end in any case, no need to wait for the disk.
-  return { root: describeOverlay({ lower: root.layers, upper, volatile: true, userxattr }), prepare, cleanup };
+  return { root: describeOverlay({ lower: root.layers, upper, volatile: true, userxattr, root: root.facts }), prepare, cleanup };
 }
 
 export interface ContainerPlan {

@@ -3,10 +3,10 @@
 import { lstatSync } from 'node:fs';
 import type { Image, ImageConfig, ImageStore } from '@ctr/image';
 import { hold } from '@ctr/namespaces';
-import { type DescribedRoot, describeOverlay, readFileInRoot } from '@ctr/overlayfs';
+import { type DescribedRoot, describeOverlay, type RootFacts, readFileInRoot } from '@ctr/overlayfs';
 import { openDefaultStore } from './default-store.js';
 import { withStoreHint } from './hints.js';
-import { type LayerPlan, planLayers } from './layer-form.js';
+import { type LayerPlan, type LowerLayers, planLayers } from './layer-form.js';
 import type { RunSpec } from './options/run-schema.js';
 import { removeFileStep } from './session/record.js';
 import type { Session } from './session/session.js';
@@ -15,6 +15,8 @@ import { type ResolvedUser, resolveUser } from './user/resolve-user.js';
 export interface PreparedRoot {
   /** Top first. */
   readonly layers: readonly string[];
+  /** Mode and owner of the root directory. */
+  readonly facts: RootFacts;
   readonly image: ImageConfig | undefined;
   /** 'debian:12', or the folder. */
   readonly label: string;
@@ -27,22 +29,23 @@ export interface PreparedRoot {
 /** An image of which a file is larger is not run: /etc/passwd of a real one has a few kilobytes (CVE-2026-47262). */
 const MAX_USER_FILE = 2 ** 20;
 
-function rootOf(layers: readonly string[], image: ImageConfig | undefined, label: string): PreparedRoot {
+function rootOf({ layers, root }: LowerLayers, image: ImageConfig | undefined, label: string): PreparedRoot {
   const known = new Map<string, Promise<ResolvedUser>>();
   const read = (path: string): Promise<Buffer | null> => readFileInRoot(layers, path, { maxBytes: MAX_USER_FILE });
   const overlays = new Map<boolean, DescribedRoot>();
   return {
     layers,
+    facts: root,
     image,
     label,
     inMemory(userxattr) {
       const known = overlays.get(userxattr);
       if (known !== undefined) return known;
-      const { steps, slot } = describeOverlay({ lower: layers, upper: 'memory', userxattr });
+      const { steps, slot } = describeOverlay({ lower: layers, upper: 'memory', userxattr, root });
       // Frozen, which tells the launcher that it may keep what it makes of them.
-      const root: DescribedRoot = { steps: Object.freeze(steps) as typeof steps, slot };
-      overlays.set(userxattr, root);
-      return root;
+      const described: DescribedRoot = { steps: Object.freeze(steps) as typeof steps, slot };
+      overlays.set(userxattr, described);
+      return described;
     },
     user(user) {
       const wanted = user ?? image?.User ?? '';
@@ -131,7 +134,7 @@ function fromFolder(rootfs: string): PreparedRoot {
   const version = usersVersion(folder);
   const known = folders.get(folder);
   if (known !== undefined && known.version === version) return known.root;
-  const root = rootOf([folder], undefined, rootfs === 'host' ? 'the machine’s own tree' : rootfs);
+  const root = rootOf({ layers: [folder], root: {} }, undefined, rootfs === 'host' ? 'the machine’s own tree' : rootfs);
   if (folders.size >= MAX_FOLDERS) folders.clear();
   if (version !== undefined) folders.set(folder, { version, root });
   return root;

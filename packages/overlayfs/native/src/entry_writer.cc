@@ -52,9 +52,8 @@ void EntryWriter::begin(TarEntry&& entry) {
   stats_.entries++;
   switch (name.kind) {
     case NameKind::root:
-      // The root of the mounted overlay is the upper directory's: what a layer says of it has no effect.
       if (entry_.kind != EntryKind::directory) refuse("root-entry", entry_.path);
-      return;
+      return writeRoot();
     case NameKind::auxiliary:
       stats_.auxiliary_skipped++;
       return;
@@ -118,7 +117,14 @@ void EntryWriter::writeDirectory(int parent, const EntryName& name) {
   UniqueFd fd(check(::openat(parent, name.name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), "openat", entry_.path));
   metadata_.applyTo(fd.get(), entry_, entry_.mode | kOwnerAccess);
   if (opaque) metadata_.markOpaque(fd.get(), entry_.path);
+  if (stats_.implicit_directories > 0) metadata_.unmarkImplicit(fd.get());
   directories_[name.path()] = Deferred{factsOf(fd.get(), entry_.path), entry_.mode, entry_.mtime, entry_.mtime_ns};
+}
+
+void EntryWriter::writeRoot() {
+  root_described_ = true;
+  metadata_.applyTo(root_.get(), entry_, entry_.mode | kOwnerAccess);
+  directories_[""] = Deferred{factsOf(root_.get(), entry_.path), entry_.mode, entry_.mtime, entry_.mtime_ns};
 }
 
 void EntryWriter::writeSymlink(int parent, const EntryName& name) {
@@ -226,11 +232,14 @@ UniqueFd EntryWriter::makeImplicit(int parent, const std::string& name, const st
   check(::mkdirat(parent, name.c_str(), kImplicitMode), "mkdirat", entry_.path);
   UniqueFd fd(check(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), "openat", path));
   check(::fchmod(fd.get(), kImplicitMode), "fchmod", path);
+  metadata_.markImplicit(fd.get(), path);
   if (opaque) metadata_.markOpaque(fd.get(), path);
   return fd;
 }
 
 void EntryWriter::finishDirectories() {
+  if (!root_described_) metadata_.markImplicit(root_.get(), "/");
+  if (stats_.implicit_directories > 0) metadata_.markImplicitBelow(root_.get(), "/");
   std::vector<const std::pair<const std::string, Deferred>*> all;
   for (const auto& item : directories_) all.push_back(&item);
   // Children first: a parent may get a mode that no longer lets its owner in.

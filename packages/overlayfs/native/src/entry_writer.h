@@ -34,6 +34,7 @@ class EntryWriter final : public EntrySink {
     uint32_t mtime_ns = 0;
   };
 
+  void writeRoot();
   void writeWhiteout(const EntryName& name);
   void writeOpaque(const EntryName& name);
   void writePlain(const EntryName& name);
@@ -57,6 +58,7 @@ class EntryWriter final : public EntrySink {
   InodeMetadata metadata_;
   TarEntry entry_;
   UniqueFd file_;
+  bool root_described_ = false;
   std::unordered_map<std::string, Deferred> directories_;
 };
 

@@ -14,6 +14,7 @@
 #include <unordered_map>
 
 #include "layer_failure.h"
+#include "overlay_marks.h"
 
 namespace ctr::erofs {
 namespace {
@@ -77,7 +78,7 @@ uint8_t typeOf(const Node& node) {
 class Writer {
  public:
   Writer(const Node& root, uint64_t tar_size, bool user_xattrs)
-      : opaque_(user_xattrs ? "user.overlay.opaque" : "trusted.overlay.opaque"), meta_block_(metaOffset(tar_size) >> kBlockBits) {
+      : marks_(overlayMarks(user_xattrs)), meta_block_(metaOffset(tar_size) >> kBlockBits) {
     collect(root);
     place();
   }
@@ -95,6 +96,7 @@ class Writer {
  private:
   /** Every inode once, a directory's children together. */
   void collect(const Node& root) {
+    root_ = &root;
     add(root, root);
     for (size_t i = 0; i < placed_.size(); i++) {
       const Node& node = *placed_[i].node;
@@ -110,6 +112,7 @@ class Writer {
   }
 
   void add(const Node& node, const Node& parent) {
+    if (&node != root_ && node.directory != nullptr && node.directory->implicit) any_implicit_ = true;
     index_.emplace(&node, placed_.size());
     placed_.push_back({&node, &parent});
   }
@@ -124,7 +127,7 @@ class Writer {
       at = roundUp(at, sizeof(Inode));
       // What stands behind an inode must not cross a block's border. A chunk map may, and is as long as it must be.
       const bool map = p.chunk_bits > 0;
-      const auto fits = [&](uint64_t start) { return (start + head) % kBlockSize + tail <= kBlockSize; };
+      const auto fits = [&](uint64_t start) { return tail < kBlockSize && (start + head) % kBlockSize + tail <= kBlockSize; };
       if (tail > 0 && !map && !fits(at)) {
         const uint64_t next = roundUp(at, kBlockSize);
         if (fits(next)) at = next;
@@ -152,8 +155,10 @@ class Writer {
   /** overlayfs's own mark first: it must never be what there is no room for. */
   Xattrs keptXattrs(const Node& node) {
     Xattrs out;
-    if (node.directory != nullptr && node.directory->opaque) out.emplace_back(opaque_, "y");
-    uint64_t size = sizeof(XattrHeader) + 64;
+    if (node.directory != nullptr && node.directory->opaque) out.emplace_back(marks_.opaque, "y");
+    if (node.directory != nullptr && node.directory->implicit) out.emplace_back(marks_.implicit, "y");
+    if (&node == root_ && any_implicit_) out.emplace_back(marks_.implicit_below, "y");
+    uint64_t size = sizeof(XattrHeader) + 256;
     for (const auto& x : node.xattrs) {
       size += sizeOf(x.first, x.second);
       if (size <= kMaxXattrs) out.push_back(x);
@@ -302,7 +307,8 @@ class Writer {
     s.magic = kMagic;
     s.feature_compat = kCompatMtime;
     s.block_bits = kBlockBits;
-    s.root_nid = static_cast<uint16_t>(kFirst / kSlot);
+    // The first inode, which may have moved to the next block: 16 bits reach 2 MiB, its attributes 256 KiB.
+    s.root_nid = static_cast<uint16_t>(placed_.front().offset / kSlot);
     s.inodes = placed_.size();
     s.blocks = static_cast<uint32_t>(meta_block_ + (end_ >> kBlockBits));
     s.meta_block = static_cast<uint32_t>(meta_block_);
@@ -325,7 +331,9 @@ class Writer {
     uuid[8] = static_cast<uint8_t>((uuid[8] & 0x3f) | 0x80);
   }
 
-  std::string opaque_;
+  const OverlayMarks& marks_;
+  const Node* root_ = nullptr;
+  bool any_implicit_ = false;
   uint64_t meta_block_;
   std::vector<Placed> placed_;
   std::unordered_map<const Node*, size_t> index_;

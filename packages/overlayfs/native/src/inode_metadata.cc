@@ -19,7 +19,7 @@ void setTime(int dirfd, const char* name, const TarEntry& entry) {
 }  // namespace
 
 InodeMetadata::InodeMetadata(bool user_xattrs, LayerStats& stats)
-    : opaque_name_(user_xattrs ? "user.overlay.opaque" : "trusted.overlay.opaque"), keep_owner_(::geteuid() == 0), stats_(stats) {}
+    : marks_(overlayMarks(user_xattrs)), keep_owner_(::geteuid() == 0), stats_(stats) {}
 
 /** True when nothing is to be done about the owner: it is right, or it cannot be ours to give and was counted. */
 bool InodeMetadata::owned(const Facts& facts, const TarEntry& entry) {
@@ -75,10 +75,27 @@ void InodeMetadata::applyAt(int parent, const std::string& name, const TarEntry&
   setTime(parent, name.c_str(), entry);
 }
 
-void InodeMetadata::markOpaque(int directory_fd, const std::string& path) {
+void InodeMetadata::mark(int directory_fd, const char* name, const std::string& path) {
   // An O_PATH descriptor takes no attributes: open the very same directory for reading.
   UniqueFd fd(check(::openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "openat", path));
-  check(::fsetxattr(fd.get(), opaque_name_, "y", 1, 0), "fsetxattr", path);
+  check(::fsetxattr(fd.get(), name, "y", 1, 0), "fsetxattr", path);
 }
+
+void InodeMetadata::markOpaque(int directory_fd, const std::string& path) { mark(directory_fd, marks_.opaque, path); }
+
+void InodeMetadata::note(int directory_fd, const char* name, const std::string& path) {
+  // A file system without attributes loses the note and nothing else.
+  try {
+    mark(directory_fd, name, path);
+  } catch (const SyscallFailure& f) {
+    if (f.error != EOPNOTSUPP && f.error != EPERM) throw;
+  }
+}
+
+void InodeMetadata::markImplicit(int directory_fd, const std::string& path) { note(directory_fd, marks_.implicit, path); }
+
+void InodeMetadata::markImplicitBelow(int root_fd, const std::string& path) { note(root_fd, marks_.implicit_below, path); }
+
+void InodeMetadata::unmarkImplicit(int directory_fd) { ::fremovexattr(directory_fd, marks_.implicit); }
 
 }  // namespace ctr

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "layer_stats.h"
+#include "overlay_marks.h"
 #include "root_dir.h"
 #include "tar_entry.h"
 
@@ -21,11 +22,21 @@ class InodeMetadata {
   /** Marks a directory so that overlayfs shows nothing of the layers below in it. */
   void markOpaque(int directory_fd, const std::string& path);
 
+  /** Remembers that the archive does not describe this directory, see overlay_marks.h. */
+  void markImplicit(int directory_fd, const std::string& path);
+  /** The archive describes it after all. */
+  void unmarkImplicit(int directory_fd);
+  /** The same of a root: that something below it is not described. */
+  void markImplicitBelow(int root_fd, const std::string& path);
+
  private:
   bool owned(const Facts& facts, const TarEntry& entry);
   void applyXattrs(int fd, const TarEntry& entry);
 
-  const char* opaque_name_;
+  void mark(int directory_fd, const char* name, const std::string& path);
+  void note(int directory_fd, const char* name, const std::string& path);
+
+  const OverlayMarks& marks_;
   bool keep_owner_;
   LayerStats& stats_;
 };

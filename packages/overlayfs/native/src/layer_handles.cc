@@ -94,24 +94,45 @@ class LayerHandle : public Napi::ObjectWrap<LayerHandle> {
   std::shared_ptr<LayerBuilder> builder_;
 };
 
+/**
+ * What the threads call, and who ends first: the object, when it is collected, or the environment, which at its end frees the
+ * function without asking. Both run on the thread of JavaScript, and both join the pipeline's threads first.
+ */
+struct Link {
+  Napi::ThreadSafeFunction drained;
+  std::shared_ptr<LayerPipeline> pipeline;
+  bool closed = false;
+
+  /** The function is about to be freed. */
+  void close() {
+    closed = true;
+    pipeline->abortQuietly();
+  }
+  void release() {
+    pipeline->abortQuietly();
+    if (!std::exchange(closed, true)) drained.Release();
+  }
+};
+
 /** One compressed layer on two threads of its own. */
 class PipelineHandle : public Napi::ObjectWrap<PipelineHandle> {
  public:
   /** new PipelineHandle(directory, form, userxattr, sync, limits, maxRatio, digest, size, diffId, drained) */
-  explicit PipelineHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PipelineHandle>(info) {
-    drained_ = Napi::ThreadSafeFunction::New(info.Env(), info[9].As<Napi::Function>(), "ctr.layer", 0, 1);
-    drained_.Unref(info.Env());
+  explicit PipelineHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PipelineHandle>(info), link_(std::make_shared<Link>()) {
     Expected expected{info[6].As<Napi::String>(), static_cast<uint64_t>(info[7].As<Napi::Number>().Int64Value()), info[8].As<Napi::String>()};
     const auto ratio = static_cast<uint64_t>(info[5].As<Napi::Number>().Int64Value());
-    const auto call = [drained = drained_] { drained.NonBlockingCall(); };
+    const auto call = [link = link_.get()] { link->drained.NonBlockingCall(); };
     pipeline_ = std::make_shared<LayerPipeline>(makeBuilder(info), std::move(expected), ratio, call);
+    link_->pipeline = pipeline_;
+    link_->drained = Napi::ThreadSafeFunction::New(info.Env(), info[9].As<Napi::Function>(), "ctr.layer", 0, 1, new std::shared_ptr<Link>(link_),
+                                                   [](Napi::Env, std::shared_ptr<Link>* link) {
+                                                     (*link)->close();
+                                                     delete link;
+                                                   });
+    link_->drained.Unref(info.Env());
   }
 
-  // Joins the threads first: they call what is released then.
-  ~PipelineHandle() override {
-    pipeline_->abortQuietly();
-    drained_.Release();
-  }
+  ~PipelineHandle() override { link_->release(); }
 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "PipelineHandle",
@@ -131,12 +152,12 @@ class PipelineHandle : public Napi::ObjectWrap<PipelineHandle> {
     const auto chunk = info[0].As<Napi::Uint8Array>();
     // SAFETY: copied. The threads read it while JS runs, and JS may transfer the buffer away or change it meanwhile.
     const bool more = pipeline_->write(Bytes(chunk.Data(), chunk.Data() + chunk.ByteLength()));
-    if (!more) drained_.Ref(info.Env());
+    if (!more) link_->drained.Ref(info.Env());
     return Napi::Boolean::New(info.Env(), more);
   }
 
   Napi::Value rest(const Napi::CallbackInfo& info) {
-    drained_.Unref(info.Env());
+    link_->drained.Unref(info.Env());
     return info.Env().Undefined();
   }
 
@@ -160,7 +181,7 @@ class PipelineHandle : public Napi::ObjectWrap<PipelineHandle> {
     });
   }
 
-  Napi::ThreadSafeFunction drained_;
+  std::shared_ptr<Link> link_;
   std::shared_ptr<LayerPipeline> pipeline_;
 };
 

@@ -27,6 +27,7 @@ constexpr Call kCalls[] = {
     {"chdir", SYS_chdir},   {"mount", SYS_mount},     {"umount2", SYS_umount2},     {"open_tree", 428},
     {"move_mount", 429},    {"fsopen", 430},          {"fsconfig", 431},            {"fsmount", 432},
     {"mount_setattr", 442}, {"flock", SYS_flock},     {"syncfs", SYS_syncfs},
+    {"fchownat", SYS_fchownat},
 };
 
 using Argument = std::variant<long, std::string>;
