@@ -20,7 +20,7 @@ function attachLoop(): { device: string; detach(): void } {
   const file = `${makeTempDir('loop')}/disk`;
   writeFileSync(file, '');
   truncateSync(file, 64 * MB);
-  const device = execFileSync('losetup', ['--find', '--show', file], { encoding: 'utf8' }).trim();
+  const device = execFileSync('losetup', ['--find', '--show', file], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
   return { device, detach: () => void execFileSync('losetup', ['--detach', device]) };
 }
 
