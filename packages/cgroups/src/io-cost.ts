@@ -16,10 +16,13 @@ export interface IoCost {
   readonly readPercentile?: number | undefined;
   /** … take at most this many microseconds. */
   readonly readLatencyUs?: number | undefined;
+  /** That many per cent of writes … */
   readonly writePercentile?: number | undefined;
+  /** … take at most this many microseconds. */
   readonly writeLatencyUs?: number | undefined;
   /** Least and most that the model's speed is scaled to, in percent, 1 to 10000. */
   readonly minPercent?: number | undefined;
+  /** See `minPercent`. */
   readonly maxPercent?: number | undefined;
 }
 
