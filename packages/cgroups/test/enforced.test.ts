@@ -182,8 +182,13 @@ describe('memory', () => {
       child.go();
       await once(child.stdout as Readable, 'data');
       const before = (await box.stats()).memory?.usageBytes ?? 0;
-      await box.reclaim(4 * MB).catch((e: { code: string }) => expect(e.code).toBe('EAGAIN'));
-      expect((await box.stats()).memory?.usageBytes).toBeLessThan(before);
+      // A temporary directory in memory gives nothing back without swap: the kernel says so.
+      const refused = await box.reclaim(4 * MB).then(
+        () => null,
+        (error: { code: string }) => error.code,
+      );
+      if (refused === null) expect((await box.stats()).memory?.usageBytes).toBeLessThan(before);
+      else expect(refused).toBe('EAGAIN');
       rmSync(file);
     });
   });
