@@ -95,7 +95,7 @@ class Table {
 
 /** Three cgroups that have something to show. */
 async function startDemo() {
-  const parent = await openParent('top-demo');
+  const parent = await openParent(`top-${process.pid}`);
   const jobs = {
     spinner: [{ cpus: 0.2 }, 'for (;;);'],
     eater: [{ memory: 96 * 1024 * 1024 }, 'globalThis.b = Buffer.alloc(3e7, 1); setInterval(() => b, 1e3)'],

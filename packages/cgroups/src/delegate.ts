@@ -7,6 +7,7 @@ import type { CgroupDirectories } from './names.js';
 
 /** Whom to {@link Cgroup.delegate}. */
 export interface DelegateOptions {
+  /** The user's number. */
   readonly uid: number;
   /** Default: the group stays. */
   readonly gid?: number | undefined;

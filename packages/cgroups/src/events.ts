@@ -13,21 +13,28 @@ export type CountedEventKind = 'oom' | 'oom-kill' | 'oom-group-kill' | 'memory-l
 /** Something that is so or not. */
 export type StateEventKind = 'populated' | 'frozen';
 
+/** All kinds of events that {@link Cgroup.events} tells. */
 export type CgroupEventKind = CountedEventKind | StateEventKind;
 
 /** It happened `count` times since the event before, or since watching began, and `total` times since the cgroup was made. */
 export interface CountedEvent {
+  /** What happened. */
   readonly kind: CountedEventKind;
+  /** How often since the event before, or since watching began. */
   readonly count: number;
+  /** How often since the cgroup was made. */
   readonly total: number;
 }
 
 /** 'populated': whether a live process is in it or below; 'frozen': whether every process has come to a stop. */
 export interface StateEvent {
+  /** What has changed. */
   readonly kind: StateEventKind;
+  /** What it is now. */
   readonly value: boolean;
 }
 
+/** What {@link Cgroup.events} tells: test `kind`. */
 export type CgroupEvent = CountedEvent | StateEvent;
 
 /** What {@link Cgroup.events} may be told. */

@@ -33,6 +33,8 @@ export type { CgroupHost, ControllerPlace } from './host/detect.js';
 export { detectCgroups } from './host/detect.js';
 export type { CgroupMode } from './host/parse.js';
 export type { UnifiedPlace } from './host/unified.js';
+export type { IoCost } from './io-cost.js';
+export { readIoCost, setIoCost } from './io-cost.js';
 export type { CgroupDirectories, ControllerName } from './names.js';
 export { DEFAULT_CONTROLLERS } from './names.js';
 export type { OomEvent } from './oom-events.js';

@@ -6,6 +6,12 @@ import { syscallErrorFrom } from '@ctr/internal/errors';
 
 const buffer = Buffer.allocUnsafe(64 * 1024);
 
+/**
+ * KERNEL: seq_file hands out as many whole records as its buffer of at least a page holds, so a read that is far shorter
+ * than a page was the last: no need to hear of the end by another one.
+ */
+const SURELY_LAST = 2048;
+
 /** The whole text of a control file. */
 export function readControl(file: string): string {
   const fd = openSync(file, constants.O_RDONLY);
@@ -13,8 +19,8 @@ export function readControl(file: string): string {
     let text = '';
     for (;;) {
       const n = readSync(fd, buffer, 0, buffer.length, null);
-      if (n === 0) return text;
       text += buffer.toString('latin1', 0, n);
+      if (n < SURELY_LAST) return text;
     }
   } finally {
     closeSync(fd);

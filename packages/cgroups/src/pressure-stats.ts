@@ -4,13 +4,18 @@ import { parseNested, type Source } from './controllers/controller.js';
 /** What is waited for. */
 export const PRESSURE_RESOURCES = ['cpu', 'memory', 'io', 'irq'] as const;
 
+/** A resource whose pressure the kernel tells; 'irq' since Linux 6.1. */
 export type PressureResource = (typeof PRESSURE_RESOURCES)[number];
 
 /** Shares of time, averaged over the last 10, 60 and 300 seconds, and the sum since the cgroup was made. */
 export interface PressureTimes {
+  /** Of the last 10 seconds. */
   readonly avg10Percent: number;
+  /** Of the last minute. */
   readonly avg60Percent: number;
+  /** Of the last 5 minutes. */
   readonly avg300Percent: number;
+  /** Since the cgroup was made. */
   readonly totalMs: number;
 }
 

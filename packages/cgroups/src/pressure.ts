@@ -9,6 +9,7 @@ import { PRESSURE_RESOURCES, type Pressure, type PressureResource, parsePressure
 
 /** A trigger; see {@link Cgroup.pressure}. */
 export interface PressureTrigger {
+  /** What is waited for. */
   readonly resource: PressureResource;
   /** 'some': at least one process waits. 'full': all of them. Default: 'some'. */
   readonly kind?: 'some' | 'full' | undefined;
@@ -22,6 +23,7 @@ export interface PressureTrigger {
 
 /** The trigger fired. */
 export interface PressureEvent {
+  /** What was waited for. */
   readonly resource: PressureResource;
   /** When it was heard of, in milliseconds since 1970. */
   readonly at: number;

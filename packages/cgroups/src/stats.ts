@@ -29,10 +29,15 @@ export interface StateStats {
 export interface CgroupStats {
   /** When it was read, in milliseconds since 1970; a CPU percentage is the difference of two. */
   readonly at: number;
+  /** Needs cgroup2, or v1's cpu or cpuacct. */
   readonly cpu: CpuStats | null;
+  /** Needs the controller memory. */
   readonly memory: MemoryStats | null;
+  /** Needs the controller pids. */
   readonly pids: PidsStats | null;
+  /** Needs the controller io, on v1 blkio. */
   readonly io: IoStats | null;
+  /** Needs the controller cpuset. */
   readonly cpuset: CpusetStats | null;
   /** By page size, as '2MB'. */
   readonly hugetlb: Readonly<Record<string, HugetlbStats>> | null;

@@ -55,12 +55,12 @@ function keepSwap(directories: CgroupDirectories, r: Resources): Resources {
   return one === null ? r : { ...r, memorySwap: Math.max(0, both - one) };
 }
 
-/** v1 reckons the quota by the period that is in its own file. */
-function keepPeriod(directories: CgroupDirectories, r: Resources): Resources {
+/** v1 reckons the quota by the period in a file of its own; a word about `cpus` alone means the usual one, as on v2. */
+function usualPeriod(directories: CgroupDirectories, r: Resources): Resources {
   const cpu = onV1(directories, 'cpu');
   if (cpu === undefined || typeof r.cpus !== 'number' || r.cpuPeriodUs !== undefined) return r;
   const period = parseNumber(tryRead(`${cpu}/cpu.cfs_period_us`));
-  return period === null || period === 100_000 ? r : { ...r, cpuPeriodUs: period };
+  return period === null || period === 100_000 ? r : { ...r, cpuPeriodUs: 100_000 };
 }
 
 /** v1 knows no empty cpuset: to lift it is to have all of the cgroup above. */
@@ -174,7 +174,7 @@ function checkDevices(directories: CgroupDirectories, r: Resources): void {
 export async function updateLimits(directories: CgroupDirectories, resources: Resources, o: UpdateOptions = {}): Promise<void> {
   checkResources(resources);
   checkDevices(directories, resources);
-  const wanted = liftCpuset(directories, keepPeriod(directories, keepSwap(directories, resources)));
+  const wanted = liftCpuset(directories, usualPeriod(directories, keepSwap(directories, resources)));
   const limits = renderOrThrow(terrainOfCgroup(directories), wanted);
   if (o.checkBeforeUpdate === true) checkUse(directories, wanted);
   // v2's swap limit is a file of its own: not asked for, not touched.

@@ -17,7 +17,9 @@ export interface CgroupRates {
   readonly cpuPercent: number | null;
   /** Time that the limit held it back, per time. */
   readonly throttledPercent: number | null;
+  /** From block devices. */
   readonly readBytesPerSecond: number | null;
+  /** To block devices. */
   readonly writeBytesPerSecond: number | null;
 }
 
@@ -25,6 +27,7 @@ export interface CgroupRates {
 export interface CgroupSample extends CgroupStats {
   /** Milliseconds since the reading before; 0 for the first. */
   readonly elapsedMs: number;
+  /** What happened since then, per second. */
   readonly rates: CgroupRates;
 }
 

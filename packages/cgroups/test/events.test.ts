@@ -176,9 +176,8 @@ describe('pressure', () => {
     });
   });
 
-  it('refuses triggers that are none', async () => {
-    const linux = need('cgroup2:hugetlb');
-    if (!linux.ok) return;
+  const unified = need('cgroup2:hugetlb');
+  it.skipIf(!unified.ok)(unified.title('triggers that are none are refused'), async () => {
     await withParent(async (parent) => {
       await using box = await createCgroup(parent, 'box');
       const refused = (t: object, path: string): void => expect(() => box.pressure(t as never), path).toThrow(path);

@@ -2,6 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { need, rounds } from '@ctr/internal/testing';
 import { describe, expect, it } from 'vitest';
+import { fullRules } from '../src/controllers/device-rules.js';
+import { replaceDeviceProgram } from '../src/device-programs.js';
 import { createCgroup } from '../src/index.js';
 import { withParent } from './support.js';
 
@@ -47,6 +49,29 @@ describe('a thousand times', () => {
       for (let i = 0; i < rounds(200); i += 1) await once();
       await new Promise((r) => setTimeout(r, 50));
       expect(descriptors()).toBe(before);
+    });
+  });
+
+  const v2 = need('root', 'cgroup2:hugetlb');
+  it.skipIf(!v2.ok)(v2.title('given device programs and pressure triggers leave no descriptor'), { timeout: 60_000 }, async () => {
+    await withParent(async (parent) => {
+      await using box = await createCgroup(parent, 'box');
+      const once = async (): Promise<void> => {
+        replaceDeviceProgram(box.directories['unified'], fullRules('default'));
+        const abort = new AbortController();
+        const trigger = { resource: 'memory', stallMs: 100, windowMs: 2000, signal: abort.signal } as const;
+        const next = box.pressure(trigger)[Symbol.asyncIterator]().next();
+        await new Promise((r) => setTimeout(r, 1));
+        abort.abort();
+        await next;
+      };
+      await once();
+      await new Promise((r) => setTimeout(r, 20));
+      const before = descriptors();
+      for (let i = 0; i < 100; i += 1) await once();
+      await new Promise((r) => setTimeout(r, 50));
+      expect(descriptors()).toBe(before);
+      replaceDeviceProgram(box.directories['unified'], null);
     });
   });
 });

@@ -102,6 +102,20 @@ describe('every limit', () => {
     }
   });
 
+  const cpu = need('cgroup:cpu');
+  it.skipIf(!cpu.ok)(cpu.title('cpus alone means the usual period, whatever it was before'), async () => {
+    const parent = await openParent(randomName());
+    const box = await createCgroup(parent, 'box', { cpus: 0.5, cpuPeriodUs: 50_000 });
+    try {
+      await box.update({ cpus: 0.25 });
+      expect(await box.limits()).toMatchObject({ cpus: 0.25 });
+      expect(await box.limits()).not.toHaveProperty('cpuPeriodUs');
+    } finally {
+      await box.remove();
+      await parent.remove();
+    }
+  });
+
   it.skipIf(!one.ok)(one.title('below what is in use is refused beforehand when that is asked for'), async () => {
     const parent = await openParent(randomName());
     const box = await createCgroup(parent, 'box', { memory: 64 * MB });

@@ -17,15 +17,21 @@ import {
 
 /** CPU time used, in milliseconds, and how often the limit held it back. */
 export interface CpuStats {
+  /** All of it. */
   readonly usageMs: number;
+  /** In programs. */
   readonly userMs: number;
+  /** In the kernel. */
   readonly systemMs: number;
   /** Periods (100 ms by default) in which something ran while there was a limit. */
   readonly periods: number;
+  /** Those of them in which the limit was met. */
   readonly throttledPeriods: number;
+  /** How long threads that could have run were held back, summed over CPUs. */
   readonly throttledMs: number;
   /** Periods in which more than the limit ran, out of what was saved before. */
   readonly bursts: number;
+  /** How much ran above the limit then. */
   readonly burstMs: number;
   /** The limit in cores; null when there is none. */
   readonly limitCpus: number | null;

@@ -4,7 +4,9 @@ import { type Controller, given, onlyV2, type Place, type Rendered, setting } fr
 
 /** The CPUs and memory nodes that really apply, as in '0-3,6'. */
 export interface CpusetStats {
+  /** As in '0-3,6'. */
   readonly cpus: string;
+  /** Memory nodes, as in '0'. */
   readonly mems: string;
 }
 

@@ -14,6 +14,7 @@ import {
 
 /** Huge pages of one size. */
 export interface HugetlbStats {
+  /** In use. */
   readonly usageBytes: number;
   /** Set aside by mmap and not touched yet, together with those in use; null where it is not told. */
   readonly reservedBytes: number | null;

@@ -3,12 +3,17 @@ import { parseNested, type Source } from './controller.js';
 
 /** Traffic of one block device, or of all together. What the page cache answers is not in it. */
 export interface IoDeviceStats {
+  /** Read since the cgroup was made. */
   readonly readBytes: number;
+  /** Written since the cgroup was made. */
   readonly writeBytes: number;
+  /** Reads that reached the device. */
   readonly readOperations: number;
+  /** Writes that reached the device. */
   readonly writeOperations: number;
   /** Told to the device to be free. */
   readonly discardBytes: number;
+  /** How often the device was told so. */
   readonly discardOperations: number;
 }
 

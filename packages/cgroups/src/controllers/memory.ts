@@ -18,6 +18,7 @@ import {
 
 /** Memory in bytes. */
 export interface MemoryStats {
+  /** All that is charged to it, page cache and kernel memory included. */
   readonly usageBytes: number;
   /** The most that `usageBytes` was; null before Linux 5.19 on v2. */
   readonly peakBytes: number | null;

@@ -4,6 +4,7 @@ import { type Controller, given, parseFlat, parseLimit, parseNumber, type Source
 
 /** Processes and threads. */
 export interface PidsStats {
+  /** Now. */
   readonly current: number;
   /** The most there were at once; null where the kernel does not count it. */
   readonly peak: number | null;

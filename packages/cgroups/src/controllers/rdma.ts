@@ -4,13 +4,17 @@ import { type Controller, type Place, parseNested, type Rendered, type Sources, 
 
 /** Limits or usage of one RDMA device; `null` in an update lifts a limit. */
 export interface RdmaLimit {
+  /** Handles of the adapter (HCA). Default: no limit. */
   readonly hcaHandles?: number | null | undefined;
+  /** Objects of the adapter (HCA). Default: no limit. */
   readonly hcaObjects?: number | null | undefined;
 }
 
 /** What is in use of one RDMA device. */
 export interface RdmaStats {
+  /** Handles in use. */
   readonly hcaHandles: number;
+  /** Objects in use. */
   readonly hcaObjects: number;
 }
 

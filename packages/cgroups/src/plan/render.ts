@@ -80,11 +80,18 @@ export const devicesNotEnforced = (t: Terrain, r: Resources): boolean =>
 /** Rules of the caller's own, which on v2 are a program that somebody has to load. */
 export const needsDeviceProgram = (t: Terrain, r: Resources): boolean => Array.isArray(r.devices) && !t.exists('devices');
 
+/** A bit for the controller of each option: this is on the path of every start, and most options are not given. */
+const OWNER: Partial<Record<keyof Resources, number>> = Object.fromEntries(
+  CONTROLLERS.flatMap((c, i) => c.options.filter((o) => o !== 'devices').map((o) => [o, 1 << i])),
+);
+
 /** Every limit, or the reason why there is none. */
 export function renderAll(t: Terrain, r: Resources): Rendered[] {
   const out: Rendered[] = [];
-  for (const c of CONTROLLERS) {
-    if (!c.options.some((o) => r[o] !== undefined && o !== 'devices')) continue;
+  let wanted = 0;
+  for (const name of Object.keys(r) as (keyof Resources)[]) if (r[name] !== undefined) wanted |= OWNER[name] ?? 0;
+  for (const [i, c] of CONTROLLERS.entries()) {
+    if ((wanted & (1 << i)) === 0) continue;
     const place = t.place(c.name) ?? (c.v1Name === undefined ? undefined : t.place(c.v1Name));
     if (place !== undefined) out.push(...c.render(r, place));
     else if (c.options.some((o) => asked(r, o))) out.push(unusable(t, nameOn(t, c), WORDS[c.name] ?? `a limit of ${c.name}`));

@@ -37,6 +37,7 @@ export async function readHostFacts(parent: CgroupParent): Promise<HostFacts> {
   const [privileges, limits, uidMap] = await Promise.all([readPrivileges(), read('limits'), read('uid_map')]);
   const initialUserNamespace = isInitialUserNamespace(uidMap);
   const versions = parent.hierarchies.flatMap((h) => h.controllers.map((c) => [c, h.version] as const));
+  const prepared = parent.hierarchies.some((h) => h.version === 2 && h.defaultDevices !== undefined);
   return {
     uid: process.geteuid?.() ?? 0,
     gid: process.getegid?.() ?? 0,
@@ -45,7 +46,8 @@ export async function readHostFacts(parent: CgroupParent): Promise<HostFacts> {
     hardLimits: Object.fromEntries(Object.entries(parseProcLimits(limits)).map(([name, limit]) => [name, limit.hard])),
     // tmpfs takes user.* attributes, which overlayfs needs in a user namespace, since Linux 6.6.
     memoryUpper: (privileges.privileged && initialUserNamespace) || atLeast([6, 6]),
-    controllers: Object.fromEntries(versions),
+    // v2 has no devices controller: there the rules are a program on a directory that the parent has prepared.
+    controllers: { ...Object.fromEntries(versions), ...(prepared ? { devices: 2 as const } : {}) },
     cgroup2: parent.host.unified !== null,
     ...(privileges.privileged ? {} : { subIds: readSubIds() }),
   };
