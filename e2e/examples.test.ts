@@ -1,9 +1,10 @@
 // The promise: the examples run as they stand, and the demonstration of `npm start` shows what it says.
 import { spawn, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { host, leakCheck, makeTempDir, need } from '@ctr/internal/testing';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Registry, startRegistry } from './fixtures/registry.js';
 
 const n = need('linux', 'userns', 'overlay-in-userns');
 const examples = fileURLToPath(new URL('../examples/', import.meta.url));
@@ -93,5 +94,41 @@ describe.skipIf(!n.ok)(n.title('the examples'), () => {
   it('the demonstration runs a program of the machine’s own tree', async () => {
     const r = await run('demo', 'host', 'uname', '-s');
     expect([r.code, r.out]).toEqual([0, expect.stringContaining('Linux')]);
+  }, 60_000);
+});
+
+const r = need('linux', 'registry');
+describe.skipIf(!r.ok)(r.title('the examples about images'), () => {
+  let registry: Registry;
+  beforeAll(async () => {
+    registry = await startRegistry();
+  });
+  afterAll(() => registry?.stop());
+
+  it('push makes images that pull, inspect and dive then show', async () => {
+    const folder = makeTempDir('folder');
+    mkdirSync(`${folder}/bin`);
+    writeFileSync(`${folder}/bin/tool`, 'x'.repeat(2_000_000));
+    const [base, app] = [`${registry.address}/base:1`, `${registry.address}/app:1`];
+    expect(await run('push', folder, base, '--command=/bin/tool')).toEqual({
+      code: 0,
+      out: expect.stringMatching(/base:1@sha256:[0-9a-f]{64}\n1 layers: 2 blobs sent/),
+    });
+    writeFileSync(`${folder}/bin/tool`, 'y');
+    expect(await run('push', folder, app, `--base=${base}`)).toEqual({
+      code: 0,
+      out: expect.stringMatching(/2 layers: 2 blobs sent .* 1 mounted/),
+    });
+    expect(await run('pull', app)).toEqual({ code: 0, out: expect.stringMatching(/█{30}.*MB {2}done\n(.*\n)*.*app:1\nsha256:.*2 layers/) });
+    const seen = await run('inspect', app);
+    expect([seen.code, seen.out]).toEqual([0, expect.stringContaining('command      /bin/tool')]);
+    expect(seen.out).toContain('tags         1');
+    const dive = await run('dive', app);
+    expect([dive.code, dive.out]).toEqual([0, expect.stringContaining('0 added, 1 changed, 0 removed')]);
+    expect(dive.out).toContain('2.00 MB lie hidden');
+  }, 120_000);
+
+  it('pull says what is wrong, and ends with 1', async () => {
+    expect(await run('pull', `${registry.address}/nothing:1`)).toEqual({ code: 1, out: expect.stringContaining('404') });
   }, 60_000);
 });

@@ -1,4 +1,5 @@
 // Image references: the grammar and the short names of Docker, checked before anything is built from them.
+import { isIPv6 } from 'node:net';
 import { InvalidArgumentError } from '@ctr/internal/errors';
 import { type Digest, isDigest } from './digest.js';
 
@@ -19,7 +20,6 @@ export interface Reference {
 const COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 const LABEL = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
-const IPV6 = /^\[[0-9A-Fa-f:.]{2,45}\]$/;
 
 /** Longest `registry/repository`, as in distribution/reference; a whole reference adds a tag and a sha512 digest. */
 const MAX_NAME = 255;
@@ -96,7 +96,10 @@ export function isRegistry(registry: string): boolean {
   if (match === null) return false;
   const [, host = '', port] = match;
   if (port !== undefined && (Number(port) < 1 || Number(port) > 65535)) return false;
-  return IPV6.test(host) || host.split('.').every((label) => LABEL.test(label));
+  if (host.startsWith('[')) return isIPv6(host.slice(1, -1));
+  if (!host.split('.').every((label) => LABEL.test(label))) return false;
+  // Other spellings of an IPv4 address (0x7f.1, 127.1) and what only looks like one (999.1.1.1) are no names either.
+  return URL.canParse(`https://${host}/`) && new URL(`https://${host}/`).hostname === host.toLowerCase();
 }
 
 function componentAdvice(component: string): string {

@@ -26,7 +26,8 @@ export interface RepositoryOptions extends RegistryOptions {
   access?: 'pull' | 'delete';
 }
 
-interface Signal {
+/** What every question to a repository takes. */
+export interface RequestOptions {
   /** Stops the request. */
   signal?: AbortSignal;
 }
@@ -39,7 +40,7 @@ const tokens = new TokenCache();
  *
  * @example
  * ```ts
- * await using repository = await Repository.open('ghcr.io/owner/app')
+ * const repository = await Repository.open('ghcr.io/owner/app')
  * for await (const tag of repository.tags()) console.log(tag)
  * ```
  * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md
@@ -81,13 +82,13 @@ export class Repository {
    * @param options.pageSize - Tags in one answer, 1 to 10000. Default 1000; registries may give fewer.
    * @throws {ImageError} CTR_IMAGE_NOT_FOUND, CTR_IMAGE_AUTH, CTR_IMAGE_REGISTRY.
    */
-  tags(options: Signal & { pageSize?: number } = {}): AsyncGenerator<string> {
+  tags(options: RequestOptions & { pageSize?: number } = {}): AsyncGenerator<string> {
     checkOptions(options, 'options', { ...SIGNAL, pageSize: checks.integer(1, 10_000) });
     return listTags(this.#client, { pageSize: options.pageSize ?? 1000, signal: signalOf(options) });
   }
 
   /** The digest that a tag has now, by a request that Docker Hub does not count as a pull; `undefined` when there is no such tag. */
-  async resolve(tag?: string, options: Signal = {}): Promise<Digest | undefined> {
+  async resolve(tag?: string, options: RequestOptions = {}): Promise<Digest | undefined> {
     const { tag: checked, digest } = this.#target(tag);
     checkOptions(options, 'options', SIGNAL);
     return digest ?? this.#client.digestOf(checked as string, signalOf(options));
@@ -99,7 +100,7 @@ export class Repository {
    * @param target - A tag or digest. Default: the one in the name that was opened, else `latest`.
    * @throws {ImageError} CTR_IMAGE_NOT_FOUND, CTR_IMAGE_AUTH, CTR_IMAGE_REGISTRY, CTR_IMAGE_DIGEST_MISMATCH, CTR_IMAGE_INVALID, CTR_IMAGE_LIMIT.
    */
-  async manifest(target?: string, options: Signal = {}): Promise<RemoteManifest> {
+  async manifest(target?: string, options: RequestOptions = {}): Promise<RemoteManifest> {
     const { tag, digest: wanted } = this.#target(target);
     checkOptions(options, 'options', SIGNAL);
     const { bytes, mediaType } = await this.#client.manifest(wanted ?? (tag as string), signalOf(options));
@@ -114,7 +115,7 @@ export class Repository {
    * @param blob - Digest and size as the manifest gives them.
    * @throws {ImageError} CTR_IMAGE_DIGEST_MISMATCH at the end when the bytes are others: use nothing of them before.
    */
-  async *blob(blob: { digest: Digest; size: number }, options: Signal = {}): AsyncGenerator<Uint8Array> {
+  async *blob(blob: { digest: Digest; size: number }, options: RequestOptions = {}): AsyncGenerator<Uint8Array> {
     if (!isDigest(blob?.digest)) throw new InvalidArgumentError('blob.digest', 'a digest', blob?.digest);
     checks.integer(0, Number.MAX_SAFE_INTEGER)(blob.size, 'blob.size');
     checkOptions(options, 'options', SIGNAL);
@@ -127,7 +128,7 @@ export class Repository {
    * @param options.artifactType - Only those of this type. Default: all.
    * @throws {ImageError} CTR_IMAGE_AUTH, CTR_IMAGE_REGISTRY, CTR_IMAGE_INVALID.
    */
-  referrers(subject: string, options: Signal & { artifactType?: string } = {}): AsyncGenerator<Referrer> {
+  referrers(subject: string, options: RequestOptions & { artifactType?: string } = {}): AsyncGenerator<Referrer> {
     if (!isDigest(subject)) throw new InvalidArgumentError('subject', 'a digest like "sha256:…"', subject);
     checkOptions(options, 'options', { ...SIGNAL, artifactType: checks.string });
     return listReferrers(this.#client, subject, { artifactType: options.artifactType, signal: signalOf(options) });
@@ -139,15 +140,19 @@ export class Repository {
    * @returns False when it was not there.
    * @throws {ImageError} CTR_IMAGE_REGISTRY with status 405 when the registry does not allow it, CTR_IMAGE_AUTH.
    */
-  async delete(target?: string, options: Signal = {}): Promise<boolean> {
+  async delete(target?: string, options: RequestOptions = {}): Promise<boolean> {
     const { tag, digest } = this.#target(target);
     checkOptions(options, 'options', SIGNAL);
     return deleteThere(this.#client, 'manifests', digest ?? (tag as string), signalOf(options));
   }
 
-  /** Lets go of idle connections. */
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Lets go of idle connections; they end by themselves soon after, too. */
+  close(): void {
     this.#client.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
   }
 
   #target(target: string | undefined): Pick<Reference, 'tag' | 'digest'> {
@@ -157,7 +162,7 @@ export class Repository {
   }
 }
 
-const signalOf = (options: Signal): AbortSignal => options.signal ?? new AbortController().signal;
+const signalOf = (options: RequestOptions): AbortSignal => options.signal ?? new AbortController().signal;
 
 async function* verified(source: AsyncIterable<Uint8Array[]>, blob: { digest: Digest; size: number }): AsyncGenerator<Uint8Array> {
   const digester = new Digester(splitDigest(blob.digest).algorithm);

@@ -4,7 +4,7 @@ import { InvalidArgumentError, syscallErrorFrom } from '@ctr/internal/errors';
 import { encodeHeader, paxRecords, typeFlags } from './header.js';
 
 /** What all entries have. */
-interface EntryBase {
+export interface TarEntryBase {
   /** Path in the archive, relative, without `..`; a leading `/` or `./` is dropped. */
   path: string;
   /** Permission bits, such as 0o644. Default 0o755 for directories, 0o777 for symlinks, 0o644 for files. */
@@ -19,16 +19,16 @@ interface EntryBase {
 
 /** One entry of an archive to write. */
 export type TarEntry =
-  | (EntryBase & { type: 'file'; content: string | Uint8Array })
-  | (EntryBase & {
+  | (TarEntryBase & { type: 'file'; content: string | Uint8Array })
+  | (TarEntryBase & {
       type: 'file';
       /** A regular file of the host that is streamed in; its permissions are taken when `mode` is absent. */
       source: string;
     })
-  | (EntryBase & { type: 'directory' | 'fifo' })
-  | (EntryBase & { type: 'character' | 'block'; major: number; minor: number })
-  | (EntryBase & { type: 'symlink'; target: string })
-  | (EntryBase & {
+  | (TarEntryBase & { type: 'directory' | 'fifo' })
+  | (TarEntryBase & { type: 'character' | 'block'; major: number; minor: number })
+  | (TarEntryBase & { type: 'symlink'; target: string })
+  | (TarEntryBase & {
       type: 'hardlink';
       /** Path in the archive of an earlier file. */
       target: string;

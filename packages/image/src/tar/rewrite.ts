@@ -16,7 +16,7 @@ const NAME_KEYS = new Set(['path', 'linkpath', 'GNU.sparse.name', 'size']);
 export function rewrite(member: TarMember, change: Rewrite): Uint8Array {
   const { records, header } = split(Buffer.from(member.blocks));
   const path = change.path || '.';
-  const name = member.type === '5' ? `${path}/` : path;
+  const name = member.type === '5' && change.linkTo === undefined ? `${path}/` : path;
   const link = change.linkTo ?? member.target;
   const keep = records.filter(({ key }) => !NAME_KEYS.has(key) && (change.linkTo === undefined || !key.startsWith('GNU.sparse.')));
   const sized = change.linkTo === undefined ? records.filter(({ key }) => key === 'size') : [];

@@ -3,14 +3,18 @@ import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { hasNativeZstd, zstdDecompress } from './zstd.js';
+import { LocalEngine, openEngine } from './zstd-engine.js';
 
 async function* pieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let i = 0; i < bytes.length; i += size) yield bytes.subarray(i, i + size);
 }
 
-async function run(bytes: Uint8Array, size = 65_536, native?: boolean): Promise<Buffer> {
+type Way = 'native' | 'thread' | 'local';
+
+async function run(bytes: Uint8Array, size = 65_536, way: Way = 'thread'): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of zstdDecompress(pieces(bytes, size), native)) chunks.push(chunk);
+  for await (const chunk of zstdDecompress(pieces(bytes, size), way === 'native', way === 'local' ? () => new LocalEngine() : openEngine))
+    chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
@@ -52,7 +56,7 @@ const frame = (header: number[], ...blocks: [boolean, number, number, number[]][
 /** Window of 1 KiB, one raw block. */
 const hello = frame([0, 0], [true, 0, 5, [...Buffer.from('hello')]]);
 
-describe.each(hasNativeZstd ? [true, false] : [false])('zstdDecompress, native: %s', (native) => {
+describe.each<Way>([...(hasNativeZstd ? ['native' as const] : []), 'thread', 'local'])('zstdDecompress, %s', (native) => {
   describe.skipIf(!hasProgram)(hasProgram ? 'of the zstd program' : 'of the zstd program [skipped: install zstd]', () => {
     it.each([['-1'], ['-3'], ['-19'], ['--fast=5'], ['--no-check'], ['--long=27'], ['-T2', '-B524288']])(
       'undoes zstd %s',
@@ -114,6 +118,29 @@ describe.each(hasNativeZstd ? [true, false] : [false])('zstdDecompress, native: 
   });
 });
 
+it('passes on what the source throws, and ends its thread', async () => {
+  async function* failing(): AsyncGenerator<Uint8Array> {
+    yield hello;
+    throw Object.assign(new Error('the network is gone'), { code: 'ECONNRESET' });
+  }
+  const reading = (async () => {
+    for await (const _ of zstdDecompress(failing(), false));
+  })();
+  await expect(reading).rejects.toMatchObject({ code: 'ECONNRESET' });
+});
+
+it.skipIf(!hasProgram)(
+  hasProgram ? 'decodes elsewhere: the event loop turns meanwhile' : 'decodes elsewhere [skipped: install zstd]',
+  async () => {
+    const bytes = zstd(Buffer.concat(Array.from({ length: 8 }, () => mixed)), '-3');
+    const { performance: loop } = await import('node:perf_hooks');
+    const before = loop.eventLoopUtilization();
+    expect((await run(bytes)).length).toBe(8 * mixed.length);
+    // No time is asserted, only that this thread mostly waited while the other worked.
+    expect(loop.eventLoopUtilization(before).utilization).toBeLessThan(0.95);
+  },
+);
+
 it('limits what frames claim together', async () => {
   // A compressed block that is not complete: the frame claims 128 MiB and gives nothing. The header is read, so each costs memory.
   const claims = frame(
@@ -121,7 +148,7 @@ it('limits what frames claim together', async () => {
     ...Array.from({ length: 9 }, (_, i) => [i === 8, 0, 131_072, [...Buffer.alloc(131_072)]] as [boolean, number, number, number[]]),
   );
   const many = Buffer.concat(Array.from({ length: 40 }, () => claims));
-  const limited = run(many, 1 << 20, false);
+  const limited = run(many, 1 << 20);
   // 40 frames of 128 MiB for 47 MB of content: 5 GiB against 1 GiB + 16 times what they gave so far.
   await expect(limited).rejects.toMatchObject({ code: 'CTR_IMAGE_LIMIT' });
 });
