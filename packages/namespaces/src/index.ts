@@ -75,3 +75,5 @@ export { spawn } from './spawn/spawn.js';
 export type { StartOptions, TemplateStartOptions } from './spawn/spawn-template.js';
 export { SpawnTemplate, spawnTemplate } from './spawn/spawn-template.js';
 export { syscallNumber, syscallTable } from './syscalls/index.js';
+export type { TerminalSize } from './terminal/size.js';
+export { Terminal } from './terminal/terminal.js';

@@ -14,7 +14,17 @@ export interface MonitorHandle {
   setRef(ref: boolean): void;
 }
 
+/** native/src/fd_watcher.h */
+export interface FdWatcher {
+  /** What to wait for; nothing when both are false. */
+  watch(readable: boolean, writable: boolean): void;
+  setRef(ref: boolean): void;
+  /** Before the descriptor is closed. */
+  close(): void;
+}
+
 export interface Binding {
+  FdWatcher: new (fd: number, onReady: (readable: boolean, writable: boolean) => void) => FdWatcher;
   MonitorHandle: new (
     program: Uint8Array,
     onMessage: (message: Buffer | null, fd: number) => void,
@@ -38,6 +48,14 @@ export interface Binding {
   release(fd: number): void;
   /** memfd_create(2) and write(2) */
   memfd(bytes: Uint8Array): number;
+  /** socketpair(2), SOCK_SEQPACKET and O_CLOEXEC: [ours, theirs] */
+  socketPair(): [number, number];
+  /** recvmsg(2) without waiting: the descriptors of one message. */
+  receiveFds(socket: number): number[];
+  /** ioctl(2), TIOCSWINSZ */
+  setWindowSize(fd: number, columns: number, rows: number): void;
+  /** poll(2): whether there is something to read now. */
+  readable(fd: number): boolean;
 }
 
 /** dist/ and src/ both lie one step below the package's folder. */

@@ -6,9 +6,11 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "fd_watcher.h"
 #include "monitor_handle.h"
 #include "open_fds.h"
 #include "syscall_failure.h"
+#include "terminal.h"
 
 namespace ctr {
 namespace {
@@ -77,6 +79,7 @@ Napi::Value memfd(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new OpenFds);
   exports.Set("MonitorHandle", MonitorHandle::define(env));
+  exports.Set("FdWatcher", FdWatcher::define(env));
   const auto add = [&](const char* name, auto body) { exports.Set(name, Napi::Function::New(env, guarded(body), name)); };
   add("pidfdOpen", pidfdOpen);
   add("pidfdSendSignal", pidfdSendSignal);
@@ -87,6 +90,10 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("close", close);
   add("release", release);
   add("memfd", memfd);
+  add("socketPair", socketPair);
+  add("receiveFds", receiveFds);
+  add("setWindowSize", setWindowSize);
+  add("readable", readable);
   return exports;
 }
 

@@ -4,13 +4,13 @@ import { Fd } from '@ctr/internal/fd';
 import { type CapabilitySets, checkCapabilitySets } from '../capabilities.js';
 import { NAMESPACE_KINDS, type NamespaceKind } from '../plan/clone-flags.js';
 import { parseRlimits } from '../rlimits.js';
+import { checkSize, type TerminalSize } from '../terminal/size.js';
 import { checkMount } from './check-mount.js';
 import { absolute, boolean, checkKeys, fail, functionValue, integer, list, object, steps, text } from './check-values.js';
 import type { CgroupEntry, EnterOptions, IdMap, Mount, ProgramOptions, SpawnOptions, User } from './options.js';
 
-const PROGRAM_KEYS = 'args env cwd createCwd user capabilities noNewPrivileges seccomp rlimits oomScoreAdj stdio cgroup doing hints'.split(
-  ' ',
-);
+const PROGRAM_KEYS =
+  'args env cwd createCwd user capabilities noNewPrivileges seccomp rlimits oomScoreAdj stdio tty cgroup doing hints'.split(' ');
 const SPAWN_KEYS = [
   ...PROGRAM_KEYS,
   ...'namespaces idMaps root readOnlyRoot mounts maskedPaths readonlyPaths hostname domainname loopback prepare cleanup'.split(' '),
@@ -55,6 +55,15 @@ function checkStdio(stdio: unknown): void {
   });
 }
 
+function checkTty({ tty, stdio }: ProgramOptions): void {
+  if (typeof tty !== 'boolean') {
+    object(tty, 'tty');
+    checkKeys(tty as object, ['columns', 'rows'], 'tty');
+    checkSize(tty as TerminalSize, 'tty');
+  }
+  if (tty && stdio !== undefined) fail('stdio', 'left out: the terminal takes its place', stdio);
+}
+
 function checkCgroup(c: CgroupEntry): void {
   object(c, 'cgroup');
   for (const stage of ['prepare', 'setup', 'collect', 'cleanup'] as const) steps(c[stage], `cgroup.${stage}`);
@@ -83,6 +92,7 @@ export function checkProgramOptions(o: ProgramOptions): void {
   if (o.seccomp !== undefined && (!(o.seccomp instanceof Uint8Array) || o.seccomp.length % 8 !== 0 || o.seccomp.length === 0))
     fail('seccomp', 'the bytes of a filter program, a multiple of 8', o.seccomp);
   if (o.stdio !== undefined) checkStdio(o.stdio);
+  if (o.tty !== undefined) checkTty(o);
   if (o.cgroup !== undefined) checkCgroup(o.cgroup);
   for (const key of ['createCwd', 'noNewPrivileges'] as const) if (o[key] !== undefined) boolean(o[key], key);
   if (o.doing !== undefined) text(o.doing, 'doing');

@@ -12,10 +12,9 @@ import { makeDirectories } from '../steps/paths.js';
 import { makeReadonly, maskPaths, prepareMasks } from './masked-steps.js';
 import { type MountContext, type MountSteps, mountSteps } from './mount-plan.js';
 import type { IdMap, SpawnOptions } from './options.js';
+import { PIPE_PLACEHOLDER } from './placeholder.js';
 import { connectStdio, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
-
-/** 'pipe' ends are made when the plan is executed; until then the plan has these numbers in their place. */
-export const PIPE_PLACEHOLDER = -1;
+import { terminalOf } from './terminal-steps.js';
 
 const isNew = (o: SpawnOptions, kind: NamespaceKind): boolean => o.namespaces?.[kind] === 'new';
 const MNT_DETACH = named(2, 'MNT_DETACH');
@@ -145,10 +144,11 @@ export function describeSpawn(o: SpawnOptions, caller = { uid: process.geteuid?.
   const cloneFlags = NAMESPACE_KINDS.filter((k) => k !== 'cgroup' && isNew(o, k)).map((k) => CLONE_FLAG_OF[k]);
   const join = joins(o);
   const id = ids(o, caller);
-  const mounts = rootAndMounts(o, { userNamespace: id.idMaps !== undefined, ttyGid: id.ttyGid });
+  const mounts = rootAndMounts(o, { userNamespace: id.idMaps !== undefined, ttyGid: id.ttyGid, terminal: Boolean(o.tty) });
   const stdio = stdioFds(o);
   const fds: Record<string, number> = { ...stdio.borrowed, ...join.fds, ...mounts.fds };
   for (const n of stdio.pipes) fds[stdio.slots[n] as string] = PIPE_PLACEHOLDER;
+  const terminal = o.tty ? terminalOf(o, fds) : [];
   return {
     doing: o.doing ?? `start ${o.args[0]}`,
     cloneFlags,
@@ -168,6 +168,7 @@ export function describeSpawn(o: SpawnOptions, caller = { uid: process.geteuid?.
         setOomScoreAdj(o.oomScoreAdj, caller.uid === 0),
         id.idMaps ? setUser({ uid: 0, gid: 0 }, { setgroups: id.setgroups }) : [],
         ...mounts.groups,
+        terminal,
         hostNames(o),
         isNew(o, 'network') && (o.loopback ?? true) ? raiseLoopback() : [],
         ...programSteps(o, id.setgroups),

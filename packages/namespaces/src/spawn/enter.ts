@@ -8,12 +8,14 @@ import { callNative, closeFds } from '../native.js';
 import { CLONE_FLAG_OF, CLONE_FLAGS, type NamespaceKind } from '../plan/clone-flags.js';
 import type { Plan } from '../plan/plan.js';
 import type { ContainerProcess } from '../process.js';
+import { sizeOf } from '../terminal/size.js';
 import { checkEnterOptions } from './check-options.js';
-import { PIPE_PLACEHOLDER } from './compile-spawn.js';
 import { executePlan } from './execute-plan.js';
 import { defaultHints } from './hints.js';
 import type { EnterOptions } from './options.js';
+import { PIPE_PLACEHOLDER } from './placeholder.js';
 import { connectStdio, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
+import { terminalOf } from './terminal-steps.js';
 
 const ESRCH = 3;
 
@@ -54,6 +56,7 @@ export function describeEnter(
         o.cgroup?.setup ?? [],
         [{ call: 'setsid', args: [], doing: 'make a session' }],
         connectStdio(stdio.slots),
+        o.tty ? terminalOf(o, fds) : [],
         ...programSteps(o, !ownUser),
       ],
       kill: [],
@@ -101,7 +104,7 @@ export async function enter(target: ContainerProcess | number, options: EnterOpt
   try {
     const kinds = options.namespaces ?? (typeof target === 'number' ? differingNamespaces(pid) : target.namespaces);
     const plan = describeEnter({ pid, pidfd }, options, kinds, kinds.includes('user') && process.geteuid?.() !== 0);
-    return await executePlan(plan, kinds, options.hints ?? defaultHints);
+    return await executePlan(plan, kinds, options.hints ?? defaultHints, sizeOf(options.tty));
   } finally {
     closeFds([pidfd]);
   }

@@ -6,7 +6,10 @@ import type { NamespaceKind } from '../plan/clone-flags.js';
 import type { Plan } from '../plan/plan.js';
 import { type PlanSource, planSource } from '../plan/plan-source.js';
 import { ContainerProcess } from '../process.js';
-import { PIPE_PLACEHOLDER } from './compile-spawn.js';
+import { TTY_SOCKET } from '../steps/terminal.js';
+import { receiveTerminal } from '../terminal/receive.js';
+import type { TerminalSize } from '../terminal/size.js';
+import { PIPE_PLACEHOLDER } from './placeholder.js';
 
 const STREAMS = ['stdin', 'stdout', 'stderr'];
 
@@ -15,19 +18,29 @@ interface Pipes {
   theirs: Record<string, number>;
   /** Ours: stdin, stdout, stderr. */
   ours: (number | undefined)[];
+  /** Our end of the socket over which the terminal comes. */
+  terminal?: number;
+}
+
+function makeOne(pipes: Pipes, name: string): void {
+  if (name === TTY_SOCKET) {
+    const [ours, theirs] = callNative('make the socket of the terminal', (b) => b.socketPair());
+    pipes.terminal = ours;
+    pipes.theirs[name] = theirs;
+    return;
+  }
+  const n = STREAMS.indexOf(name);
+  const [read, write] = callNative('make the pipes of the standard streams', (b) => b.pipe());
+  pipes.theirs[name] = n === 0 ? read : write;
+  pipes.ours[n] = n === 0 ? write : read;
 }
 
 function makePipes(slots: readonly string[]): Pipes {
   const pipes: Pipes = { theirs: {}, ours: [undefined, undefined, undefined] };
   try {
-    for (const name of slots) {
-      const n = STREAMS.indexOf(name);
-      const [read, write] = callNative('make the pipes of the standard streams', (b) => b.pipe());
-      pipes.theirs[name] = n === 0 ? read : write;
-      pipes.ours[n] = n === 0 ? write : read;
-    }
+    for (const name of slots) makeOne(pipes, name);
   } catch (e) {
-    closeFds([...Object.values(pipes.theirs), ...pipes.ours]);
+    closeFds([...Object.values(pipes.theirs), ...pipes.ours, pipes.terminal]);
     throw e;
   }
   return pipes;
@@ -43,10 +56,12 @@ interface Crossing {
   /** The kinds in which the process will differ from this one. */
   readonly namespaces: readonly NamespaceKind[];
   readonly hints: HintSource;
+  /** Of the terminal that the process makes. */
+  readonly size?: TerminalSize | undefined;
 }
 
 /** Executes a plan that ends in a process. */
-export async function executeSource({ fds, pipes: slots, own = [], source, namespaces, hints }: Crossing): Promise<ContainerProcess> {
+export async function executeSource({ fds, pipes: slots, own = [], source, namespaces, hints, size }: Crossing): Promise<ContainerProcess> {
   const launcher = Launcher.current;
   let pipes: Pipes;
   try {
@@ -57,19 +72,32 @@ export async function executeSource({ fds, pipes: slots, own = [], source, names
   }
   try {
     const launched = await launcher.launch(source({ ...fds, ...pipes.theirs }), hints, [...own, ...Object.values(pipes.theirs)]);
-    return new ContainerProcess(launched, launcher, pipes.ours, namespaces);
+    if (pipes.terminal === undefined || size === undefined) return new ContainerProcess(launched, launcher, pipes.ours, namespaces);
+    return await receiveTerminal(
+      pipes.terminal,
+      size,
+      (terminal) => new ContainerProcess(launched, launcher, pipes.ours, namespaces, terminal),
+    );
   } catch (e) {
     closeFds(pipes.ours);
     throw e;
+  } finally {
+    if (pipes.terminal !== undefined) closeFds([pipes.terminal]);
   }
 }
 
 /** The same for a plan that is used once. */
-export const executePlan = (plan: Plan, namespaces: readonly NamespaceKind[], hints: HintSource): Promise<ContainerProcess> =>
+export const executePlan = (
+  plan: Plan,
+  namespaces: readonly NamespaceKind[],
+  hints: HintSource,
+  size?: TerminalSize,
+): Promise<ContainerProcess> =>
   executeSource({
     fds: plan.fds,
-    pipes: STREAMS.filter((name) => plan.fds[name] === PIPE_PLACEHOLDER),
+    pipes: [...STREAMS, TTY_SOCKET].filter((name) => plan.fds[name] === PIPE_PLACEHOLDER),
     source: (fds) => planSource({ ...plan, fds }),
     namespaces,
     hints,
+    size,
   });

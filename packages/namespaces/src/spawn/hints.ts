@@ -58,6 +58,18 @@ const ROWS: readonly Row[] = [
     when: (f) => f.path === '/proc/self/oom_score_adj',
     hint: 'lowering oom_score_adj needs CAP_SYS_RESOURCE',
   },
+  {
+    syscall: 'openat2',
+    code: 'ENOENT',
+    when: (f) => f.path === '/dev/ptmx',
+    hint: "a terminal needs a devpts of its own in a new root: mounts of type 'dev' on /dev and 'devpts' on /dev/pts",
+  },
+  {
+    syscall: 'ioctl',
+    code: 'ENOTTY',
+    when: (f) => f.step?.doing === 'make the terminal',
+    hint: 'somebody inside has put something else in the place of /dev/ptmx',
+  },
   { syscall: 'setns', code: 'ESRCH', hint: 'the process has ended' },
   { syscall: 'openat2', code: 'ELOOP', hint: 'the path leads through a magic link of /proc, which is not followed' },
 ];

@@ -14,6 +14,8 @@ export interface MountContext {
   userNamespace: boolean;
   /** Whether gid 5 (tty) exists inside. */
   ttyGid: boolean;
+  /** Whether there will be a terminal, to be shown as /dev/console. */
+  terminal: boolean;
 }
 
 export interface MountSteps {
@@ -84,7 +86,7 @@ function kernel(m: KernelMount, name: string, c: MountContext): MountSteps {
   if (m.type === 'dev') {
     const mknod = !c.userNamespace;
     return {
-      before: prepareDev({ mknod }),
+      before: prepareDev({ mknod, console: c.terminal }),
       after: [...attachMaking(DEV_SLOT, m.target, `mount ${m.target}`), ...attachDevNodes({ mknod, target: m.target })],
       fds: {},
     };
@@ -102,7 +104,7 @@ function kernel(m: KernelMount, name: string, c: MountContext): MountSteps {
 
 /** Made once for equal mounts: all but binds depend on nothing else. */
 function keepMount(m: TmpfsMount | KernelMount, name: string, c: MountContext): MountSteps {
-  const key = `${name} ${c.userNamespace} ${c.ttyGid} ${JSON.stringify(m)}`;
+  const key = `${name} ${c.userNamespace} ${c.ttyGid} ${c.terminal} ${JSON.stringify(m)}`;
   let made: MountSteps | undefined;
   const make = () => {
     made ??= m.type === 'tmpfs' ? tmpfs(m, name) : kernel(m, name, c);
@@ -111,8 +113,11 @@ function keepMount(m: TmpfsMount | KernelMount, name: string, c: MountContext): 
   return { before: keep(`before ${key}`, () => [...make().before]), after: keep(`after ${key}`, () => [...make().after]), fds: {} };
 }
 
+/** The slot of the mount that has this place among the options. */
+export const mountSlot = (index: number): string => `mount${index}`;
+
 /** The steps of one mount; `index` makes its slot's name. */
 export function mountSteps(m: Mount, index: number, c: MountContext): MountSteps {
-  const name = `mount${index}`;
+  const name = mountSlot(index);
   return m.type === 'bind' ? bind(m, name) : keepMount(m, name, c);
 }

@@ -5,6 +5,7 @@ import type { CapabilitySets } from '../capabilities.js';
 import type { HintSource } from '../launcher/start-error.js';
 import type { NamespaceKind } from '../plan/clone-flags.js';
 import type { Rlimit } from '../rlimits.js';
+import type { TerminalSize } from '../terminal/size.js';
 
 /** One line of a user namespace's map: `size` ids from `containerId` inside are those from `hostId` outside. */
 export interface IdMap {
@@ -107,6 +108,11 @@ export interface ProgramOptions {
   oomScoreAdj?: number;
   /** stdin, stdout, stderr; default ['ignore', 'pipe', 'pipe']. */
   stdio?: readonly [Stdio, Stdio, Stdio];
+  /**
+   * A terminal of its own instead of `stdio`, as its controlling terminal; `true` is 80 columns and 24 rows. In a new
+   * root it is made in the mount of type 'devpts', and shown as /dev/console in the one of type 'dev'.
+   */
+  tty?: boolean | TerminalSize;
   cgroup?: CgroupEntry;
   /** What is being done, the beginning of every error message; default 'start <program>'. */
   doing?: string;

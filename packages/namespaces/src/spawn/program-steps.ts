@@ -20,6 +20,8 @@ import type { ProgramOptions } from './options.js';
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
+const NO_STDIO = [undefined, undefined, undefined];
+
 const setDumpable = (value: 0 | 1, doing: string): Step => ({ call: 'prctl', args: [named(4, 'PR_SET_DUMPABLE'), value, 0, 0, 0], doing });
 
 /**
@@ -126,6 +128,8 @@ export function programSteps(o: ProgramOptions, setgroups: boolean): StepGroup[]
 
 /** Descriptors that travel with the plan for the standard streams. */
 export function stdioFds(o: ProgramOptions): { slots: (string | undefined)[]; borrowed: Record<string, number>; pipes: number[] } {
+  // A terminal is connected later, when there is one.
+  if (o.tty) return { slots: NO_STDIO, borrowed: {}, pipes: [] };
   const stdio = o.stdio ?? ['ignore', 'pipe', 'pipe'];
   const borrowed: Record<string, number> = {};
   const pipes: number[] = [];

@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { assertLinux } from '@ctr/internal/errors';
 import { NAMESPACE_KINDS } from '../plan/clone-flags.js';
 import type { ContainerProcess } from '../process.js';
+import { sizeOf } from '../terminal/size.js';
 import { checkSpawnOptions } from './check-options.js';
 import { describeSpawn } from './compile-spawn.js';
 import { executePlan } from './execute-plan.js';
@@ -35,5 +36,5 @@ export async function spawn(options: SpawnOptions): Promise<ContainerProcess> {
   const plan = describeSpawn(options);
   // Describing and sending are a turn of the event loop each: whoever else waits for it waits half as long.
   await setImmediate();
-  return executePlan(plan, own, options.hints ?? defaultHints);
+  return executePlan(plan, own, options.hints ?? defaultHints, sizeOf(options.tty));
 }

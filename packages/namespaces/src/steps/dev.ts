@@ -28,7 +28,7 @@ const DOING = 'make /dev';
 const makedev = (major: number, minor: number): number => (major << 8) | minor;
 
 /** Before the pivot: the tmpfs with its nodes, detached; without CAP_MKNOD copies of the host's nodes are taken along. */
-export function prepareDev(o: { mknod: boolean }): Step[] {
+export function prepareDev(o: { mknod: boolean; console: boolean }): Step[] {
   const dev = slot(DEV_SLOT);
   const node = ([name, major, minor]: (typeof NODES)[number]): Step[] =>
     o.mknod
@@ -53,6 +53,17 @@ export function prepareDev(o: { mknod: boolean }): Step[] {
     ...['pts', 'shm', 'mqueue'].map(
       (d): Step => ({ call: 'mkdirat', args: [dev, d, named(0o755, '0755')], doing: DOING, path: `/dev/${d}` }),
     ),
+    // Where a terminal is shown, if there is one.
+    ...(o.console
+      ? [
+          {
+            call: 'mknodat',
+            args: [dev, 'console', named(S_IFREG | 0o620, 'S_IFREG|0620'), 0],
+            doing: DOING,
+            path: '/dev/console',
+          } satisfies Step,
+        ]
+      : []),
     { call: 'umask', args: [0o022] },
   ];
 }

@@ -29,6 +29,8 @@ export const O: Readonly<Record<string, number>> = {
   O_CREAT: 0x40,
   O_EXCL: 0x80,
   O_TRUNC: 0x200,
+  O_NOCTTY: 0x100,
+  O_NONBLOCK: 0x800,
   O_DIRECTORY: ARM ? 0x4000 : 0x10000,
   O_NOFOLLOW: ARM ? 0x8000 : 0x20000,
   O_CLOEXEC: 0x80000,
