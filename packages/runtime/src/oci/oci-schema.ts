@@ -23,7 +23,8 @@ const plainRecord = (expected: string): Schema<Record<string, string>> => {
 const process = object(
   'the process',
   {
-    terminal: optional(scalar('false: terminals are not supported yet', (v) => (v === false ? v : undefined))),
+    terminal: optional(boolean),
+    consoleSize: optional(object('the size of the terminal', { height: integer(1, 65_535), width: integer(1, 65_535) })),
     user: object('the user', {
       uid: id,
       gid: id,
@@ -46,7 +47,7 @@ const process = object(
     noNewPrivileges: optional(boolean),
     oomScoreAdj: optional(integer(-1000, 1000)),
   },
-  later('consoleSize', 'apparmorProfile', 'selinuxLabel', 'scheduler', 'ioPriority', 'execCPUAffinity'),
+  later('apparmorProfile', 'selinuxLabel', 'scheduler', 'ioPriority', 'execCPUAffinity'),
 ); // prettier-ignore
 
 const deviceRule = object('a device rule', {

@@ -47,8 +47,11 @@ function namespaces(oci: OciSpec, joined: SpawnContext['joined']): NonNullable<S
   return Object.fromEntries(oci.linux.namespaces.map((n) => [n.type, n.path === undefined ? 'new' : (joined.get(n.type) ?? 'host')]));
 }
 
+const terminalSize = ({ consoleSize: size }: OciProcess): true | { columns: number; rows: number } =>
+  size === undefined ? true : { columns: size.width, rows: size.height };
+
 /** What a program gets, in a new container or a running one. */
-export function toProgramOptions(process: OciProcess, seccomp: Uint8Array | undefined) {
+export function toProgramOptions(process: OciProcess, seccomp: Uint8Array | undefined, stdio: readonly [Stdio, Stdio, Stdio]) {
   const { user } = process;
   return {
     args: process.args,
@@ -66,6 +69,7 @@ export function toProgramOptions(process: OciProcess, seccomp: Uint8Array | unde
     rlimits: rlimits(process),
     ...(process.oomScoreAdj === undefined ? {} : { oomScoreAdj: process.oomScoreAdj }),
     ...(seccomp === undefined ? {} : { seccomp }),
+    ...(process.terminal ? { tty: terminalSize(process) } : { stdio }),
   };
 }
 
@@ -73,7 +77,7 @@ export function toSpawnOptions(oci: OciSpec, context: SpawnContext): SpawnOption
   const { linux } = oci;
   const maps = linux.uidMappings && linux.gidMappings ? { uid: idMap(linux.uidMappings), gid: idMap(linux.gidMappings) } : undefined;
   return {
-    ...toProgramOptions(oci.process, context.seccomp),
+    ...toProgramOptions(oci.process, context.seccomp, context.stdio),
     doing: context.doing,
     namespaces: namespaces(oci, context.joined),
     ...(maps === undefined ? {} : { idMaps: maps }),
@@ -86,7 +90,6 @@ export function toSpawnOptions(oci: OciSpec, context: SpawnContext): SpawnOption
     ...(oci.domainname === undefined ? {} : { domainname: oci.domainname }),
     loopback: true,
     ...(context.cgroup === undefined ? {} : { cgroup: context.cgroup }),
-    stdio: context.stdio,
     prepare: context.prepare,
     cleanup: context.cleanup,
     hints: context.hints,

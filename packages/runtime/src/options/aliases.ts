@@ -12,7 +12,8 @@ const PROCESS_ALIASES: Aliases = {
   abortsignal: 'signal',
   cancelsignal: 'signal',
   stdio: 'the three streams have an option each: stdin, stdout, stderr',
-  tty: 'terminals are not supported yet: streams are pipes',
+  terminal: 'tty',
+  consolesize: 'tty',
   shell: 'say which shell: command: ["sh", "-c", "…"]',
 };
 

@@ -57,6 +57,12 @@ export interface ProcessOptions {
   stdout?: OutputOption | undefined;
   /** Default: 'pipe'. */
   stderr?: OutputOption | undefined;
+  /**
+   * A terminal of its own, as its controlling terminal and as all three streams: `true` is 80 columns and 24 rows. Output
+   * then comes by `stdout` alone. With `stdin` and `stdout` 'inherit' this process's own terminal is joined to it, raw and with
+   * its size. TERM is 'xterm' unless set. Default: none, streams are pipes.
+   */
+  tty?: boolean | { columns: number; rows: number } | undefined;
   /** How many bytes of each stream `result()`, `text()` and `json()` keep before they kill the program and reject. Default: 16 MiB. */
   maxBuffer?: number | string | undefined;
   /** How `result()` and `text()` decode output. Default: 'utf8'. */

@@ -62,6 +62,13 @@ const PROCESS = {
   input: optional(input),
   stdout: optional(output),
   stderr: optional(output),
+  tty: optional(
+    either(
+      'true, false or { columns, rows }',
+      boolean,
+      object('{ columns, rows }', { columns: integer(1, 65_535), rows: integer(1, 65_535) }),
+    ),
+  ),
   maxBuffer: optional(bytes()),
   encoding: optional(live<BufferEncoding>('an encoding such as "utf8"', (v) => typeof v === 'string' && Buffer.isEncoding(v))),
   signal: optional(live<AbortSignal>('an AbortSignal', (v) => has(v, 'addEventListener', 'throwIfAborted'))),
