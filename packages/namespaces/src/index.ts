@@ -53,6 +53,7 @@ export {
   unknownSyscallNames,
 } from './seccomp/index.js';
 export { SIGNALS, signalName, signalNumber } from './signals.js';
+export type { ProcessAttributes } from './spawn/attributes.js';
 export { describeSpawn } from './spawn/compile-spawn.js';
 export { enter } from './spawn/enter.js';
 export { EnterTemplate, enterTemplate } from './spawn/enter-template.js';
@@ -74,6 +75,10 @@ export type {
 export { spawn } from './spawn/spawn.js';
 export type { StartOptions, TemplateStartOptions } from './spawn/spawn-template.js';
 export { SpawnTemplate, spawnTemplate } from './spawn/spawn-template.js';
+export type { Landlock } from './steps/landlock.js';
+export type { MemoryPolicy } from './steps/memory-policy.js';
+export type { Personality } from './steps/personality.js';
+export type { IoPriority, Scheduler } from './steps/scheduling.js';
 export { syscallNumber, syscallTable } from './syscalls/index.js';
 export type { TerminalSize } from './terminal/size.js';
 export { Terminal } from './terminal/terminal.js';

@@ -54,6 +54,8 @@ export interface Binding {
   receiveFds(socket: number): number[];
   /** ioctl(2), TIOCSWINSZ */
   setWindowSize(fd: number, columns: number, rows: number): void;
+  /** The version of Landlock's interface; 0: there is none. */
+  landlockAbi(): number;
   /** poll(2): whether there is something to read now. */
   readable(fd: number): boolean;
 }

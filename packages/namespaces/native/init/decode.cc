@@ -17,7 +17,7 @@ bool validArg(const WireStep& step, u32 i, u32 data_size) {
 }
 
 bool validStep(const WireStep& step, u32 data_size, u32 patch_count) {
-  if (step.op > static_cast<u16>(Op::close_fds)) return false;
+  if (step.op > static_cast<u16>(Op::move_report)) return false;
   if (step.into < -1 || step.into >= static_cast<i32>(kMaxSlots)) return false;
   if (u32{step.patch_first} + step.patch_count > patch_count) return false;
   for (u32 i = 0; i < 6; i++)

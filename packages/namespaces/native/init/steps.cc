@@ -1,4 +1,4 @@
-// One step is one system call with its arguments filled in; three composite operations do what one call cannot.
+// One step is one system call with its arguments filled in; the composite operations do what one call cannot.
 #include "steps.h"
 
 namespace ctr {
@@ -61,6 +61,15 @@ i64 closeFds(u64 first, int keep) {
   return syscall6(__NR_close_range, kept + 1 > first ? kept + 1 : first, ~0u, 0);
 }
 
+/** Out of the way of the numbers that the program is to have: from `lowest` on. */
+i64 moveReport(u64 lowest, int& report) {
+  const i64 moved = syscall6(__NR_fcntl, static_cast<u64>(report), F_DUPFD_CLOEXEC, lowest);
+  if (moved < 0) return moved;
+  syscall6(__NR_close, static_cast<u64>(report));
+  report = static_cast<int>(moved);
+  return 0;
+}
+
 /** Not repeated after EINTR, since the descriptor is gone then too (close(2)); the slot is unset, so that nobody closes the number again. */
 i64 closeSlot(Slots& slots, u64 index) {
   const int fd = slots.fd[index];
@@ -94,6 +103,8 @@ i64 runStep(const Program& program, const WireStep& step, u32 index, const StepC
       return assertMonitor(context.monitor_pidfd);
     case Op::close_fds:
       return closeFds(step.args[0], context.report_fd);
+    case Op::move_report:
+      return moveReport(step.args[0], context.report_fd);
     case Op::syscall:
       break;
   }

@@ -32,7 +32,7 @@ struct StepContext {
   int monitor_pidfd;                                       // readable once the monitor is dead
   void (*report_file)(void* sink, u32 step, const char* path);  // null where the stage may not report
   void* sink;
-  int report_fd = -1;              // of a child: stays open until exec
+  mutable int report_fd = -1;      // of a child: stays open until exec; move_report changes the number
   u32* exec_tried = nullptr;       // of a child: set before each execve
 };
 

@@ -8,9 +8,9 @@
 
 #include "fd_watcher.h"
 #include "monitor_handle.h"
+#include "node_lacks.h"
 #include "open_fds.h"
 #include "syscall_failure.h"
-#include "terminal.h"
 
 namespace ctr {
 namespace {
@@ -94,6 +94,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("receiveFds", receiveFds);
   add("setWindowSize", setWindowSize);
   add("readable", readable);
+  add("landlockAbi", landlockAbi);
   return exports;
 }
 

@@ -5,17 +5,22 @@ import { type CapabilitySets, checkCapabilitySets } from '../capabilities.js';
 import { NAMESPACE_KINDS, type NamespaceKind } from '../plan/clone-flags.js';
 import { parseRlimits } from '../rlimits.js';
 import { checkSize, type TerminalSize } from '../terminal/size.js';
+import { ATTRIBUTE_KEYS, checkAttributes } from './check-attributes.js';
 import { checkMount } from './check-mount.js';
+import { checkSysctls } from './check-sysctls.js';
 import { absolute, boolean, checkKeys, fail, functionValue, integer, list, object, steps, text } from './check-values.js';
+import { parseNumberList } from './number-list.js';
 import type { CgroupEntry, EnterOptions, IdMap, Mount, ProgramOptions, SpawnOptions, User } from './options.js';
 
-const PROGRAM_KEYS =
-  'args env cwd createCwd user capabilities noNewPrivileges seccomp rlimits oomScoreAdj stdio tty cgroup doing hints'.split(' ');
+const PROGRAM_KEYS = [
+  ...'args env cwd createCwd user capabilities noNewPrivileges seccomp rlimits oomScoreAdj stdio tty cgroup doing hints'.split(' '),
+  ...ATTRIBUTE_KEYS,
+];
 const SPAWN_KEYS = [
   ...PROGRAM_KEYS,
-  ...'namespaces idMaps root readOnlyRoot mounts maskedPaths readonlyPaths hostname domainname loopback prepare cleanup'.split(' '),
+  ...'namespaces idMaps root readOnlyRoot mounts maskedPaths readonlyPaths sysctls hostname domainname loopback prepare cleanup'.split(' '),
 ];
-const ENTER_KEYS = [...PROGRAM_KEYS, 'namespaces'];
+const ENTER_KEYS = [...PROGRAM_KEYS, 'namespaces', 'initialCpuAffinity'];
 const CAPABILITY_SETS = ['bounding', 'effective', 'permitted', 'inheritable', 'ambient'];
 const MAX_ID = 0xfffffffe;
 const MAX_NAME = 64;
@@ -93,6 +98,7 @@ export function checkProgramOptions(o: ProgramOptions): void {
     fail('seccomp', 'the bytes of a filter program, a multiple of 8', o.seccomp);
   if (o.stdio !== undefined) checkStdio(o.stdio);
   if (o.tty !== undefined) checkTty(o);
+  checkAttributes(o);
   if (o.cgroup !== undefined) checkCgroup(o.cgroup);
   for (const key of ['createCwd', 'noNewPrivileges'] as const) if (o[key] !== undefined) boolean(o[key], key);
   if (o.doing !== undefined) text(o.doing, 'doing');
@@ -159,6 +165,7 @@ export function checkSpawnOptions(o: SpawnOptions): void {
     list(paths, key).forEach((p, i) => {
       absolute(p, `${key}[${i}]`);
     });
+  if (o.sysctls !== undefined) checkSysctls(o.sysctls, o.namespaces ?? {});
   for (const key of ['hostname', 'domainname'] as const) if (o[key] !== undefined) text(o[key], key, MAX_NAME);
   for (const key of ['readOnlyRoot', 'loopback'] as const) if (o[key] !== undefined) boolean(o[key], key);
   for (const key of ['prepare', 'cleanup'] as const) if (o[key] !== undefined) steps(o[key], key);
@@ -169,6 +176,7 @@ export function checkEnterOptions(o: EnterOptions): void {
   object(o, 'options');
   checkKeys(o, ENTER_KEYS, '');
   checkProgramOptions(o);
+  if (o.initialCpuAffinity !== undefined) parseNumberList(o.initialCpuAffinity, 'initialCpuAffinity');
   const { namespaces = [] } = o;
   list(namespaces, 'namespaces').forEach((kind, i) => {
     if (!NAMESPACE_KINDS.includes(kind as NamespaceKind)) fail(`namespaces[${i}]`, `one of ${NAMESPACE_KINDS.join(', ')}`, kind);

@@ -9,8 +9,11 @@ import { keep } from '../steps/keep.js';
 import { attach } from '../steps/mount-steps.js';
 import { raiseLoopback } from '../steps/network.js';
 import { makeDirectories } from '../steps/paths.js';
+import { openHostProc } from '../steps/security-label.js';
+import { setSysctls } from '../steps/sysctls.js';
+import { extraFds, labelOf } from './attribute-steps.js';
 import { makeReadonly, maskPaths, prepareMasks } from './masked-steps.js';
-import { type MountContext, type MountSteps, mountSteps } from './mount-plan.js';
+import { type MountContext, type MountSteps, mountSlot, mountSteps } from './mount-plan.js';
 import type { IdMap, SpawnOptions } from './options.js';
 import { PIPE_PLACEHOLDER } from './placeholder.js';
 import { connectStdio, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
@@ -107,14 +110,20 @@ function hostNames(o: SpawnOptions): Step[] {
   return [...name('sethostname', o.hostname), ...name('setdomainname', o.domainname)];
 }
 
+function sysctlSteps(o: SpawnOptions): Step[] {
+  const proc = o.mounts?.findLastIndex((m) => m.type === 'proc') ?? -1;
+  return setSysctls(o.sysctls ?? {}, proc < 0 ? undefined : mountSlot(proc));
+}
+
 function rootAndMounts(o: SpawnOptions, c: MountContext): { prepare: StepGroup[]; groups: StepGroup[]; fds: Record<string, number> } {
-  if (!isNew(o, 'mount')) return { prepare: [], groups: [], fds: {} };
+  if (!isNew(o, 'mount')) return { prepare: [], groups: o.sysctls ? [sysctlSteps(o)] : [], fds: {} };
   const masked = o.maskedPaths ?? [];
   const mounts: MountSteps[] = (o.mounts ?? []).map((m, i) => mountSteps(m, i, c));
   const groups = [
     detachPropagation(o.root !== undefined),
     o.root?.steps ?? [],
     ...mounts.map((m) => m.before),
+    o.sysctls ? sysctlSteps(o) : [],
     prepareMasks(masked),
     o.root ? pivot(o.root.slot) : [],
     ...mounts.map((m) => m.after),
@@ -146,7 +155,7 @@ export function describeSpawn(o: SpawnOptions, caller = { uid: process.geteuid?.
   const id = ids(o, caller);
   const mounts = rootAndMounts(o, { userNamespace: id.idMaps !== undefined, ttyGid: id.ttyGid, terminal: Boolean(o.tty) });
   const stdio = stdioFds(o);
-  const fds: Record<string, number> = { ...stdio.borrowed, ...join.fds, ...mounts.fds };
+  const fds: Record<string, number> = { ...stdio.borrowed, ...join.fds, ...mounts.fds, ...extraFds(o) };
   for (const n of stdio.pipes) fds[stdio.slots[n] as string] = PIPE_PLACEHOLDER;
   const terminal = o.tty ? terminalOf(o, fds) : [];
   return {
@@ -163,6 +172,7 @@ export function describeSpawn(o: SpawnOptions, caller = { uid: process.geteuid?.
         o.cgroup?.setup ?? [],
         isNew(o, 'cgroup') ? unshareCgroup() : [],
         begin(),
+        labelOf(o) ? [openHostProc()] : [],
         connectStdio(stdio.slots),
         join.setup,
         setOomScoreAdj(o.oomScoreAdj, caller.uid === 0),

@@ -6,6 +6,7 @@ import type { HintSource } from '../launcher/start-error.js';
 import type { NamespaceKind } from '../plan/clone-flags.js';
 import type { Rlimit } from '../rlimits.js';
 import type { TerminalSize } from '../terminal/size.js';
+import type { ProcessAttributes } from './attributes.js';
 
 /** One line of a user namespace's map: `size` ids from `containerId` inside are those from `hostId` outside. */
 export interface IdMap {
@@ -86,7 +87,7 @@ export interface CgroupEntry {
 export type Stdio = 'pipe' | 'ignore' | 'inherit' | Fd;
 
 /** What a program gets, whether it is started in a new container or inside a running one. */
-export interface ProgramOptions {
+export interface ProgramOptions extends ProcessAttributes {
   /** The program and its arguments. A name without a slash is looked up in the PATH of `env` inside the new root. */
   args: readonly string[];
   /** The whole environment; nothing of this process's is added. Default: none. */
@@ -136,6 +137,11 @@ export interface SpawnOptions extends ProgramOptions {
   maskedPaths?: readonly string[];
   /** Paths that become read-only. Missing ones are left out. */
   readonlyPaths?: readonly string[];
+  /**
+   * Kernel parameters of the namespaces that are not this process's own, such as { 'net.ipv4.ip_forward': '1' }: net.* with
+   * a network namespace, kernel.shm*, kernel.msg*, kernel.sem and fs.mqueue.* with an ipc namespace. Others are the host's, and refused.
+   */
+  sysctls?: Readonly<Record<string, string>>;
   hostname?: string;
   domainname?: string;
   /** Bring up `lo` in a new network namespace; default true. */
@@ -149,4 +155,6 @@ export interface SpawnOptions extends ProgramOptions {
 export interface EnterOptions extends ProgramOptions {
   /** Which namespaces to join; default: all in which the target differs from this process. */
   namespaces?: readonly NamespaceKind[];
+  /** The processors to run on until it is in its cgroup, where `cpuAffinity` takes over: OCI's `execCPUAffinity.initial`. */
+  initialCpuAffinity?: string;
 }

@@ -2,7 +2,9 @@
 import type { Fd } from '@ctr/internal/fd';
 import { named, type Step, slot } from '@ctr/internal/steps';
 import type { StepGroup } from '../plan/plan.js';
+import { signalNumber } from '../signals.js';
 import { closeFds, FIRST_PRIVATE_FD } from '../steps/close-fds.js';
+import { placeFds } from '../steps/extra-fds.js';
 import { AT_FDCWD, openFlags, openHow } from '../steps/flags.js';
 import {
   dieWithMonitor,
@@ -15,7 +17,9 @@ import {
   setUser,
 } from '../steps/identity.js';
 import { keep } from '../steps/keep.js';
+import { restrictSelf } from '../steps/landlock.js';
 import { makeDirectories } from '../steps/paths.js';
+import { attributeSteps, extraNumbers, labelOf, labelSteps } from './attribute-steps.js';
 import type { ProgramOptions } from './options.js';
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -90,15 +94,20 @@ export function execute(o: Pick<ProgramOptions, 'args' | 'env'>): Step[] {
 /** Ids, groups, capabilities: in the order in which each still has the right to do its part. */
 function identity(o: ProgramOptions, setgroups: boolean): Step[] {
   const { user, capabilities } = o;
+  const numbers = extraNumbers(o);
   return [
+    // CAP_SYS_ADMIN is enough while it is there; without it no_new_privs must come first.
+    ...(o.landlock && !o.noNewPrivileges ? [restrictSelf()] : []),
     ...(capabilities ? dropBounding(capabilities.bounding) : []),
     ...(user && capabilities && user.uid !== 0 && capabilities.permitted.length > 0 ? [keepCapabilities()] : []),
     ...(user ? setUser(user, { setgroups }) : []),
     { call: 'umask', args: [user?.umask ?? 0o022] },
     ...(capabilities ? setCapabilities(capabilities) : []),
     ...(o.noNewPrivileges ? [noNewPrivileges()] : []),
-    ...dieWithMonitor(),
-    closeFds(FIRST_PRIVATE_FD),
+    ...(o.landlock && o.noNewPrivileges ? [restrictSelf()] : []),
+    ...labelSteps(o),
+    ...dieWithMonitor(o.parentDeathSignal === undefined ? undefined : signalNumber(o.parentDeathSignal)),
+    ...(numbers.length > 0 ? placeFds(numbers) : [closeFds(FIRST_PRIVATE_FD)]),
   ];
 }
 
@@ -115,11 +124,13 @@ function filter(program: Uint8Array | undefined): readonly Step[] {
 
 /** Everything after the mounts. `setgroups`: false where the user namespace denies it. */
 export function programSteps(o: ProgramOptions, setgroups: boolean): StepGroup[] {
-  const who = JSON.stringify([o.user, o.capabilities, o.noNewPrivileges, setgroups]);
+  const late = [Boolean(o.landlock), labelOf(o), o.parentDeathSignal, extraNumbers(o)];
+  const who = JSON.stringify([o.user, o.capabilities, o.noNewPrivileges, setgroups, ...late]);
   return [
     keep(`cwd ${o.createCwd} ${o.cwd}`, () => changeDirectory(o)),
     // After the last descriptor was opened, since the limit of their number may be below those that are open now.
     keep(`rlimits ${JSON.stringify(o.rlimits)}`, () => setRlimits(o.rlimits ?? {})),
+    attributeSteps(o),
     keep(`identity ${who}`, () => identity(o, setgroups)),
     filter(o.seccomp),
     execute(o),

@@ -4,11 +4,14 @@ import { assertLinux } from '@ctr/internal/errors';
 import { NAMESPACE_KINDS } from '../plan/clone-flags.js';
 import type { ContainerProcess } from '../process.js';
 import { sizeOf } from '../terminal/size.js';
+import { labelOf } from './attribute-steps.js';
 import { checkSpawnOptions } from './check-options.js';
 import { describeSpawn } from './compile-spawn.js';
 import { executePlan } from './execute-plan.js';
 import { defaultHints } from './hints.js';
+import { withNotifySocket } from './notify.js';
 import type { SpawnOptions } from './options.js';
+import { verifyLabel } from './verify-label.js';
 
 /**
  * Starts a program in new namespaces, in existing ones, or in this process's own, with every attribute that a
@@ -33,8 +36,9 @@ export async function spawn(options: SpawnOptions): Promise<ContainerProcess> {
   checkSpawnOptions(options);
   assertLinux('spawn()');
   const own = NAMESPACE_KINDS.filter((kind) => (options.namespaces?.[kind] ?? 'host') !== 'host');
-  const plan = describeSpawn(options);
+  const plan = describeSpawn(withNotifySocket(options));
   // Describing and sending are a turn of the event loop each: whoever else waits for it waits half as long.
   await setImmediate();
-  return executePlan(plan, own, options.hints ?? defaultHints, sizeOf(options.tty));
+  const started = await executePlan(plan, own, options.hints ?? defaultHints, sizeOf(options.tty));
+  return labelOf(options) ? verifyLabel(started, options) : started;
 }

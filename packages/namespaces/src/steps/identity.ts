@@ -3,6 +3,7 @@ import type { Step } from '@ctr/internal/steps';
 import { named } from '@ctr/internal/steps';
 import { CAPABILITIES, type CapabilityName, type CapabilitySets, capabilityMask, encodeCapset } from '../capabilities.js';
 import { encodeRlimit, parseRlimitName, RLIMITS, type Rlimit } from '../rlimits.js';
+import { signalName } from '../signals.js';
 import type { User } from '../spawn/options.js';
 
 const PR = {
@@ -81,9 +82,11 @@ export function setCapabilities(sets: CapabilitySets): Step[] {
 
 export const noNewPrivileges = (): Step => ({ call: 'prctl', args: [PR.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0], doing: 'set no_new_privs' });
 
-/** SIGKILL when the monitor dies; after every change of ids, which clears it, and then a look if it is too late. */
-export const dieWithMonitor = (): Step[] => [
-  { call: 'prctl', args: [PR.PR_SET_PDEATHSIG, named(9, 'SIGKILL'), 0, 0, 0], doing: 'tie the process to the monitor' },
+const SIGKILL = 9;
+
+/** A signal when the monitor dies, SIGKILL unless another is wanted; after every change of ids, which clears it, and then a look if it is too late. */
+export const dieWithMonitor = (signal = SIGKILL): Step[] => [
+  { call: 'prctl', args: [PR.PR_SET_PDEATHSIG, named(signal, signalName(signal)), 0, 0, 0], doing: 'tie the process to the monitor' },
   { call: 'assert_monitor', args: [], doing: 'tie the process to the monitor' },
 ];
 

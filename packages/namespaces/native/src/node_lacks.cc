@@ -1,9 +1,10 @@
-// The calls behind src/terminal: facts and descriptors, no policy.
-#include "terminal.h"
+// The calls behind src/terminal and the checks of options: facts and descriptors, no policy.
+#include "node_lacks.h"
 
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -69,6 +70,13 @@ Napi::Value setWindowSize(const Napi::CallbackInfo& info) {
 Napi::Value readable(const Napi::CallbackInfo& info) {
   pollfd p = {intArg(info, 0), POLLIN, 0};
   return Napi::Boolean::New(info.Env(), check(retry([&] { return ::poll(&p, 1, 0); }), "poll") == 1 && (p.revents & POLLIN) != 0);
+}
+
+/** landlock_create_ruleset(2), LANDLOCK_CREATE_RULESET_VERSION: 0 where there is none */
+Napi::Value landlockAbi(const Napi::CallbackInfo& info) {
+  constexpr long kCreateRuleset = 444;
+  const long version = ::syscall(kCreateRuleset, nullptr, 0, 1);
+  return Napi::Number::New(info.Env(), static_cast<double>(version < 0 ? 0 : version));
 }
 
 }  // namespace ctr

@@ -1,4 +1,4 @@
-// What Node lacks for terminals: a pair of sockets over which a descriptor comes, and the size of a window.
+// Calls that Node lacks: a pair of sockets over which descriptors come, the size of a window, the version of Landlock.
 #pragma once
 #include <napi.h>
 
@@ -7,6 +7,7 @@ namespace ctr {
 Napi::Value socketPair(const Napi::CallbackInfo& info);
 Napi::Value receiveFds(const Napi::CallbackInfo& info);
 Napi::Value setWindowSize(const Napi::CallbackInfo& info);
+Napi::Value landlockAbi(const Napi::CallbackInfo& info);
 Napi::Value readable(const Napi::CallbackInfo& info);
 
 }  // namespace ctr
