@@ -27,14 +27,16 @@
         'init_cxx': '<!(node -p "process.env.CXX || \'g++\'")',
         'init_sources': [
           'init/main.cc', 'init/monitor.cc', 'init/requests.cc', 'init/lifecycle.cc', 'init/events.cc',
-          'init/launch.cc', 'init/steps.cc', 'init/decode.cc', 'init/remove_tree.cc'
+          'init/launch.cc', 'init/steps.cc', 'init/decode.cc', 'init/remove_tree.cc',
+          'init/make_target.cc', 'init/copy_tree.cc', 'init/reaper.cc'
         ]
       },
       'actions': [
         {
           'action_name': 'ctr_init',
           'inputs': [
-            '<@(init_sources)', 'init/sys.h', 'init/plan.h', 'init/steps.h', 'init/launch.h', 'init/container.h', 'init/monitor.h'
+            '<@(init_sources)', 'init/sys.h', 'init/plan.h', 'init/steps.h', 'init/launch.h', 'init/container.h', 'init/monitor.h',
+            'init/reaper.h'
           ],
           'outputs': ['<(PRODUCT_DIR)/ctr-init'],
           'action': [

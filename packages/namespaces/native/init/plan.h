@@ -51,7 +51,7 @@ struct ProgramHeader {
 };
 static_assert(sizeof(ProgramHeader) == 16);
 
-enum class Op : u16 { syscall = 0, report_file = 1, remove_tree = 2, assert_monitor = 3, close_fds = 4, move_report = 5 };
+enum class Op : u16 { syscall = 0, report_file = 1, remove_tree = 2, assert_monitor = 3, close_fds = 4, move_report = 5, make_target = 6, copy_tree = 7 };
 enum class ArgKind : u8 { value = 0, pointer = 1, slot = 2 };
 
 struct WireStep {

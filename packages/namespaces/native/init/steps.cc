@@ -105,6 +105,15 @@ i64 runStep(const Program& program, const WireStep& step, u32 index, const StepC
       return closeFds(step.args[0], context.report_fd);
     case Op::move_report:
       return moveReport(step.args[0], context.report_fd);
+    case Op::make_target: {
+      const int mount = static_cast<int>(argument(program, step, 0, *context.slots));
+      const i64 place = makeTarget(mount, program.text(static_cast<u32>(step.args[1])));
+      if (place >= 0 && step.into >= 0) store(*context.slots, step.into, place);
+      return place;
+    }
+    case Op::copy_tree:
+      return copyTree(static_cast<int>(argument(program, step, 0, *context.slots)), static_cast<int>(argument(program, step, 1, *context.slots)),
+                      argument(program, step, 2, *context.slots) != 0);
     case Op::syscall:
       break;
   }

@@ -48,4 +48,13 @@ Failure runStage(const Program& program, u32 stage, const StepContext& context);
 /** Deletes a directory and all below it: without following links, without leaving its file system. See remove_tree.cc. */
 i64 removeTree(const char* path);
 
+/**
+ * The place of a path that something is to be mounted on, made where it is missing: a descriptor (O_PATH), or -errno. `mount`
+ * tells whether a file or a directory; below 0: a directory. See make_target.cc.
+ */
+i64 makeTarget(int mount, const char* path);
+
+/** Copies what is in directory `from` into directory `to`, and its own owner and mode too if asked. See copy_tree.cc. */
+i64 copyTree(int from, int to, bool with_mode);
+
 }  // namespace ctr

@@ -10,7 +10,15 @@ export const PATCH_WORDS = 4;
 const KIND_POINTER = 1;
 const KIND_SLOT = 2;
 /** Operations that the launcher has beside the kernel's calls; see native/init/steps.cc. */
-const COMPOSITE: Readonly<Record<string, number>> = { report_file: 1, remove_tree: 2, assert_monitor: 3, close_fds: 4, move_report: 5 };
+const COMPOSITE: Readonly<Record<string, number>> = {
+  report_file: 1,
+  remove_tree: 2,
+  assert_monitor: 3,
+  close_fds: 4,
+  move_report: 5,
+  make_target: 6,
+  copy_tree: 7,
+};
 
 /** An encoded group: everything that points into `data` is listed, so that it can be moved. */
 export interface EncodedGroup {

@@ -1,10 +1,12 @@
 // The further attributes as steps, each in its own file of src/steps. What is not asked for costs nothing.
 import type { Step } from '@ctr/internal/steps';
+import { extraFdSlot, firstFree, type KeptFd } from '../steps/extra-fds.js';
 import { keep } from '../steps/keep.js';
 import { joinKeyring } from '../steps/keyring.js';
 import { makeRuleset } from '../steps/landlock.js';
 import { setMemoryPolicy } from '../steps/memory-policy.js';
 import { setPersonality } from '../steps/personality.js';
+import { INIT_SLOT } from '../steps/reaper.js';
 import { setAffinity, setIoPriority, setNice, setScheduler } from '../steps/scheduling.js';
 import { type Lsm, writeLabel } from '../steps/security-label.js';
 import type { ProcessAttributes } from './attributes.js';
@@ -42,7 +44,16 @@ export function labelSteps(o: ProcessAttributes): Step[] {
 
 /** Descriptors that travel with the plan. */
 export function extraFds(o: ProcessAttributes): Record<string, number> {
-  return o.fds === undefined ? {} : Object.fromEntries(Object.entries(o.fds).map(([n, fd]) => [`fd.${n}`, fd.fd]));
+  return o.fds === undefined ? {} : Object.fromEntries(Object.entries(o.fds).map(([n, fd]) => [extraFdSlot(Number(n)), fd.fd]));
 }
 
-export const extraNumbers = (o: ProcessAttributes): number[] => (o.fds === undefined ? [] : Object.keys(o.fds).map(Number));
+const extraNumbers = (o: ProcessAttributes): number[] => (o.fds === undefined ? [] : Object.keys(o.fds).map(Number));
+
+/** The number under which ctr-init is kept until exec: above those of the caller. */
+export const initNumber = (o: ProcessAttributes): number => firstFree(extraNumbers(o));
+
+/** What stays open beside the standard streams. */
+export const keptFds = (o: ProcessAttributes & { init?: boolean }): KeptFd[] => [
+  ...extraNumbers(o).map((number) => ({ number, slot: extraFdSlot(number) })),
+  ...(o.init ? [{ number: initNumber(o), slot: INIT_SLOT, untilExec: true }] : []),
+];

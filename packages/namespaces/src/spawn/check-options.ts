@@ -18,7 +18,9 @@ const PROGRAM_KEYS = [
 ];
 const SPAWN_KEYS = [
   ...PROGRAM_KEYS,
-  ...'namespaces idMaps root readOnlyRoot mounts maskedPaths readonlyPaths sysctls hostname domainname loopback prepare cleanup'.split(' '),
+  ...'namespaces idMaps root readOnlyRoot mounts maskedPaths readonlyPaths sysctls init hostname domainname loopback prepare cleanup'.split(
+    ' ',
+  ),
 ];
 const ENTER_KEYS = [...PROGRAM_KEYS, 'namespaces', 'initialCpuAffinity'];
 const CAPABILITY_SETS = ['bounding', 'effective', 'permitted', 'inheritable', 'ambient'];
@@ -128,6 +130,7 @@ function checkNamespaces(o: SpawnOptions): void {
     (k) => o[k] !== undefined && o[k] !== false,
   );
   if (needsMount && ns.mount !== 'new') fail('namespaces.mount', `'new', since ${needsMount} is given`, ns.mount);
+  if (o.init && ns.pid !== 'new') fail('namespaces.pid', "'new', since init is given", ns.pid);
   if ((o.hostname !== undefined || o.domainname !== undefined) && ns.uts !== 'new')
     fail('namespaces.uts', "'new', since a host name is given", ns.uts);
   // The one who joins a pid namespace is made by a process in between, whose child the maps could not be written for.
@@ -167,7 +170,7 @@ export function checkSpawnOptions(o: SpawnOptions): void {
     });
   if (o.sysctls !== undefined) checkSysctls(o.sysctls, o.namespaces ?? {});
   for (const key of ['hostname', 'domainname'] as const) if (o[key] !== undefined) text(o[key], key, MAX_NAME);
-  for (const key of ['readOnlyRoot', 'loopback'] as const) if (o[key] !== undefined) boolean(o[key], key);
+  for (const key of ['readOnlyRoot', 'loopback', 'init'] as const) if (o[key] !== undefined) boolean(o[key], key);
   for (const key of ['prepare', 'cleanup'] as const) if (o[key] !== undefined) steps(o[key], key);
 }
 

@@ -9,6 +9,7 @@ import { keep } from '../steps/keep.js';
 import { attach } from '../steps/mount-steps.js';
 import { raiseLoopback } from '../steps/network.js';
 import { makeDirectories } from '../steps/paths.js';
+import { openInit } from '../steps/reaper.js';
 import { openHostProc } from '../steps/security-label.js';
 import { setSysctls } from '../steps/sysctls.js';
 import { extraFds, labelOf } from './attribute-steps.js';
@@ -173,6 +174,7 @@ export function describeSpawn(o: SpawnOptions, caller = { uid: process.geteuid?.
         isNew(o, 'cgroup') ? unshareCgroup() : [],
         begin(),
         labelOf(o) ? [openHostProc()] : [],
+        o.init ? [openInit()] : [],
         connectStdio(stdio.slots),
         join.setup,
         setOomScoreAdj(o.oomScoreAdj, caller.uid === 0),

@@ -142,6 +142,12 @@ export interface SpawnOptions extends ProgramOptions {
    * a network namespace, kernel.shm*, kernel.msg*, kernel.sem and fs.mqueue.* with an ipc namespace. Others are the host's, and refused.
    */
   sysctls?: Readonly<Record<string, string>>;
+  /**
+   * Put a tiny first process before the program, which passes signals on to it, takes in what others leave behind and ends as
+   * it does (with 128 and the signal's number when one ended it). Default false: the program is the first process itself, gets
+   * only signals that it handles, and must reap. Needs namespaces.pid: 'new'.
+   */
+  init?: boolean;
   hostname?: string;
   domainname?: string;
   /** Bring up `lo` in a new network namespace; default true. */

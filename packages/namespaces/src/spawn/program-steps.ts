@@ -19,10 +19,14 @@ import {
 import { keep } from '../steps/keep.js';
 import { restrictSelf } from '../steps/landlock.js';
 import { makeDirectories } from '../steps/paths.js';
-import { attributeSteps, extraNumbers, labelOf, labelSteps } from './attribute-steps.js';
+import { executeInit } from '../steps/reaper.js';
+import { attributeSteps, initNumber, keptFds, labelOf, labelSteps } from './attribute-steps.js';
 import type { ProgramOptions } from './options.js';
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** `init` is of spawn() alone. */
+type Program = ProgramOptions & { init?: boolean };
 
 const NO_STDIO = [undefined, undefined, undefined];
 
@@ -71,7 +75,7 @@ function changeDirectory(o: ProgramOptions): Step[] {
 }
 
 /** execve of each candidate of PATH in turn; the last one's failure is the one that is told. */
-export function execute(o: Pick<ProgramOptions, 'args' | 'env'>): Step[] {
+export function execute(o: Pick<Program, 'args' | 'env' | 'init' | 'fds'>): Step[] {
   const program = o.args[0] ?? '';
   const argv = { strings: o.args };
   const variables = Object.entries(o.env ?? {}).map(([k, v]) => `${k}=${v}`);
@@ -80,6 +84,7 @@ export function execute(o: Pick<ProgramOptions, 'args' | 'env'>): Step[] {
   const candidates = program.includes('/')
     ? [program]
     : (o.env?.['PATH'] || DEFAULT_PATH).split(':').map((d) => `${d === '' ? '.' : d}/${program}`);
+  if (o.init) return executeInit(initNumber(o), candidates, o.args, envp);
   return candidates.map(
     (path, i): Step => ({
       call: 'execve',
@@ -92,9 +97,9 @@ export function execute(o: Pick<ProgramOptions, 'args' | 'env'>): Step[] {
 }
 
 /** Ids, groups, capabilities: in the order in which each still has the right to do its part. */
-function identity(o: ProgramOptions, setgroups: boolean): Step[] {
+function identity(o: Program, setgroups: boolean): Step[] {
   const { user, capabilities } = o;
-  const numbers = extraNumbers(o);
+  const kept = keptFds(o);
   return [
     // CAP_SYS_ADMIN is enough while it is there; without it no_new_privs must come first.
     ...(o.landlock && !o.noNewPrivileges ? [restrictSelf()] : []),
@@ -107,7 +112,7 @@ function identity(o: ProgramOptions, setgroups: boolean): Step[] {
     ...(o.landlock && o.noNewPrivileges ? [restrictSelf()] : []),
     ...labelSteps(o),
     ...dieWithMonitor(o.parentDeathSignal === undefined ? undefined : signalNumber(o.parentDeathSignal)),
-    ...(numbers.length > 0 ? placeFds(numbers) : [closeFds(FIRST_PRIVATE_FD)]),
+    ...(kept.length > 0 ? placeFds(kept) : [closeFds(FIRST_PRIVATE_FD)]),
   ];
 }
 
@@ -123,8 +128,8 @@ function filter(program: Uint8Array | undefined): readonly Step[] {
 }
 
 /** Everything after the mounts. `setgroups`: false where the user namespace denies it. */
-export function programSteps(o: ProgramOptions, setgroups: boolean): StepGroup[] {
-  const late = [Boolean(o.landlock), labelOf(o), o.parentDeathSignal, extraNumbers(o)];
+export function programSteps(o: Program, setgroups: boolean): StepGroup[] {
+  const late = [Boolean(o.landlock), labelOf(o), o.parentDeathSignal, keptFds(o)];
   const who = JSON.stringify([o.user, o.capabilities, o.noNewPrivileges, setgroups, ...late]);
   return [
     keep(`cwd ${o.createCwd} ${o.cwd}`, () => changeDirectory(o)),
