@@ -70,14 +70,14 @@ describe.skipIf(!needs.ok)(needs.title('init'), () => {
 
     it('has the program in the foreground of its terminal', async () => {
       const line =
-        'trap "echo int; exit" INT; read pid comm state ppid pgrp session tty tpgid rest </proc/self/stat; echo $((tpgid == pgrp)); while :; do sleep 0.02; done';
+        'trap "echo int; exit 7" INT; read pid comm state ppid pgrp session tty tpgid rest </proc/self/stat; echo $((tpgid == pgrp)); while :; do sleep 0.02; done';
       const p = await spawn(options(line, { tty: true }));
       let output = '';
       p.tty?.on('data', (d) => {
         output += d;
         if (output === '1\r\n') p.stdin?.write('\x03');
       });
-      expect(await p.closed).toMatchObject({ exitCode: 0 });
+      expect(await p.closed).toMatchObject({ exitCode: 7 });
       expect(output).toBe('1\r\n^Cint\r\n');
     });
 

@@ -32,8 +32,8 @@ i64 describe(int at, const char* name, const struct statx& s) {
   i64 r = syscall6(__NR_fchownat, fd, ptr(name), s.stx_uid, s.stx_gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
   if (r < 0) return r;
   if ((s.stx_mode & kTypeMask) == kLink) return 0;
-  r = name[0] == 0 ? syscall6(__NR_fchmod, fd, s.stx_mode & 07777) : syscall6(__NR_fchmodat, fd, ptr(name), s.stx_mode & 07777);
-  if (r < 0 || name[0] == 0) return r;
+  r = syscall6(__NR_fchmodat, fd, ptr(name), s.stx_mode & 07777);
+  if (r < 0) return r;
   const i64 times[4] = {s.stx_atime.tv_sec, s.stx_atime.tv_nsec, s.stx_mtime.tv_sec, s.stx_mtime.tv_nsec};
   return syscall6(__NR_utimensat, fd, ptr(name), ptr(times), AT_SYMLINK_NOFOLLOW);
 }
@@ -119,7 +119,8 @@ i64 copyTree(int from, int to, bool with_mode) {
   struct statx s;
   i64 r = look(from, "", s);
   if (r >= 0) r = copyEntries(from, to, 0);
-  return r < 0 || !with_mode ? r : describe(to, "", s);
+  // By a name, since the descriptor of a mount takes no fchmod (O_PATH).
+  return r < 0 || !with_mode ? r : describe(to, ".", s);
 }
 
 }  // namespace ctr

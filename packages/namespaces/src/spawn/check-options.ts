@@ -6,11 +6,12 @@ import { NAMESPACE_KINDS, type NamespaceKind } from '../plan/clone-flags.js';
 import { parseRlimits } from '../rlimits.js';
 import { checkSize, type TerminalSize } from '../terminal/size.js';
 import { ATTRIBUTE_KEYS, checkAttributes } from './check-attributes.js';
-import { checkMount } from './check-mount.js';
+import { checkDevice, checkMount } from './check-mount.js';
 import { checkSysctls } from './check-sysctls.js';
 import { absolute, boolean, checkKeys, fail, functionValue, integer, list, object, steps, text } from './check-values.js';
+import { PROPAGATIONS } from './mount-words.js';
 import { parseNumberList } from './number-list.js';
-import type { CgroupEntry, EnterOptions, IdMap, Mount, ProgramOptions, SpawnOptions, User } from './options.js';
+import type { CgroupEntry, Device, EnterOptions, IdMap, Mount, ProgramOptions, SpawnOptions, User } from './options.js';
 
 const PROGRAM_KEYS = [
   ...'args env cwd createCwd user capabilities noNewPrivileges seccomp rlimits oomScoreAdj stdio tty cgroup doing hints'.split(' '),
@@ -18,11 +19,12 @@ const PROGRAM_KEYS = [
 ];
 const SPAWN_KEYS = [
   ...PROGRAM_KEYS,
-  ...'namespaces idMaps root readOnlyRoot mounts maskedPaths readonlyPaths sysctls init hostname domainname loopback prepare cleanup'.split(
+  ...'namespaces idMaps root readOnlyRoot mounts devices rootPropagation maskedPaths readonlyPaths sysctls init hostname domainname loopback prepare cleanup'.split(
     ' ',
   ),
 ];
 const ENTER_KEYS = [...PROGRAM_KEYS, 'namespaces', 'initialCpuAffinity'];
+const ROOT_PROPAGATIONS: readonly string[] = PROPAGATIONS.flatMap((p) => [p, `r${p}`]);
 const CAPABILITY_SETS = ['bounding', 'effective', 'permitted', 'inheritable', 'ambient'];
 const MAX_ID = 0xfffffffe;
 const MAX_NAME = 64;
@@ -126,7 +128,7 @@ function checkNamespaces(o: SpawnOptions): void {
   checkKeys(ns, NAMESPACE_KINDS, 'namespaces');
   for (const [kind, value] of Object.entries(ns))
     if (value !== 'new' && value !== 'host' && !Fd.is(value)) fail(`namespaces.${kind}`, "'new', 'host' or an Fd", value);
-  const needsMount = (['root', 'mounts', 'maskedPaths', 'readonlyPaths', 'readOnlyRoot'] as const).find(
+  const needsMount = (['root', 'mounts', 'devices', 'rootPropagation', 'maskedPaths', 'readonlyPaths', 'readOnlyRoot'] as const).find(
     (k) => o[k] !== undefined && o[k] !== false,
   );
   if (needsMount && ns.mount !== 'new') fail('namespaces.mount', `'new', since ${needsMount} is given`, ns.mount);
@@ -163,6 +165,12 @@ export function checkSpawnOptions(o: SpawnOptions): void {
     list(o.mounts, 'mounts').forEach((m, i) => {
       checkMount(m as Mount, i);
     });
+  if (o.devices !== undefined)
+    list(o.devices, 'devices').forEach((d, i) => {
+      checkDevice(d as Device, i);
+    });
+  if (o.rootPropagation !== undefined && !ROOT_PROPAGATIONS.includes(o.rootPropagation))
+    fail('rootPropagation', `one of ${ROOT_PROPAGATIONS.join(', ')}`, o.rootPropagation);
   const { maskedPaths = [], readonlyPaths = [] } = o;
   for (const [key, paths] of Object.entries({ maskedPaths, readonlyPaths }))
     list(paths, key).forEach((p, i) => {

@@ -3,6 +3,7 @@ import { Fd } from '@ctr/internal/fd';
 import { named, type Step, slot } from '@ctr/internal/steps';
 import { CLONE_FLAG_OF, CLONE_FLAGS, NAMESPACE_KINDS, type NamespaceKind } from '../plan/clone-flags.js';
 import type { Plan, StepGroup } from '../plan/plan.js';
+import { makeDevices, prepareDevices } from '../steps/devices.js';
 import { AT_FDCWD, atFlags, mountAttrBytes } from '../steps/flags.js';
 import { setUser } from '../steps/identity.js';
 import { keep } from '../steps/keep.js';
@@ -15,6 +16,7 @@ import { setSysctls } from '../steps/sysctls.js';
 import { extraFds, labelOf } from './attribute-steps.js';
 import { makeReadonly, maskPaths, prepareMasks } from './masked-steps.js';
 import { type MountContext, type MountSteps, mountSlot, mountSteps } from './mount-plan.js';
+import { propagationFlag, readMountWords } from './mount-words.js';
 import type { IdMap, SpawnOptions } from './options.js';
 import { PIPE_PLACEHOLDER } from './placeholder.js';
 import { connectStdio, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
@@ -120,22 +122,43 @@ function rootAndMounts(o: SpawnOptions, c: MountContext): { prepare: StepGroup[]
   if (!isNew(o, 'mount')) return { prepare: [], groups: o.sysctls ? [sysctlSteps(o)] : [], fds: {} };
   const masked = o.maskedPaths ?? [];
   const mounts: MountSteps[] = (o.mounts ?? []).map((m, i) => mountSteps(m, i, c));
+  const devices = o.devices ?? [];
+  // A root that hears of the host's mounts is copied while it is still joined with them.
+  const joined = /slave|shared/.test(o.rootPropagation ?? '');
   const groups = [
+    ...mounts.map((m) => m.early ?? []),
+    joined ? (o.root?.steps ?? []) : [],
     detachPropagation(o.root !== undefined),
-    o.root?.steps ?? [],
+    joined ? [] : (o.root?.steps ?? []),
+    devices.length > 0 ? prepareDevices(devices, !c.userNamespace) : [],
     ...mounts.map((m) => m.before),
     o.sysctls ? sysctlSteps(o) : [],
     prepareMasks(masked),
     o.root ? pivot(o.root.slot) : [],
     ...mounts.map((m) => m.after),
+    devices.length > 0 ? makeDevices(devices, !c.userNamespace) : [],
     maskPaths(masked),
     makeReadonly(o.readonlyPaths ?? []),
     // Before the root may become read-only.
     o.createCwd && o.cwd ? makeDirectories(o.cwd, `make the working directory ${o.cwd}`) : [],
+    o.rootPropagation ? propagateRoot(o.rootPropagation) : [],
     o.readOnlyRoot ? readOnlyRoot() : [],
   ];
   return { prepare: mounts.map((m) => m.prepare ?? []), groups, fds: Object.assign({}, ...mounts.map((m) => m.fds)) };
 }
+
+const propagateRoot = (words: string) =>
+  keep(`root propagation ${words}`, () => {
+    const { kind, recursive } = readMountWords([words]).propagation ?? { kind: 'private', recursive: true };
+    const attr = mountAttrBytes({ propagation: propagationFlag(kind) });
+    return [
+      {
+        call: 'mount_setattr',
+        args: [AT_FDCWD, '/', atFlags(...(recursive ? ['AT_RECURSIVE'] : [])), attr, 32],
+        doing: `make the root ${words}`,
+      },
+    ];
+  });
 
 const readOnlyRoot = () =>
   keep('read-only root', () => [

@@ -50,6 +50,18 @@ const ROWS: readonly Row[] = [
     when: (f) => f.stage === 'prepare',
     hint: 'without root a folder is mounted by its path, not by a descriptor',
   },
+  {
+    syscall: 'mount_setattr',
+    code: 'EPERM',
+    when: newUser,
+    hint: 'a user namespace can neither take flags off the host’s mounts nor change how they keep access times',
+  },
+  {
+    syscall: 'mount_setattr',
+    code: 'EINVAL',
+    when: (f) => f.stage === 'prepare',
+    hint: 'this file system, or the mount that was given, takes no other ids; or the descriptor is of no user namespace',
+  },
   { syscall: 'mount_setattr', code: 'ENOSYS', hint: 'mount_setattr needs Linux 5.12' },
   { syscall: 'prlimit64', code: 'EPERM', hint: 'raising a hard limit needs CAP_SYS_RESOURCE; ask for no more than the present hard limit' },
   {

@@ -30,6 +30,12 @@ export interface MountFlags {
   nodev?: boolean;
   noexec?: boolean;
   noatime?: boolean;
+  /**
+   * Further words as OCI and mount(8) have them: 'nosuid', 'suid', 'strictatime', 'nosymfollow' …; with an r before them
+   * for all mounts below ('rro', 'rnosuid' …); 'rslave' and its kin; for a new file system its own, such as 'size=64m'. Later
+   * words win. What the kernel does not know is an error of the start.
+   */
+  options?: readonly string[];
 }
 
 /**
@@ -42,8 +48,16 @@ export interface BindMount extends MountFlags {
   target: string;
   /** With all mounts below it; default true. Read-only then holds for all of them (mount_setattr(2), AT_RECURSIVE). */
   recursive?: boolean;
-  /** Default 'private'. */
-  propagation?: 'private' | 'slave' | 'shared';
+  /**
+   * Default 'private'. 'slave': what the host mounts below the source later is seen here; 'shared': the other way round too, where the
+   * host's own mount is shared. 'unbindable': private, and not to be bound again.
+   */
+  propagation?: 'private' | 'slave' | 'shared' | 'unbindable';
+  /**
+   * A user namespace by whose maps the ids of files are seen: what belongs to id 0 inside of it belongs to its id 0's outer
+   * id on disk (mount_setattr(2), MOUNT_ATTR_IDMAP). Needs root outside, and a file system that can.
+   */
+  idmap?: Fd;
 }
 
 /** An empty file system in memory. */
@@ -54,6 +68,8 @@ export interface TmpfsMount extends MountFlags {
   size?: number;
   /** Default 0o1777. */
   mode?: number;
+  /** Begin with a copy of what is at the target: OCI's 'tmpcopyup'. Without `mode` it has the target's own. Default false. */
+  copyUp?: boolean;
 }
 
 /** A file system of the kernel: `dev` is the container's own /dev with the OCI default devices. */
@@ -62,7 +78,39 @@ export interface KernelMount extends MountFlags {
   target: string;
 }
 
-export type Mount = BindMount | TmpfsMount | KernelMount;
+/** Any file system that the kernel has and this process may mount. */
+export interface FileSystemMount extends MountFlags {
+  type: 'filesystem';
+  /** Its name, such as 'ext4' or 'overlay'. */
+  fileSystem: string;
+  /** The device or whatever else it is of, as seen from the host. Default 'none'. */
+  source?: string;
+  target: string;
+}
+
+/** Changes a mount that is there: flags and words for the mount, and such as 'size=64m' for its file system. */
+export interface Remount extends MountFlags {
+  type: 'remount';
+  target: string;
+}
+
+export type Mount = BindMount | TmpfsMount | KernelMount | FileSystemMount | Remount;
+
+/** A device file; in a user namespace, where none can be made, the host's own of the same path is shown. */
+export interface Device {
+  /** Absolute path inside. */
+  path: string;
+  /** Character device (also 'u'), block device or FIFO. */
+  type: 'c' | 'u' | 'b' | 'p';
+  /** Of a device. */
+  major?: number;
+  minor?: number;
+  /** Default 0o666. */
+  fileMode?: number;
+  /** Default 0. */
+  uid?: number;
+  gid?: number;
+}
 
 /** How a process enters its control groups; `@ctr/cgroups` makes it. Plain data. */
 export interface CgroupEntry {
@@ -133,6 +181,13 @@ export interface SpawnOptions extends ProgramOptions {
   readOnlyRoot?: boolean;
   /** In this order. */
   mounts?: readonly Mount[];
+  /** Beside the default ones of a mount of type 'dev'. */
+  devices?: readonly Device[];
+  /**
+   * Of / itself, once all is mounted; with an r before it for all mounts. Default: private. 'slave' and 'rslave': what the host
+   * mounts below a folder that is the root is seen inside.
+   */
+  rootPropagation?: 'private' | 'rprivate' | 'slave' | 'rslave' | 'shared' | 'rshared' | 'unbindable' | 'runbindable';
   /** Paths that show nothing: a file as /dev/null, a folder as an empty one. Missing ones are left out. */
   maskedPaths?: readonly string[];
   /** Paths that become read-only. Missing ones are left out. */

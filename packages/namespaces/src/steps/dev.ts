@@ -45,7 +45,11 @@ export function prepareDev(o: { mknod: boolean; console: boolean }): Step[] {
           cloneTree(`/dev/${name}`, `dev.${name}`, { recursive: false, doing: DOING }),
         ];
   return [
-    ...newMount('tmpfs', DEV_SLOT, { options: { mode: '755', size: '65536k' }, attributes: ['nosuid', 'noexec'], doing: DOING }),
+    ...newMount('tmpfs', DEV_SLOT, {
+      options: { mode: '755', size: '65536k' },
+      attributes: ['MOUNT_ATTR_NOSUID', 'MOUNT_ATTR_NOEXEC'],
+      doing: DOING,
+    }),
     // The nodes' modes are final, whatever the umask: set to 0 here, to the program's own later.
     { call: 'umask', args: [0] },
     ...NODES.flatMap(node),
