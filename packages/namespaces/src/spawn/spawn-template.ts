@@ -33,16 +33,23 @@ export interface TemplateStartOptions extends StartOptions {
 const STDIO_SLOTS = ['stdin', 'stdout', 'stderr'];
 const ASCII = /^[\x01-\x7f]*$/;
 
+/** What is made or read back for each start apart cannot be of a template. */
+function refuseWhatIsOfOneStart(options: ProgramOptions): void {
+  for (const key of ['tty', 'fds', 'apparmorProfile', 'selinuxLabel', 'notifySocket'] as const)
+    if (options[key]) throw new InvalidArgumentError(key, 'left out of a template: use spawn() or enter()', options[key]);
+}
+
 /** What spawn and enter templates have in common: a plan without its program, and the last program. */
 export class StartTemplate {
   readonly #template: PlanTemplate;
-  readonly #options: ProgramOptions;
+  readonly #options: ProgramOptions & { init?: boolean };
   readonly #namespaces: readonly NamespaceKind[];
   readonly #slots: string;
   #program: { readonly args: readonly string[]; readonly env: ProgramOptions['env']; readonly steps: StepGroup } | undefined;
 
   /** The last group of the plan's setup stage is the program. */
-  constructor(options: ProgramOptions, plan: Plan, namespaces: readonly NamespaceKind[], placeholder: string) {
+  constructor(options: ProgramOptions & { init?: boolean }, plan: Plan, namespaces: readonly NamespaceKind[], placeholder: string) {
+    refuseWhatIsOfOneStart(options);
     const { setup } = plan.stages;
     this.#template = new PlanTemplate({ ...plan, stages: { ...plan.stages, setup: setup.slice(0, -1) } }, placeholder);
     this.#options = options;
@@ -74,7 +81,7 @@ export class StartTemplate {
     if (known !== undefined && known.args === args && known.env === env) return known.steps;
     const options = { args, ...(env === undefined ? {} : { env }) };
     checkProgramOptions(options);
-    const steps = execute(options);
+    const steps = execute({ ...options, ...(this.#options.init ? { init: true } : {}) });
     if (Object.isFrozen(args) && (env === undefined || Object.isFrozen(env))) this.#program = { args, env, steps };
     return steps;
   }
