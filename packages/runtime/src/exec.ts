@@ -6,7 +6,7 @@ import { readFileInRoot } from '@ctr/overlayfs';
 import { hintSource } from './hints.js';
 import { compileExec } from './oci/compile-exec.js';
 import { compiledFilter } from './oci/seccomp.js';
-import { environment, toProgramOptions } from './oci/to-spawn.js';
+import { environment, toInherited, toProgramOptions } from './oci/to-spawn.js';
 import type { OciProcess, OciSpec } from './oci/types.js';
 import type { ExecSpec } from './options/run-schema.js';
 import { RunningProcess } from './running-process.js';
@@ -50,8 +50,15 @@ const recipes = new WeakMap<ContainerProcess, ExecRecipe[]>();
 const decisive = (spec: ExecSpec): Map<string, unknown> => new Map(Object.entries(spec).filter(([key]) => !OF_ONE_START.has(key)));
 const placesOf = ({ stdio }: StdioPlan): string => stdio.map((s) => (s === 'pipe' || s === 'ignore' ? s : 'descriptor')).join();
 
+const affinity = ({ execCPUAffinity: cpus }: OciProcess) => ({
+  ...(cpus?.initial ? { initialCpuAffinity: cpus.initial } : {}),
+  ...(cpus?.final ? { cpuAffinity: cpus.final } : {}),
+});
+
 const enterOptions = (target: ExecTarget, process: OciProcess, stdio: StdioPlan): EnterOptions => ({
   ...toProgramOptions(process, compiledFilter(target.oci), stdio.stdio),
+  ...toInherited(target.oci.linux),
+  ...affinity(process),
   cgroup: { ...describeEnter(target.directories), collect: [], cleanup: [] },
   hints: hintSource({ root: 'the container', rootless: false }),
 });

@@ -5,7 +5,7 @@ import type { Step } from '@ctr/internal/steps';
 import type { CapabilitySets, CgroupEntry, HintSource, Rlimit, SpawnOptions, Stdio } from '@ctr/namespaces';
 import { toLauncherMount } from './mounts.js';
 import { RLIM_INFINITY } from './process.js';
-import type { OciIdMap, OciNamespaceType, OciProcess, OciSpec } from './types.js';
+import type { OciIdMap, OciLinux, OciNamespaceType, OciProcess, OciSpec } from './types.js';
 
 /** What the object only names: descriptors, and the steps of the other packages. */
 export interface SpawnContext {
@@ -21,6 +21,8 @@ export interface SpawnContext {
   readonly prepare: readonly Step[];
   readonly cleanup: readonly Step[];
   readonly hints: HintSource;
+  /** A reaping first process before the program. */
+  readonly init?: boolean | undefined;
 }
 
 export function environment(list: readonly string[]): Record<string, string> {
@@ -69,9 +71,20 @@ export function toProgramOptions(process: OciProcess, seccomp: Uint8Array | unde
     rlimits: rlimits(process),
     ...(process.oomScoreAdj === undefined ? {} : { oomScoreAdj: process.oomScoreAdj }),
     ...(seccomp === undefined ? {} : { seccomp }),
+    ...(process.scheduler === undefined ? {} : { scheduler: process.scheduler }),
+    ...(process.ioPriority === undefined ? {} : { ioPriority: process.ioPriority }),
+    // Docker's and podman's word for none.
+    ...(process.apparmorProfile && process.apparmorProfile !== 'unconfined' ? { apparmorProfile: process.apparmorProfile } : {}),
+    ...(process.selinuxLabel ? { selinuxLabel: process.selinuxLabel } : {}),
     ...(process.terminal ? { tty: terminalSize(process) } : { stdio }),
   };
 }
+
+/** What of `linux` a further program has too. */
+export const toInherited = ({ memoryPolicy, personality }: OciLinux) => ({
+  ...(memoryPolicy === undefined ? {} : { memoryPolicy }),
+  ...(personality === undefined ? {} : { personality }),
+});
 
 export function toSpawnOptions(oci: OciSpec, context: SpawnContext): SpawnOptions {
   const { linux } = oci;
@@ -86,6 +99,11 @@ export function toSpawnOptions(oci: OciSpec, context: SpawnContext): SpawnOption
     mounts: oci.mounts.map(toLauncherMount),
     maskedPaths: linux.maskedPaths ?? [],
     readonlyPaths: linux.readonlyPaths ?? [],
+    ...(linux.devices === undefined ? {} : { devices: linux.devices }),
+    ...(linux.sysctl === undefined ? {} : { sysctls: linux.sysctl }),
+    ...(linux.rootfsPropagation === undefined ? {} : { rootPropagation: linux.rootfsPropagation }),
+    ...toInherited(linux),
+    ...(context.init ? { init: true } : {}),
     ...(oci.hostname === undefined ? {} : { hostname: oci.hostname }),
     ...(oci.domainname === undefined ? {} : { domainname: oci.domainname }),
     loopback: true,

@@ -122,6 +122,13 @@ export interface RunOptions extends ProcessOptions {
   readOnly?: boolean | undefined;
   /** Where changes go: memory (counted to the container), or disk. Both end with the container. Default: memory where the kernel can, else disk. */
   writable?: 'memory' | 'disk' | undefined;
+  /**
+   * A tiny first process before the command, which reaps what others leave behind and passes signals on. Default: false, the
+   * command is the first process itself, as in Docker.
+   */
+  init?: boolean | undefined;
+  /** Kernel parameters of the container's own namespaces, such as { 'net.ipv4.ip_forward': '1' }. Those of the host are refused. */
+  sysctls?: Readonly<Record<string, string>> | undefined;
   /** Paths to hide. Default: what tells about or controls the host in /proc and /sys. */
   maskedPaths?: readonly string[] | undefined;
   /** Paths to make read-only. Default: /proc/sys and its kin. */

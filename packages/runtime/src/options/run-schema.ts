@@ -132,6 +132,8 @@ export const runSchema = object(
     tmpfs: optional(record('an object of targets and sizes', mountTarget, tmpfsShort, 1024)),
     readOnly: optional(boolean),
     writable: optional(oneOf('memory', 'disk')),
+    init: optional(boolean),
+    sysctls: optional(record('an object of kernel parameters', text('a name such as "net.ipv4.ip_forward"', { max: 256 }), words.type)),
     maskedPaths: optional(list('an array of absolute paths', absolutePath('an absolute path'), 1024)),
     readonlyPaths: optional(list('an array of absolute paths', absolutePath('an absolute path'), 1024)),
     resources: optional(resources),
