@@ -15,6 +15,8 @@ import { extraFds, labelOf } from './attribute-steps.js';
 import { checkEnterOptions } from './check-options.js';
 import { executePlan } from './execute-plan.js';
 import { defaultHints } from './hints.js';
+import { downgrade } from './legacy/downgrade.js';
+import { learnFrom } from './legacy/missing.js';
 import { parseNumberList } from './number-list.js';
 import type { EnterOptions } from './options.js';
 import { PIPE_PLACEHOLDER } from './placeholder.js';
@@ -116,9 +118,12 @@ export async function enter(target: ContainerProcess | number, options: EnterOpt
       : callNative(`open process ${pid}`, (b) => b.dup(target.pidfd.fd));
   try {
     const kinds = options.namespaces ?? (typeof target === 'number' ? differingNamespaces(pid) : target.namespaces);
-    const plan = describeEnter({ pid, pidfd }, options, kinds, kinds.includes('user') && process.geteuid?.() !== 0);
+    const plan = downgrade(describeEnter({ pid, pidfd }, options, kinds, kinds.includes('user') && process.geteuid?.() !== 0));
     const started = await executePlan(plan, kinds, options.hints ?? defaultHints, sizeOf(options.tty));
     return labelOf(options) ? await verifyLabel(started, options) : started;
+  } catch (error) {
+    if (!learnFrom(error)) throw error;
+    return await enter(target, options);
   } finally {
     closeFds([pidfd]);
   }

@@ -9,6 +9,8 @@ import { checkProgramOptions, checkSpawnOptions } from './check-options.js';
 import { describeSpawn } from './compile-spawn.js';
 import { executeSource } from './execute-plan.js';
 import { defaultHints } from './hints.js';
+import { downgrade } from './legacy/downgrade.js';
+import { learnFrom } from './legacy/missing.js';
 import type { ProgramOptions, SpawnOptions } from './options.js';
 import { execute, stdioFds } from './program-steps.js';
 
@@ -89,12 +91,14 @@ export class StartTemplate {
 
 /** Made by {@link spawnTemplate}. */
 export class SpawnTemplate {
-  readonly #template: StartTemplate;
+  readonly #make: () => StartTemplate;
   readonly #length: number;
+  #template: StartTemplate;
 
   /** @internal */
-  constructor(template: StartTemplate, length: number) {
-    this.#template = template;
+  constructor(make: () => StartTemplate, length: number) {
+    this.#make = make;
+    this.#template = make();
     this.#length = length;
   }
 
@@ -107,7 +111,11 @@ export class SpawnTemplate {
     const { name } = start;
     if (typeof name !== 'string' || name.length !== this.#length || !ASCII.test(name))
       throw new InvalidArgumentError('name', `${this.#length} ASCII characters, as the placeholder has`, name);
-    return this.#template.start(name, start);
+    return this.#template.start(name, start).catch((error) => {
+      if (!learnFrom(error)) throw error;
+      this.#template = this.#make();
+      return this.spawn(start);
+    });
   }
 }
 
@@ -135,6 +143,7 @@ export function spawnTemplate(options: SpawnOptions, placeholder: string): Spawn
   const plan = describeSpawn(options);
   const other = Object.keys(plan.fds).find((slot) => !STDIO_SLOTS.includes(slot));
   if (other !== undefined) throw new InvalidArgumentError('options', 'no descriptors but those of stdio', other);
+  const make = () => new StartTemplate(options, downgrade(describeSpawn(options)), own, placeholder);
   const own = NAMESPACE_KINDS.filter((kind) => (options.namespaces?.[kind] ?? 'host') !== 'host');
-  return new SpawnTemplate(new StartTemplate(options, plan, own, placeholder), placeholder.length);
+  return new SpawnTemplate(make, placeholder.length);
 }

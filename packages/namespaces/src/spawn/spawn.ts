@@ -2,6 +2,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { assertLinux } from '@ctr/internal/errors';
 import { NAMESPACE_KINDS } from '../plan/clone-flags.js';
+import type { Plan } from '../plan/plan.js';
 import type { ContainerProcess } from '../process.js';
 import { sizeOf } from '../terminal/size.js';
 import { labelOf } from './attribute-steps.js';
@@ -9,6 +10,8 @@ import { checkSpawnOptions } from './check-options.js';
 import { describeSpawn } from './compile-spawn.js';
 import { executePlan } from './execute-plan.js';
 import { defaultHints } from './hints.js';
+import { downgrade } from './legacy/downgrade.js';
+import { learnFrom } from './legacy/missing.js';
 import { withNotifySocket } from './notify.js';
 import type { SpawnOptions } from './options.js';
 import { verifyLabel } from './verify-label.js';
@@ -36,9 +39,14 @@ export async function spawn(options: SpawnOptions): Promise<ContainerProcess> {
   checkSpawnOptions(options);
   assertLinux('spawn()');
   const own = NAMESPACE_KINDS.filter((kind) => (options.namespaces?.[kind] ?? 'host') !== 'host');
-  const plan = describeSpawn(withNotifySocket(options));
+  const complete = withNotifySocket(options);
+  const plan = downgrade(describeSpawn(complete));
   // Describing and sending are a turn of the event loop each: whoever else waits for it waits half as long.
   await setImmediate();
-  const started = await executePlan(plan, own, options.hints ?? defaultHints, sizeOf(options.tty));
+  const execute = (p: Plan) => executePlan(p, own, options.hints ?? defaultHints, sizeOf(options.tty));
+  const started = await execute(plan).catch((error) => {
+    if (!learnFrom(error)) throw error;
+    return spawn(options);
+  });
   return labelOf(options) ? verifyLabel(started, options) : started;
 }
