@@ -31,7 +31,7 @@ const FLAGS: readonly (readonly [number, number])[] = [
 ];
 const oldFlags = (attr: number): number => FLAGS.reduce((word, [from, to]) => (attr & from ? word | to : word), 0);
 
-const valueOf = (arg: Arg | undefined): number =>
+const numberOf = (arg: Arg | undefined): number =>
   typeof arg === 'number' ? arg : typeof arg === 'object' && arg !== null && 'value' in arg ? Number(arg.value) : 0;
 const slotOf = (arg: Arg | undefined): string | undefined =>
   typeof arg === 'object' && arg !== null && 'slot' in arg ? arg.slot : undefined;
@@ -146,7 +146,7 @@ export class LegacyMounts {
     this.#contexts.delete(slotOf(step.args[0]) ?? '');
     const into = step.into as string;
     const name = this.#nameOf(into);
-    const flags = oldFlags(valueOf(step.args[2]));
+    const flags = oldFlags(numberOf(step.args[2]));
     this.#flags.set(name, flags);
     return [
       { step: { call: 'mkdirat', args: [AT_FDCWD, this.#path(name), 0o700], allow: ['EEXIST'], ...rest } },
@@ -173,7 +173,7 @@ export class LegacyMounts {
       into: 'stage.from',
       ...rest,
     });
-    const deep = (valueOf(step.args[2]) & 0x8000) !== 0 ? MS_REC : 0;
+    const deep = (numberOf(step.args[2]) & 0x8000) !== 0 ? MS_REC : 0;
     return [
       ...(step.allow ? [{ step: { ...open(), allow: step.allow }, allowed: allowed as number }] : []),
       { step: { ...open('O_DIRECTORY'), allow: ['ENOTDIR'] }, skipAllowed: 1 },
@@ -197,7 +197,7 @@ export class LegacyMounts {
     const b = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     const [set, propagation] = [Number(b.readBigUInt64LE(0)), Number(b.readBigUInt64LE(16))];
     if (set & 0x100000) return refuse('a mount with other ids');
-    const deep = (valueOf(step.args[2]) & 0x8000) !== 0 ? MS_REC : 0;
+    const deep = (numberOf(step.args[2]) & 0x8000) !== 0 ? MS_REC : 0;
     const held = slotOf(step.args[0]);
     const name = held === undefined ? undefined : this.#names.get(held);
     const target = held === undefined ? String(step.args[1]) : this.#path(name as string);
