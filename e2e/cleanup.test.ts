@@ -158,8 +158,13 @@ describe.skipIf(!n.ok)(n.title('nothing is left of a Node that dies'), () => {
 
   it('or whose monitor is killed: the containers die, and a new monitor cleans up', async () => {
     const check = leakCheck();
-    const child = startChild('many.mjs', [rootfs, '3']);
+    const run = makeTempDir('run');
+    const child = startChild('many.mjs', [rootfs, '3'], { env: { CTR_RUN: run } });
     await killMonitor(child);
+    // Node has to hear of it: killed before that, it would leave all to the next start.
+    const end = performance.now() + 5000;
+    while (readdirSync(run).length > 0 && performance.now() < end) await sleep(10);
+    expect(readdirSync(run)).toEqual([]);
     check.watch(child.node.pid ?? 0);
     child.node.kill('SIGTERM');
     await child.gone;

@@ -1,7 +1,7 @@
 // The promise: the examples run as they stand, and the demonstration of `npm start` shows what it says.
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { leakCheck, makeTempDir, need } from '@ctr/internal/testing';
+import { host, leakCheck, makeTempDir, need } from '@ctr/internal/testing';
 import { afterAll, describe, expect, it } from 'vitest';
 
 const n = need('linux', 'userns', 'overlay-in-userns');
@@ -39,6 +39,12 @@ describe.skipIf(!n.ok)(n.title('the examples'), () => {
     },
     60_000,
   );
+
+  it('top shows control groups that work, and leaves none', async () => {
+    const r = await run('top', '--demo');
+    const limited = host.can('cgroup:cpu', 'cgroup:memory', 'cgroup:pids');
+    expect([r.code, r.out]).toEqual([0, expect.stringMatching(limited ? /top-demo\/spinner +\d+\.\d%/ : /\S/)]);
+  }, 60_000);
 
   it('the demonstration shows a container from the inside and the outside, and leaves nothing', async () => {
     const r = await run('demo');

@@ -29,7 +29,12 @@ export async function docker({ root }) {
     execFileSync(client(), ['-H', socket, 'import', tar, IMAGE], { stdio: 'pipe' });
     const run = [client(), '-H', socket, 'run', '--rm', '--network', 'none', IMAGE, '/bin/stamp'];
     execFileSync(run[0], run.slice(1), { stdio: 'pipe' });
-    return { peers: [{ name: 'docker run', key: 'docker', args: run }], config: captured(dir, socket), stop };
+    return {
+      peers: [{ name: 'docker run', key: 'docker', args: run }],
+      config: captured(dir, socket),
+      client: [client(), '-H', socket],
+      stop,
+    };
   } catch (error) {
     await stop();
     return skip(

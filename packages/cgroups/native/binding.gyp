@@ -12,7 +12,7 @@
   },
   'targets': [{
     'target_name': 'ctr_cgroups',
-    'sources': ['src/addon.cc', '../../../internal/native/library_floor.cc'],
+    'sources': ['src/addon.cc', 'src/device_program.cc', '../../../internal/native/library_floor.cc'],
     'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_DEPRECATED', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
     'dependencies': ['<!(node -p "require(\'node-addon-api\').targets"):node_addon_api_except']
   }]

@@ -1,16 +1,23 @@
 // A cgroup that exists: observe it, change its limits, freeze it, end what is in it, remove it.
-import { assertLinux, errnoNumber, InvalidArgumentError, SyscallError, syscallErrorFrom } from '@ctr/internal/errors';
+import { existsSync } from 'node:fs';
+import { assertLinux, errnoNumber, InvalidArgumentError, SyscallError, syscallErrorFrom, UnsupportedError } from '@ctr/internal/errors';
+import { checkDelegate, type DelegateOptions, delegateTo } from './delegate.js';
+import { DeviceProgram } from './device-programs.js';
+import { type CgroupEvent, cgroupEvents, checkKinds, type EventOptions } from './events.js';
 import { setFrozen } from './freeze.js';
-import { makeDirectory, removeDirectory, tryRead, writeControl } from './kernfs.js';
+import { codeOf, makeDirectory, removeDirectory, writeControl } from './kernfs.js';
+import { readLimits } from './limits.js';
 import type { CgroupDirectories } from './names.js';
 import { type OomEvent, oomEvents } from './oom-events.js';
 import type { CgroupParent } from './parent/parent.js';
 import { type Layout, layOut } from './plan/layout.js';
-import { killAll, listPids } from './processes.js';
+import { checkTrigger, type PressureEvent, type PressureTrigger, pressureEvents } from './pressure.js';
+import { killAll, listPids, listThreads } from './processes.js';
 import { removeTrees } from './remove.js';
 import type { Resources } from './resources.js';
-import { type CgroupStats, readStats } from './stats.js';
-import { updateLimits } from './update.js';
+import { type CgroupStats, checkParts, readStats, type StatsOptions, type StatsPart } from './stats.js';
+import { type UpdateOptions, updateLimits } from './update.js';
+import { type CgroupSample, checkWatch, type WatchOptions, watchStats } from './watch-stats.js';
 
 /**
  * A cgroup that exists, in one or several hierarchies. Made by {@link createCgroup}, or by a launcher from
@@ -37,22 +44,71 @@ export class Cgroup {
    *
    * @throws {SyscallError} ENOENT when the cgroup is gone
    */
-  async stats(): Promise<CgroupStats> {
-    const first = this.#all[0];
-    if (first !== undefined && tryRead(`${first}/cgroup.procs`) === null)
-      throw new SyscallError({ errno: errnoNumber('ENOENT'), syscall: 'open', path: first, doing: 'read the statistics of the cgroup' });
-    return readStats(this.directories);
+  async stats(options: StatsOptions = {}): Promise<CgroupStats> {
+    checkParts(options.only);
+    this.#refuseGone('read the statistics of the cgroup');
+    return readStats(this.directories, options.only);
   }
 
   /**
-   * Changes the limits that are named and leaves the others; all of them or none.
+   * Reads the statistics again and again, with the rates between two readings, until the cgroup is gone or `signal`
+   * fires. The first reading comes at once.
    *
-   * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for a bad value, and for `devices`, which cannot be changed
-   * @throws {UnsupportedError} CTR_UNSUPPORTED for a limit that this cgroup's controllers do not have
-   * @throws {SyscallError} EBUSY when more memory is in use than the new limit (v1), EINVAL when the kernel refuses the value
+   * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for a bad option
+   * @example
+   * ```ts
+   * for await (const { rates, memory } of cgroup.watch({ interval: 500, signal })) console.log(rates.cpuPercent, memory?.usageBytes)
+   * ```
    */
-  update(resources: Resources): Promise<void> {
-    return updateLimits(this.directories, resources);
+  watch(options: WatchOptions = {}): AsyncIterable<CgroupSample> {
+    checkParts(options.only);
+    checkWatch(options);
+    const read = (only?: readonly StatsPart[]): CgroupStats | null => (this.#exists() ? readStats(this.directories, only) : null);
+    return watchStats(read, options, this.#until(options.signal));
+  }
+
+  /**
+   * The limits that the kernel holds now, in the words of {@link Resources}; what is not limited is left out. Weights come in
+   * the host's own numbers: `cpuShares` on v1, `cpuWeight` on v2.
+   *
+   * @throws {SyscallError} ENOENT when the cgroup is gone
+   */
+  async limits(): Promise<Resources> {
+    this.#refuseGone('read the limits of the cgroup');
+    return readLimits(this.directories);
+  }
+
+  /**
+   * Changes the limits that are named and leaves the others; all of them or none. `null` takes a limit away.
+   *
+   * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for a bad value, and for `devices` on v1, which cannot be changed
+   * @throws {UnsupportedError} CTR_UNSUPPORTED for a limit that this cgroup's controllers do not have
+   * @throws {SyscallError} EBUSY when more memory is in use than the new limit (v1, or `checkBeforeUpdate`), EINVAL when the
+   * kernel refuses the value
+   * @example
+   * ```ts
+   * await box.update({ memory: 256 * 1024 * 1024, cpus: null })
+   * ```
+   */
+  update(resources: Resources, options: UpdateOptions = {}): Promise<void> {
+    return updateLimits(this.directories, resources, options);
+  }
+
+  /**
+   * Takes memory away from its processes now, by dropping page cache and swapping out; the limit stays.
+   *
+   * @param bytes how much, at least one page; the kernel may take a little more
+   * @throws {UnsupportedError} CTR_UNSUPPORTED without v2's memory controller, or before Linux 5.19
+   * @throws {SyscallError} EAGAIN when less than that could be had
+   */
+  async reclaim(bytes: number): Promise<void> {
+    if (!Number.isSafeInteger(bytes) || bytes < 4096)
+      throw new InvalidArgumentError('bytes', `a whole number of bytes from 4096 to ${Number.MAX_SAFE_INTEGER}`, bytes);
+    const { memory, unified } = this.directories;
+    const file = `${memory}/memory.reclaim`;
+    if (memory === undefined || memory !== unified || !existsSync(file))
+      throw new UnsupportedError('reclaiming memory', 'Linux 5.19 and the memory controller of cgroup v2', `no ${file}`);
+    await this.#doing('reclaim memory', writeControl(file, `${bytes}`));
   }
 
   /**
@@ -89,16 +145,65 @@ export class Cgroup {
     return listPids(this.directories);
   }
 
+  /** The ids of the threads in it and below, in ascending order, as this process sees them. */
+  async threads(): Promise<number[]> {
+    return listThreads(this.directories);
+  }
+
+  /**
+   * Hands it over to another user, who may then make and fill cgroups below it: changes the owner of the directories and
+   * of the files that `/sys/kernel/cgroup/delegate` names. Its own limits stay with this user.
+   *
+   * @throws {SyscallError} EPERM when this user may give nothing away
+   * @see {@link https://docs.kernel.org/admin-guide/cgroup-v2.html#delegation}
+   */
+  async delegate(options: DelegateOptions): Promise<void> {
+    checkDelegate(options);
+    await delegateTo(this.directories, options);
+  }
+
   /**
    * Moves a running process with all its threads into it. What it has used before stays counted where it was.
    *
    * @remarks The kernel waits for an RCU grace period: some milliseconds for each hierarchy. A launcher that starts the
    * process inside ({@link describeCgroup}) does not.
-   * @throws {SyscallError} ESRCH when there is no such process, EACCES when it may not be moved
+   * @throws {SyscallError} ESRCH when there is no such process, EACCES when it may not be moved, EBUSY when v2's rule
+   * stands against it: a cgroup that gives controllers to its children holds no processes itself
    */
   async add(pid: number): Promise<void> {
     if (!Number.isSafeInteger(pid) || pid < 1) throw new InvalidArgumentError('pid', 'the number of a process', pid);
-    for (const d of this.#all) await this.#doing(`move process ${pid}`, writeControl(`${d}/cgroup.procs`, `${pid}`));
+    for (const d of this.#all) await this.#doing(`move process ${pid}`, writeControl(`${d}/cgroup.procs`, `${pid}`), MOVE_HINTS);
+  }
+
+  /**
+   * Moves a single thread into it. v1 takes any thread; v2 only within a threaded subtree, see {@link Cgroup.makeThreaded}.
+   *
+   * @param tid as {@link Cgroup.threads} and /proc/PID/task tell them
+   * @throws {SyscallError} ESRCH when there is no such thread, EOPNOTSUPP when the cgroup is not threaded (v2)
+   */
+  async addThread(tid: number): Promise<void> {
+    if (!Number.isSafeInteger(tid) || tid < 1) throw new InvalidArgumentError('tid', 'the number of a thread', tid);
+    for (const d of this.#all) {
+      const file = d === this.directories['unified'] ? 'cgroup.threads' : 'tasks';
+      await this.#doing(`move thread ${tid}`, writeControl(`${d}/${file}`, `${tid}`), MOVE_HINTS);
+    }
+  }
+
+  /**
+   * Makes it a threaded cgroup of v2: threads of one process may then be in different cgroups below the same parent, and
+   * only the controllers cpu, cpuset, pids and perf_event are left. It cannot be undone. v1 needs none of it.
+   *
+   * @throws {UnsupportedError} CTR_UNSUPPORTED without a cgroup2 directory
+   * @throws {SyscallError} EOPNOTSUPP when it has domain controllers such as memory, or processes and controllers together
+   * @see {@link https://docs.kernel.org/admin-guide/cgroup-v2.html#threads}
+   */
+  async makeThreaded(): Promise<void> {
+    const { unified } = this.directories;
+    if (unified === undefined)
+      throw new UnsupportedError('a threaded cgroup', 'a cgroup2 directory', 'cgroup v1, which takes threads anyway');
+    await this.#doing('make it threaded', writeControl(`${unified}/cgroup.type`, 'threaded'), {
+      EOPNOTSUPP: 'openParent(name, { controllers: ["cpu", "pids"] }) leaves the controllers out that know no threads',
+    });
   }
 
   /**
@@ -112,8 +217,42 @@ export class Cgroup {
    * ```
    */
   oomEvents(options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<OomEvent> {
-    const signals = [this.#removed.signal, ...(options.signal ? [options.signal] : [])];
-    return oomEvents(this.directories, AbortSignal.any(signals));
+    return oomEvents(this.directories, this.#until(options.signal));
+  }
+
+  /**
+   * Tells what happens in it, until the cgroup is gone or `signal` fires. Nothing is polled. What happened before the first
+   * `next()` is not told. v2 tells all; v1 'oom-kill' alone; cgroup2 beside v1 also 'populated' and 'frozen'.
+   *
+   * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for an unknown kind
+   * @throws {UnsupportedError} CTR_UNSUPPORTED, at the first `next()`, for a kind asked for by name that cannot be told here
+   * @example
+   * ```ts
+   * for await (const e of cgroup.events({ kinds: ['oom-kill', 'populated'], signal })) console.log(e)
+   * ```
+   */
+  events(options: EventOptions = {}): AsyncIterable<CgroupEvent> {
+    checkKinds(options.kinds);
+    return cgroupEvents(this.directories, options, this.#until(options.signal));
+  }
+
+  /**
+   * Tells each time its processes have lost `stallMs` of a window of `windowMs` by waiting for a resource; a PSI trigger
+   * of the kernel's, at most one event in a window. Until the cgroup is gone or `signal` fires.
+   *
+   * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for a bad trigger
+   * @throws {UnsupportedError} CTR_UNSUPPORTED, at the first `next()`, without cgroup2 or a kernel with PSI
+   * @throws {SyscallError} EINVAL when this user may have no window that is not a multiple of 2 s
+   * @see {@link https://docs.kernel.org/accounting/psi.html#monitoring-for-pressure-thresholds}
+   * @example
+   * ```ts
+   * for await (const { pressure } of cgroup.pressure({ resource: 'memory', stallMs: 150, windowMs: 2000 }))
+   *   console.warn(pressure?.some?.avg10Percent)
+   * ```
+   */
+  pressure(trigger: PressureTrigger): AsyncIterable<PressureEvent> {
+    checkTrigger(trigger);
+    return pressureEvents(this.directories, trigger, this.#until(trigger.signal));
   }
 
   /**
@@ -139,17 +278,38 @@ export class Cgroup {
       throw new InvalidArgumentError('cgroup', `one that this process is not in itself, to ${what} it`, this.#all[0]);
   }
 
-  async #doing(what: string, work: Promise<void>): Promise<void> {
+  #exists(): boolean {
+    const first = this.#all[0];
+    return first === undefined || existsSync(`${first}/cgroup.procs`);
+  }
+
+  #refuseGone(doing: string): void {
+    const path = this.#all[0];
+    if (!this.#exists()) throw new SyscallError({ errno: errnoNumber('ENOENT'), syscall: 'open', path, doing });
+  }
+
+  /** Fires when the caller's signal does, or when the cgroup is removed by this object. */
+  #until(signal: AbortSignal | undefined): AbortSignal {
+    return signal === undefined ? this.#removed.signal : AbortSignal.any([this.#removed.signal, signal]);
+  }
+
+  async #doing(what: string, work: Promise<void>, hints: Readonly<Record<string, string>> = {}): Promise<void> {
     try {
       await work;
     } catch (error) {
-      throw syscallErrorFrom(error, `${what} in the cgroup ${this.#all[0]}`);
+      throw syscallErrorFrom(error, `${what} in the cgroup ${this.#all[0]}`, { hint: hints[codeOf(error) ?? ''] });
     }
   }
 }
 
+const MOVE_HINTS: Readonly<Record<string, string>> = {
+  EBUSY: 'v2: a cgroup that gives controllers to its children holds no processes itself; move it into a child',
+  EOPNOTSUPP: 'v2: a threaded cgroup takes threads (addThread), others take processes (add)',
+  EACCES: 'this user must own cgroup.procs of the nearest cgroup above both, where the process is and where it shall be',
+};
+
 /** Makes and limits; what it made is in `made`, also when it throws. */
-async function make(layout: Layout, name: string, made: string[]): Promise<void> {
+async function make(layout: Layout, name: string, made: string[], program: DeviceProgram | undefined): Promise<void> {
   const doing = `make the cgroup ${JSON.stringify(name)}`;
   for (const { directory } of layout.made) {
     const fresh = await failing(doing, makeDirectory(directory));
@@ -160,6 +320,8 @@ async function make(layout: Layout, name: string, made: string[]): Promise<void>
       );
     made.push(directory);
   }
+  const { unified } = layout.directories;
+  if (program !== undefined && unified !== undefined) program.attach(unified);
   for (const l of layout.limits)
     await failing(`limit ${l.option} (write ${JSON.stringify(l.value)} to ${l.file})`, writeControl(l.file, l.value));
 }
@@ -192,12 +354,15 @@ async function undo(made: readonly string[], error: Error & { cleanup?: Error[] 
 export async function createCgroup(parent: CgroupParent, name: string, resources: Resources = {}): Promise<Cgroup> {
   const layout = layOut(parent, name, resources);
   assertLinux('cgroups');
+  const program = layout.deviceRules && new DeviceProgram(layout.deviceRules);
   const made: string[] = [];
   try {
-    await make(layout, name, made);
+    await make(layout, name, made, program);
   } catch (error) {
     await undo(made, error as Error & { cleanup?: Error[] });
     throw error;
+  } finally {
+    program?.[Symbol.dispose]();
   }
   return new Cgroup(layout.directories);
 }

@@ -7,6 +7,9 @@ export const V1_CONTROLLERS = ['cpu', 'cpuacct', 'cpuset', 'memory', 'devices', 
 /** v2 controllers that a parent enables for its children. */
 export const V2_CONTROLLERS = ['cpu', 'cpuset', 'memory', 'io', 'pids'] as const;
 
+/** What {@link openParent} uses when it is not told. */
+export const DEFAULT_CONTROLLERS: readonly string[] = [...V1_CONTROLLERS, 'io'];
+
 /** A controller by the kernel's own name: `io` is v2, `blkio`, `cpuacct`, `devices` and `freezer` are v1. */
 export type ControllerName = (typeof V1_CONTROLLERS)[number] | (typeof V2_CONTROLLERS)[number];
 

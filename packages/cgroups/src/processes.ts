@@ -19,6 +19,24 @@ export function listPids(directories: CgroupDirectories): number[] {
   return [...new Set(all)].sort((a, b) => a - b);
 }
 
+/** The threads of one directory and all below. v1 calls the file `tasks`. */
+function threadsBelow(directory: string): number[] {
+  const text = tryRead(`${directory}/cgroup.threads`) ?? tryRead(`${directory}/tasks`) ?? '';
+  return [
+    ...text
+      .split('\n')
+      .map(Number)
+      .filter((tid) => tid > 0),
+    ...childrenOf(directory).flatMap(threadsBelow),
+  ];
+}
+
+/** Every thread that is in one of the hierarchies, sorted. */
+export function listThreads(directories: CgroupDirectories): number[] {
+  const all = [...new Set(Object.values(directories))].flatMap(threadsBelow);
+  return [...new Set(all)].sort((a, b) => a - b);
+}
+
 const wait = (directory: string): Wait => ({ directory, doing: 'kill', hint: 'a process hangs in the kernel: ps shows it in state D' });
 
 /** KERNEL(5.14): one write ends all, those that fork meanwhile too. What v1 has frozen does not die before it is thawed. */

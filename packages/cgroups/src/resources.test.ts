@@ -28,6 +28,26 @@ describe('checking resources', () => {
       devices: 'default',
       unified: { 'memory.min': '0', 'hugetlb.2MB.max': 'max' },
     });
+    checkResources({
+      cpus: 1,
+      cpuPeriodUs: 50_000,
+      cpuBurstUs: 50_000,
+      cpuShares: 2,
+      cpuUclampMin: 12.5,
+      cpuUclampMax: 100,
+      cpusetPartition: 'isolated',
+      memoryMin: 0,
+      memorySwappiness: 0,
+      oomKillDisable: false,
+      ioWeight: 1,
+      hugetlb: { '2MB': 0, '1GB': null },
+      rdma: { mlx4_0: { hcaHandles: 2, hcaObjects: null } },
+      misc: { sev: 1 },
+      devices: [{ allow: true, type: 'c', major: 1, minor: 3, access: 'rw' }, { allow: false }],
+      netClassId: 0xffff_ffff,
+      netPriorities: { 'eth0.5': 2 },
+    });
+    checkResources({ cpuWeight: null, cpus: null, cpusetCpus: null, memory: null, memorySwap: null, pids: null, ioWeight: null });
   });
 
   it('names the place, what is right and what came', () => {
@@ -53,7 +73,7 @@ describe('checking resources', () => {
       [
         "expected "resources" to be an object of limits, received null",
         "expected "resources" to be an object of limits, received an array of 0",
-        "expected "resources.memroy" to be one of cpus, cpuWeight, cpusetCpus, cpusetMems, memory, memoryReservation, memoryHigh, memorySwap, pids, oomGroup, devices, unified, received "memroy" (string)",
+        "expected "resources.memroy" to be one of cpus, cpuPeriodUs, cpuBurstUs, cpuWeight, cpuShares, cpuIdle, cpuUclampMin, cpuUclampMax, cpuRealtimeRuntimeUs, cpuRealtimePeriodUs, cpusetCpus, cpusetMems, cpusetPartition, memory, memoryReservation, memoryHigh, memoryMin, memorySwap, memorySwappiness, oomKillDisable, oomGroup, pids, ioWeight, blkioWeight, io, hugetlb, rdma, misc, devices, netClassId, netPriorities, unified (did you mean "memory"?), received "memroy" (string)",
         "expected "resources.memory" to be a whole number of bytes from 4096 to 9007199254740991, received "512m" (string)",
         "expected "resources.memory" to be a whole number of bytes from 4096 to 9007199254740991, received -1 (number)",
         "expected "resources.memory" to be a whole number of bytes from 4096 to 9007199254740991, received 5000.5 (number)",
@@ -63,7 +83,7 @@ describe('checking resources', () => {
         "expected "resources.pids" to be a whole number from 1 to 4194304, received 0 (number)",
         "expected "resources.cpusetCpus" to be a list of numbers and ranges such as "0-3,6", received "0-3\\u0000" (string)",
         "expected "resources.oomGroup" to be true or false, received 1 (number)",
-        "expected "resources.devices" to be "default" or "all", received "none" (string)",
+        "expected "resources.devices" to be "default", "all" or a list of rules, received "none" (string)",
         "expected "resources.unified" to be an object of cgroup v2 file names and their texts, received "x" (string)",
         "expected "resources.unified[\\"../memory.max\\"]" to be named like a controller’s file, such as "memory.min", received "../memory.max" (string)",
         "expected "resources.unified[\\"cgroup.procs\\"]" to be named like a controller’s file, such as "memory.min", received "cgroup.procs" (string)",
@@ -73,12 +93,72 @@ describe('checking resources', () => {
   });
 
   it('refuses every wrong type, NUL, length and sign of every option', () => {
-    const wrong = [null, 'a\0b', 'x'.repeat(100_000), -1, Number.NaN, {}, [], Symbol('x'), () => 1, 1n];
+    const wrong = ['a\0b', 'x'.repeat(100_000), -1, Number.NaN, {}, [], Symbol('x'), () => 1, 1n];
     for (const name of RESOURCE_NAMES)
       for (const value of wrong) {
-        if (name === 'unified' && typeof value === 'object' && value !== null && !Array.isArray(value)) continue;
+        const objects = ['unified', 'hugetlb', 'rdma', 'misc', 'netPriorities'];
+        if (objects.includes(name) && typeof value === 'object' && !Array.isArray(value)) continue;
+        if (['io', 'devices'].includes(name) && Array.isArray(value)) continue;
         expect(refusal({ [name]: value }), `${name}: ${String(value).slice(0, 20)}`).toContain(`"resources.${name}`);
       }
+  });
+
+  it('refuses what the kernel would take for something else: names with slashes, blanks and newlines', () => {
+    expect([
+      refusal({ hugetlb: { '../memory.max': 1 } }),
+      refusal({ rdma: { 'a b': {} } }),
+      refusal({ rdma: { 'mlx4_0\nmlx5_0': {} } }),
+      refusal({ misc: { 'sev\n': 1 } }),
+      refusal({ netPriorities: { '../x': 1 } }),
+      refusal({ io: [{ device: '8:0\n8:1 rbps=1' }] }),
+      refusal({ io: [{ device: '/dev/null', readBps: 1 }] }),
+      refusal({ io: [{ device: '/no/such', readBps: 1 }] }),
+      refusal({ io: [{ device: '259:1048570', readBps: 1 }] }),
+      refusal({ io: [{ readBps: 1 }] }),
+      refusal({ devices: [{ allow: true, type: 'p' }] }),
+      refusal({ devices: [{ allow: true, major: 4096 }] }),
+      refusal({ devices: [{ allow: true, access: 'rr' }] }),
+      refusal({ devices: [{ type: 'c' }] }),
+      refusal({ cpusetCpus: '0\n' }),
+    ]).toMatchInlineSnapshot(`
+      [
+        "expected "resources.hugetlb[\\"../memory.max\\"]" to be a page size such as "2MB", received "../memory.max" (string)",
+        "expected "resources.rdma[\\"a b\\"]" to be a plain name, received "a b" (string)",
+        "expected "resources.rdma[\\"mlx4_0\\\\nmlx5_0\\"]" to be a plain name, received "mlx4_0\\nmlx5_0" (string)",
+        "expected "resources.misc[\\"sev\\\\n\\"]" to be a plain name, received "sev\\n" (string)",
+        "expected "resources.netPriorities[\\"../x\\"]" to be the name of a network interface, received "../x" (string)",
+        "expected "resources.io[0].device" to be a block device such as "/dev/sda" or "8:0", received "8:0\\n8:1 rbps=1" (string)",
+        "expected "resources.io[0].device" to be a block device, received "/dev/null" (string)",
+        "expected "resources.io[0].device" to be a block device that is there, received "/no/such" (string)",
+        "expected "resources.io[0].device" to be a block device that is there, received "259:1048570" (string)",
+        "expected "resources.io[0].device" to be given, received undefined",
+        "expected "resources.devices[0].type" to be "a" or "b" or "c", received "p" (string)",
+        "expected "resources.devices[0].major" to be a number from 0 to 4095, received 4096 (number)",
+        "expected "resources.devices[0].access" to be letters of "rwm", each once, received "rr" (string)",
+        "expected "resources.devices[0].allow" to be given, received undefined",
+        "expected "resources.cpusetCpus" to be a list of numbers and ranges such as "0-3,6", received "0\\n" (string)",
+      ]
+    `);
+  });
+
+  it('refuses two words for one limit, and halves of a pair', () => {
+    expect([
+      refusal({ cpuWeight: 1, cpuShares: 2 }),
+      refusal({ cpuIdle: true, cpuWeight: 1 }),
+      refusal({ cpuPeriodUs: 1000 }),
+      refusal({ cpus: 0.5, cpuBurstUs: 60_000 }),
+      refusal({ cpuUclampMin: 50, cpuUclampMax: 10 }),
+      refusal({ ioWeight: 1, blkioWeight: 10 }),
+    ]).toMatchInlineSnapshot(`
+      [
+        "expected "resources.cpuShares" to be left out beside cpuWeight: both say the same, received 2 (number)",
+        "expected "resources.cpuIdle" to be false beside a weight, received true (boolean)",
+        "expected "resources.cpuPeriodUs" to be given together with cpus, received 1000 (number)",
+        "expected "resources.cpuBurstUs" to be at most what cpus gives in a period, received 60000 (number)",
+        "expected "resources.cpuUclampMin" to be at most cpuUclampMax, 10, received 50 (number)",
+        "expected "resources.blkioWeight" to be left out beside ioWeight: both say the same, received 10 (number)",
+      ]
+    `);
   });
 
   it('does not take names of Object.prototype for options', () => {

@@ -18,7 +18,9 @@ describe('this host', () => {
     const name = randomName();
     const expected = parentDirectories(await detectCgroups(), name);
     const parent = await openParent(name);
-    expect([...parent.directories].sort()).toEqual([...expected].sort());
+    // v2's device rules are a directory that is made only where a program may be loaded.
+    const made = expected.filter((d) => existsSync(d) || !d.endsWith('/_default-devices'));
+    expect([...parent.directories].sort()).toEqual([...made].sort());
     await parent.remove();
   });
 

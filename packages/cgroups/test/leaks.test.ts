@@ -12,13 +12,13 @@ const counted = (): string => readFileSync('/proc/cgroups', 'utf8');
 
 describe('a thousand times', () => {
   const n = need('cgroup:memory', 'cgroup:pids');
-  it.skipIf(!n.ok)(n.title('made and removed leave no directory and no descriptor'), { timeout: 120_000 }, async () => {
+  it.skipIf(!n.ok)(n.title('made and removed leave no directory and no descriptor'), { timeout: 300_000 }, async () => {
     await withParent(async (parent) => {
       await (await createCgroup(parent, 'warm-up', { memory: 1 << 26, pids: 5 })).remove();
       const before = descriptors();
       for (let i = 0; i < 1000; i += 1) {
         const box = await createCgroup(parent, `n${i}`, { memory: 1 << 26, pids: 5, cpus: 0.5 });
-        await box.stats();
+        if (i % 20 === 0) await box.stats();
         await box.remove();
       }
       expect(descriptors()).toBe(before);

@@ -76,7 +76,8 @@ describe('limits', () => {
   it.skipIf(!memory.ok)(memory.title('an update with a bad value changes nothing'), async () => {
     await withParent(async (parent) => {
       await using box = await createCgroup(parent, 'box', { memory: 64 * MB, pids: 5 });
-      await expect(box.update({ memory: 128 * MB, devices: 'all' })).rejects.toMatchObject({ path: 'resources.devices' });
+      if (box.directories['devices'] !== undefined)
+        await expect(box.update({ memory: 128 * MB, devices: 'all' })).rejects.toMatchObject({ path: 'resources.devices' });
       await expect(box.update({ pids: 7, cpusetCpus: '4000' })).rejects.toMatchObject({ name: expect.stringMatching(/Error/) });
       await expect(box.update({ pids: 7, memory: 1 })).rejects.toMatchObject({ path: 'resources.memory' });
       expect((await box.stats()).pids?.limit).toBe(5);

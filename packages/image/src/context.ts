@@ -1,23 +1,22 @@
 // What the parts of a store share within one process.
 import { AbortError } from '@ctr/internal/errors';
 import type { Digest } from './digest.js';
-import type { RegistryClient } from './registry/client.js';
-import type { RetryOptions } from './registry/retry.js';
+import type { Sources } from './registry/sources.js';
 import { TokenCache } from './registry/token.js';
 import { SingleFlight } from './single-flight.js';
 import { IndexFile } from './store/index-file.js';
 import type { Layout } from './store/layout.js';
 
-/** How far a pull is. */
+/** How far a pull or push is. */
 export interface PullProgress {
   /**
-   * `resolve`: the manifest is known, `total` is the sum of all layers. `download` and `unpack`: one layer moved on.
+   * `resolve`: the manifest is known, `total` is the sum of all layers. `download`, `unpack` and `upload`: one layer moved on.
    * `done`: a layer, or at the very end the image, is complete.
    */
-  type: 'resolve' | 'download' | 'unpack' | 'done';
+  type: 'resolve' | 'download' | 'unpack' | 'upload' | 'done';
   /** Of the manifest in `resolve` and the last `done`, else of the layer's blob. */
   digest: Digest;
-  /** Bytes so far: compressed ones in `download`, uncompressed ones in `unpack`. */
+  /** Bytes so far: compressed ones in `download` and `upload`, uncompressed ones in `unpack`. */
   bytes: number;
   /** Bytes in all; `undefined` in `unpack`, where nobody knows. */
   total: number | undefined;
@@ -44,10 +43,7 @@ export function contextFor(layout: Layout): StoreContext {
 }
 
 /** Where a pull gets blobs from that the store lacks. */
-export interface Remote {
-  client: RegistryClient;
-  retry: RetryOptions;
-}
+export type Remote = Sources;
 
 /** Runs work over items, at most `bound` at once. The first failure stops the others and is thrown when all have ended. */
 export async function inParallel<T>(
@@ -74,6 +70,6 @@ export async function inParallel<T>(
   };
   await Promise.all(Array.from({ length: bound }, lane));
   signal.removeEventListener('abort', abort);
-  if (signal.aborted) throw failures.find((e) => e instanceof AbortError) ?? new AbortError('pull', signal.reason);
+  if (signal.aborted) throw failures.find((e) => e instanceof AbortError) ?? new AbortError('the work on an image', signal.reason);
   if (failures.length > 0) throw failures[0];
 }

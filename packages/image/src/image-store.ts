@@ -1,80 +1,54 @@
 // The store as its users see it: options are checked here, the work is done elsewhere.
-import { assertLinux, InvalidArgumentError } from '@ctr/internal/errors';
+import { assertLinux, ImageError, InvalidArgumentError } from '@ctr/internal/errors';
+import { commitImage } from './commit.js';
 import { contextFor, type Emit, type PullProgress, type StoreContext } from './context.js';
 import { checkConfig, createImage } from './create.js';
 import { isDigest } from './digest.js';
-import type { ImageConfig } from './document/config.js';
 import { findImage, readImage } from './find.js';
-import type { Image } from './image.js';
+import { flattenImage } from './flatten/flatten.js';
+import type { Image, ImageLayer } from './image.js';
+import {
+  COMMIT_CHECKS,
+  type CommitOptions,
+  CREATE_CHECKS,
+  type CreateOptions,
+  EPOCH,
+  type ImportOptions,
+  isStream,
+  LOAD_CHECKS,
+  type LoadOptions,
+  newName,
+  PULL_CHECKS,
+  PUSH_CHECKS,
+  type PullOptions,
+  type PushOptions,
+  READ_CHECKS,
+  type ReadOptions,
+  SAVE_CHECKS,
+  type SaveOptions,
+  UNPACK_CHECKS,
+  type UnpackOptions,
+} from './image-store-options.js';
+import { importedTar } from './import.js';
+import { type LayerEntry, layerEntries } from './layer-entries.js';
 import { ensureLayers } from './layers.js';
-import type { UnpackLimits } from './limits.js';
 import { loadImages } from './load/load.js';
-import { checkOptions, checks, REGISTRY_CHECKS, type RegistryOptions, settle } from './options.js';
+import { checkCompression } from './make-layer.js';
+import { checkOptions, checks, settle } from './options.js';
+import { parsePlatform } from './platform.js';
 import { type PullWork, pullImage, pullKey } from './pull.js';
+import { type PushResult, pushImage } from './push.js';
 import { parseReference } from './reference.js';
+import { saveArchive, saveDirectory, saveStream } from './save.js';
 import { collect, type GcResult } from './store/gc.js';
 import { REF_NAME } from './store/index-file.js';
 import { listTrees } from './store/layer-trees.js';
 import { defaultRoot, openLayout } from './store/layout.js';
 import { Lease } from './store/leases.js';
 import { sweepLeftovers } from './store/temp.js';
+import { type StoreUsage, usageOf } from './store/usage.js';
+import { type VerifyResult, verifyStore } from './store/verify.js';
 import type { LayerSink } from './unpack/layer-sink.js';
-
-/** What pulling and unpacking have in common. */
-export interface UnpackOptions {
-  /** Bounds on each layer; see `UnpackLimits` for the defaults. */
-  limits?: UnpackLimits;
-  /** Stops the work; the promise rejects with an AbortError once everything unfinished has been removed. */
-  signal?: AbortSignal;
-  /** Called as the work moves on; many times a second. */
-  onProgress?: (progress: PullProgress) => void;
-}
-
-export interface PullOptions extends RegistryOptions, UnpackOptions {
-  /** `missing` (default) asks the registry only for what the store lacks, `always` looks whether the tag has moved, `never` makes no request. */
-  policy?: 'missing' | 'always' | 'never';
-  /** Such as `linux/arm64`. Default: this machine's. */
-  platform?: string;
-  /** Unpacks the layers while they arrive. `undefined`: only blobs are fetched and verified, `unpack` can follow. */
-  sink?: LayerSink;
-}
-
-export interface LoadOptions {
-  /** Name for the image, when the file holds one only or its entries have no full name. Default: the name in the file, else `localhost/<file name>`. */
-  reference?: string;
-  /** Which image of an index is loaded. Default: this machine's. */
-  platform?: string;
-  limits?: UnpackLimits;
-  signal?: AbortSignal;
-}
-
-export interface CreateOptions {
-  /** The name it gets in the store. */
-  reference: string;
-  /** Tar streams, bottom first, such as `packTar` makes. */
-  layers: AsyncIterable<Uint8Array>[];
-  /** How the image wants to be run. Default: nothing set. */
-  config?: ImageConfig;
-  /** Default: this machine's. */
-  platform?: string;
-  /** RFC 3339. Default `1970-01-01T00:00:00Z`, so that the digest depends on the content only. */
-  created?: string;
-  /** `gzip` (default, level 1) for images that will travel; `none` is many times faster. */
-  compression?: 'gzip' | 'none';
-  /** Unpacks the layers in the same pass. `undefined`: `unpack` can follow. */
-  sink?: LayerSink;
-  signal?: AbortSignal;
-}
-
-const UNPACK_CHECKS = { limits: checks.limits, signal: checks.signal, onProgress: checks.function };
-const PULL_CHECKS = {
-  ...REGISTRY_CHECKS,
-  ...UNPACK_CHECKS,
-  policy: checks.oneOf('missing', 'always', 'never'),
-  platform: checks.platform,
-  sink: checks.sink,
-};
-const LOAD_CHECKS = { reference: checks.string, platform: checks.platform, limits: checks.limits, signal: checks.signal };
 
 /**
  * A store of images: an OCI image layout directory that other tools read too, and beside it the unpacked layers.
@@ -131,13 +105,40 @@ export class ImageStore {
   async pull(reference: string, options: PullOptions = {}): Promise<Image> {
     const parsed = parseReference(reference);
     checkOptions(options, 'options', PULL_CHECKS);
-    const { policy = 'missing', sink, onProgress, ...rest } = options;
+    const { policy = 'missing', allPlatforms = false, sink, onProgress, ...rest } = options;
     const settled = settle(options);
-    const work: PullWork = { ...rest, ...settled, context: this.#context, reference: parsed, policy, sink };
+    const work: PullWork = { ...rest, ...settled, context: this.#context, reference: parsed, policy, sink, allPlatforms };
     const caller = { signal: settled.signal, what: `pull ${parsed.name}`, listener: listenerOf(onProgress) };
     const { outcome } = await this.#context.flights.run(pullKey(work), caller, (signal, emit) => pullImage(work, signal, emit));
     if (outcome.status === 'rejected') throw outcome.reason;
     return outcome.value;
+  }
+
+  /**
+   * Pushes an image of the store to a registry: blobs that are there are left alone or mounted from other repositories, the rest is
+   * uploaded, three at a time; manifests follow byte for byte, the name comes last.
+   *
+   * @throws {ImageError} CTR_IMAGE_NOT_FOUND when the store lacks the image or a part of it, CTR_IMAGE_AUTH, CTR_IMAGE_REGISTRY.
+   * @throws {AbortError} ABORT_ERR when the signal fired.
+   * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT, before anything is done.
+   * @example
+   * ```ts
+   * const { digest } = await store.push('localhost:5000/app:1')
+   * await store.push('app', { as: 'ghcr.io/owner/app:latest', auth: { username, password: token } })
+   * ```
+   * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md#push
+   */
+  async push(reference: string, options: PushOptions = {}): Promise<PushResult> {
+    const from = parseReference(reference);
+    checkOptions(options, 'options', PUSH_CHECKS);
+    const to = options.as === undefined ? from : parseReference(options.as, 'options.as');
+    const mountFrom = (options.mountFrom ?? []).map(
+      (name, i) => parseReference(`${to.registry}/${name}`, `options.mountFrom[${i}]`).repository,
+    );
+    const { onProgress, chunkBytes = 32 * 2 ** 20, platform, ...rest } = options;
+    const only = platform === undefined ? undefined : parsePlatform(platform);
+    const work = { ...rest, ...settle(options), context: this.#context, from, to, only, chunkBytes, mountFrom };
+    return pushImage(work, listenerOf(onProgress));
   }
 
   /**
@@ -214,12 +215,132 @@ export class ImageStore {
   async create(options: CreateOptions): Promise<Image> {
     checkOptions(options, 'options', CREATE_CHECKS);
     CREATE_CHECKS.layers(options.layers, 'options.layers');
-    const reference = parseReference(options.reference, 'options.reference');
-    if (reference.digest !== undefined)
-      throw new InvalidArgumentError('options.reference', 'a name with a tag: the digest follows from the content', options.reference);
+    const reference = newName(options.reference);
     const config = checkConfig(options.config, 'options.config');
-    const { layers, created = '1970-01-01T00:00:00Z', compression = 'gzip', sink } = options;
-    return createImage({ ...settle(options), context: this.#context, reference, layers, config, created, compression, sink });
+    const { layers, created = EPOCH, compression = 'gzip', annotations = {}, sink } = options;
+    checkCompression(compression);
+    return createImage({ ...settle(options), context: this.#context, reference, layers, config, created, compression, annotations, sink });
+  }
+
+  /**
+   * Makes an image of one layer out of a root file system: a folder, a tar file (also compressed, as `docker export` writes it), or a
+   * tar stream.
+   *
+   * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for options that no image can have.
+   * @throws {SyscallError} when the source cannot be read or the store not be written.
+   * @example
+   * ```ts
+   * await store.import('./rootfs', { reference: 'localhost/mine:1', config: { Cmd: ['/bin/sh'] }, owner: { uid: 0, gid: 0 } })
+   * ```
+   */
+  async import(source: string | AsyncIterable<Uint8Array>, options: ImportOptions): Promise<Image> {
+    if (typeof source === 'string') checks.string(source, 'source');
+    else if (!isStream(source)) throw new InvalidArgumentError('source', 'a path or an async iterable of Uint8Array', source);
+    checkOptions(options, 'options', { ...CREATE_CHECKS, owner: checks.owner, mtime: checks.integer(0, 2 ** 40) });
+    const { owner, mtime, ...rest } = options;
+    return this.create({ ...rest, layers: [await importedTar(source, { owner, mtime })] });
+  }
+
+  /**
+   * Makes an image out of another one: with a layer of changes on top, another config, or both. Layers and history of the base stay, and
+   * so do fields of its config that this package does not know.
+   *
+   * @param base - An image of this store, or its reference.
+   * @throws {ImageError} CTR_IMAGE_NOT_FOUND when the store lacks the base or a part of it, CTR_IMAGE_LIMIT for more than 500 layers.
+   * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for options that no image can have.
+   * @example
+   * ```ts
+   * await store.commit('debian:12', { reference: 'localhost/app:1', changes: packTar(entries), config: { Cmd: ['/app'], User: '1000' } })
+   * ```
+   */
+  async commit(base: Image | string, options: CommitOptions): Promise<Image> {
+    checkOptions(options, 'options', COMMIT_CHECKS);
+    const reference = newName(options.reference);
+    const { changes, config = {}, created = EPOCH, author, message, compression = 'gzip', annotations = {}, sink, signal } = options;
+    checkCompression(compression);
+    const image = typeof base === 'string' ? await this.find(base) : base;
+    if (image === undefined)
+      throw new ImageError('CTR_IMAGE_NOT_FOUND', `image ${base as string} is not in the store`, { reference: base as string });
+    checkImage(image);
+    const making = { context: this.#context, reference, compression, sink, signal: settle({ signal }).signal };
+    return commitImage({ ...making, base: image, changes, config, created, author, message, annotations });
+  }
+
+  /**
+   * Saves images to a file or folder, for `load`, `docker load`, `podman load`, `ctr image import`, skopeo and umoci. The same images give
+   * the same bytes.
+   *
+   * @param references - One name or several.
+   * @param target - The file or folder; a file is replaced when the new one is complete, and is readable by its owner only.
+   * @throws {ImageError} CTR_IMAGE_NOT_FOUND when the store lacks one, CTR_IMAGE_DIGEST_MISMATCH when it was changed on disk.
+   * @throws {SyscallError} when the target cannot be written.
+   */
+  async save(references: string | readonly string[], target: string, options: SaveOptions = {}): Promise<void> {
+    const work = this.#saving(references, options);
+    checks.string(target, 'target');
+    await (options.format === 'directory' ? saveDirectory(work, target) : saveArchive(work, target));
+  }
+
+  /** The bytes that `save` would write as an archive, to send elsewhere. */
+  saveStream(references: string | readonly string[], options: Omit<SaveOptions, 'format'> = {}): AsyncGenerator<Uint8Array> {
+    return saveStream(this.#saving(references, options));
+  }
+
+  #saving(references: string | readonly string[], options: SaveOptions) {
+    const list = typeof references === 'string' ? [references] : references;
+    if (!Array.isArray(list) || list.length === 0)
+      throw new InvalidArgumentError('references', 'an image reference or several', references);
+    checkOptions(options, 'options', SAVE_CHECKS);
+    const parsed = list.map((reference, i) => parseReference(reference as string, `references[${i}]`));
+    const unique = [...new Map(parsed.map((reference) => [reference.name, reference])).values()];
+    const only = options.platform === undefined ? undefined : parsePlatform(options.platform);
+    return { ...settle(options), context: this.#context, references: unique, only };
+  }
+
+  /**
+   * The files of an image as one tar stream: what a container of it sees, with whiteouts applied and hard links kept. What `docker
+   * export` gives for a container.
+   *
+   * @throws {ImageError} CTR_IMAGE_NOT_FOUND when a blob is missing, CTR_IMAGE_DIGEST_MISMATCH, CTR_IMAGE_INVALID, CTR_IMAGE_LIMIT.
+   */
+  flatten(image: Image, options: ReadOptions = {}): AsyncGenerator<Uint8Array> {
+    checkImage(image);
+    checkOptions(options, 'options', READ_CHECKS);
+    return flattenImage({ ...settle(options), layout: this.#context.layout, image });
+  }
+
+  /**
+   * What a layer of an image does, entry by entry, in the order of its archive. Nothing is unpacked.
+   *
+   * @param layer - One of `image.layers`.
+   * @throws {ImageError} CTR_IMAGE_NOT_FOUND when the blob is missing, CTR_IMAGE_DIGEST_MISMATCH, CTR_IMAGE_INVALID, CTR_IMAGE_LIMIT.
+   * @example
+   * ```ts
+   * for (const layer of image.layers)
+   *   for await (const entry of store.entries(layer)) console.log(entry.type, entry.path, entry.size)
+   * ```
+   */
+  entries(layer: ImageLayer, options: ReadOptions = {}): AsyncGenerator<LayerEntry> {
+    if (!isDigest(layer?.digest) || !isDigest(layer.diffId)) throw new InvalidArgumentError('layer', 'a layer of an image', layer);
+    checkOptions(options, 'options', READ_CHECKS);
+    const { limits, signal } = settle(options);
+    return layerEntries(this.#context.layout, layer, limits, signal);
+  }
+
+  /** How much room the store takes, for what, and how much of it `gc()` would free. */
+  async df(): Promise<StoreUsage> {
+    return usageOf(this.#context);
+  }
+
+  /**
+   * Reads everything again and compares it with its digest.
+   *
+   * @param options.repair - Removes what is damaged, so that pulling with the policy `always` brings it anew. Default false: only looks.
+   * @param options.signal - Stops the reading.
+   */
+  async verify(options: { repair?: boolean; signal?: AbortSignal } = {}): Promise<VerifyResult> {
+    checkOptions(options, 'options', { repair: checks.boolean, signal: checks.signal });
+    return verifyStore({ context: this.#context, repair: options.repair ?? false, signal: settle(options).signal });
   }
 
   /**
@@ -242,23 +363,6 @@ export class ImageStore {
     );
   }
 }
-
-const CREATE_CHECKS = {
-  reference: checks.string,
-  layers: (v: unknown, path: string) => {
-    if (!Array.isArray(v) || !v.every((l) => typeof (l as AsyncIterable<Uint8Array>)?.[Symbol.asyncIterator] === 'function'))
-      throw new InvalidArgumentError(path, 'an array of async iterables of Uint8Array', v);
-  },
-  config: () => undefined,
-  platform: checks.platform,
-  created: (v: unknown, path: string) => {
-    if (typeof v !== 'string' || !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/.test(v))
-      throw new InvalidArgumentError(path, 'a time like "2026-01-31T12:00:00Z"', v);
-  },
-  compression: checks.oneOf('gzip', 'none'),
-  sink: checks.sink,
-  signal: checks.signal,
-};
 
 /** SECURITY: its digests become paths, so an object that only looks like an image must not get through. */
 function checkImage(image: Image): void {

@@ -4,7 +4,6 @@ import { CleanupError, ImageError } from '@ctr/internal/errors';
 import { type Emit, inParallel, type Remote, type StoreContext } from './context.js';
 import type { Image, ImageLayer } from './image.js';
 import type { UnpackLimits } from './limits.js';
-import { download } from './registry/download.js';
 import { BlobWriter, hasBlob, readBatches } from './store/blobs.js';
 import { storeError } from './store/files.js';
 import { isUnpacked, LayerTarget } from './store/layer-trees.js';
@@ -42,7 +41,7 @@ export async function isComplete(image: Image, context: StoreContext, sink: Laye
 }
 
 /** Makes all layers of an image present, the largest first. */
-export async function ensureLayers(image: Image, work: LayerWork, signal: AbortSignal, emit: Emit): Promise<void> {
+export async function ensureLayers(image: Pick<Image, 'layers'>, work: LayerWork, signal: AbortSignal, emit: Emit): Promise<void> {
   const unique = [...new Map(image.layers.map((layer) => [`${layer.digest} ${layer.diffId}`, layer])).values()];
   unique.sort((a, b) => b.size - a.size);
   await inParallel(unique, PARALLEL_LAYERS, signal, (layer, stop) => ensureLayer(layer, work, stop, emit));
@@ -59,6 +58,8 @@ async function ensureLayer(layer: ImageLayer, work: LayerWork, signal: AbortSign
     const caller = { signal, what: `pull ${work.reference}`, listener: emit };
     const { led, outcome } = await flights.run(key, caller, (stop, tell) => obtain(layer, missing, work, stop, tell));
     if (outcome.status === 'fulfilled' || !led) continue;
+    // A mirror that gave something else is passed over, and the layer is begun anew from the next place.
+    if (missing.blob && outcome.reason instanceof ImageError && !signal.aborted && work.remote?.distrust()) continue;
     if (healed || missing.blob || !(await dropDamagedBlob(outcome.reason, layer, work))) throw outcome.reason;
     healed = true;
   }
@@ -112,7 +113,7 @@ async function obtain(
 }
 
 function sourceOf(layer: ImageLayer, remote: Remote | undefined, layout: Layout, signal: AbortSignal): AsyncIterable<Uint8Array[]> {
-  return remote === undefined ? readBatches(layout.blob(layer.digest)) : download(remote.client, layer, remote.retry, signal);
+  return remote === undefined ? readBatches(layout.blob(layer.digest)) : remote.blob(layer, signal);
 }
 
 /** The first error stays the first; what failed while clearing up is attached to it. */

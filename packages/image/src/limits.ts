@@ -14,6 +14,8 @@ export const MAX_INDEX_ENTRIES = 4096;
 export const MAX_INDEX_DEPTH = 3;
 /** Manifests and indexes that are looked at for one reference. */
 export const MAX_DOCUMENTS = 32;
+/** The same when all platforms are wanted: large indexes have some forty, with an attestation for each. */
+export const MAX_TREE_DOCUMENTS = 1024;
 /** Nesting of JSON documents: real ones stay below 10. */
 export const MAX_JSON_DEPTH = 64;
 /** Hops from a registry to where the blob really lies. */

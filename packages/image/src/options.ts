@@ -4,7 +4,9 @@ import { DEFAULT_UNPACK_LIMITS, type UnpackLimits } from './limits.js';
 import { hostPlatform, type Platform, parsePlatform } from './platform.js';
 import { isRegistry } from './reference.js';
 import type { RegistryAuth } from './registry/credentials.js';
+import { parseProxy } from './registry/proxy.js';
 import type { RetryOptions } from './registry/retry.js';
+import type { RegistryTls } from './registry/trust.js';
 import type { LayerSink } from './unpack/layer-sink.js';
 
 type Check = (value: unknown, path: string) => void;
@@ -79,7 +81,55 @@ export const checks = {
     (Array.isArray(v) && v.every(isOrigin)) || fail(path, 'an array of origins like "https://blobs.example:8443"', v)) as Check,
   auth: ((v, path) => v === false || isAuth(v) || failSecret(path)) as Check,
   retry: ((v, path) => checkOptions(v, path, RETRY)) as Check,
+  proxy: ((v, path) => v === false || isProxy(v) || failProxy(path)) as Check,
+  tls: ((v, path) => {
+    checkOptions(v, path, TLS);
+    const { cert, key } = v as RegistryTls;
+    if ((cert === undefined) !== (key === undefined)) fail(path, 'cert and key together, or neither', undefined);
+  }) as Check,
+  mirrors: ((v, path) => {
+    if (typeof v !== 'object' || v === null || Array.isArray(v))
+      return fail(path, 'an object like { "docker.io": ["mirror.example:5000"] }', v);
+    for (const [registry, list] of Object.entries(v)) {
+      if (!isRegistry(registry)) fail(path, 'an object whose keys are host[:port]', registry);
+      if (!Array.isArray(list) || !list.every(isMirror))
+        fail(`${path}[${JSON.stringify(registry)}]`, 'an array of host[:port][/path]', list);
+    }
+  }) as Check,
+  texts: ((v, path) =>
+    (typeof v === 'object' && v !== null && !Array.isArray(v) && Object.values(v).every((t) => typeof t === 'string')) ||
+    fail(path, 'an object of strings', v)) as Check,
+  owner: ((v, path) => checkOptions(v, path, { uid: checks.integer(0, 2 ** 32 - 2), gid: checks.integer(0, 2 ** 32 - 2) })) as Check,
+  strings: ((v, path) =>
+    (Array.isArray(v) && v.every((s) => typeof s === 'string' && s !== '' && !s.includes('\0'))) ||
+    fail(path, 'an array of non-empty strings', v)) as Check,
   limits: ((v, path) => checkOptions(v, path, LIMITS)) as Check,
+};
+
+/** SECURITY: a proxy's URL may hold a password, so the error does not show it. */
+const failProxy = (path: string): never => fail(path, 'false or a URL like "http://proxy.example:3128"', undefined);
+
+function isProxy(value: unknown): boolean {
+  if (typeof value !== 'string' || value === '') return false;
+  try {
+    return parseProxy(value).hostname !== '';
+  } catch {
+    return false;
+  }
+}
+
+const isMirror = (value: unknown): boolean => {
+  const [, host, path] = typeof value === 'string' ? (/^([^/]+)(?:\/(.+))?$/.exec(value) ?? []) : [];
+  return host !== undefined && isRegistry(host) && (path === undefined || /^[a-z0-9]+([._/-]+[a-z0-9]+)*$/.test(path));
+};
+
+const isPem: Check = (v, path) => (typeof v === 'string' && v.includes('-----BEGIN ')) || fail(path, 'PEM text', undefined);
+const TLS = {
+  ca: ((v, path) => {
+    for (const pem of Array.isArray(v) ? v : [v]) isPem(pem, path);
+  }) as Check,
+  cert: isPem,
+  key: isPem,
 };
 
 const RETRY = {
@@ -137,6 +187,19 @@ export interface RegistryOptions {
   insecure?: boolean | string[];
   /** Origins that the registry may send us to although they are private addresses or not https, such as `http://10.0.0.7:9000`. Default none. */
   trustedOrigins?: string[];
+  /**
+   * Other places that have copies, by registry and in order: `{ 'docker.io': ['mirror.example:5000', 'cache.example/hub'] }`. They are
+   * asked first; one that fails or has other content is passed over. Only for reading. Credentials for them come from docker's and
+   * podman's files: `auth` is for the registry itself. To allow one without TLS, name it in `insecure`. Default none.
+   */
+  mirrors?: Record<string, string[]>;
+  /**
+   * An HTTP proxy such as `http://user:password@proxy.example:3128`; `false` uses none. Default: HTTP_PROXY, HTTPS_PROXY and NO_PROXY,
+   * as Docker understands them. Registries on this machine are never reached through a proxy.
+   */
+  proxy?: string | false;
+  /** Certificates. Default: those in `certs.d/host[:port]` of `~/.config/containers`, `/etc/containers` or `/etc/docker`. */
+  tls?: RegistryTls;
   /** How patiently a registry is asked again. */
   retry?: RetryOptions;
   /** Milliseconds of silence after which a connection is given up. Default 60000. */
@@ -147,6 +210,9 @@ export const REGISTRY_CHECKS = {
   auth: checks.auth,
   insecure: checks.insecure,
   trustedOrigins: checks.origins,
+  mirrors: checks.mirrors,
+  proxy: checks.proxy,
+  tls: checks.tls,
   retry: checks.retry,
   idleTimeoutMs: checks.integer(1, 86_400_000),
 };

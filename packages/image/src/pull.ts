@@ -2,21 +2,22 @@
 import { createHash } from 'node:crypto';
 import { ImageError } from '@ctr/internal/errors';
 import type { Emit, Remote, StoreContext } from './context.js';
-import { digestOf, splitDigest } from './digest.js';
+import { type Digest, digestOf, splitDigest } from './digest.js';
 import { type Descriptor, parseDocument } from './document/manifest.js';
+import { isForeignLayer } from './document/media-types.js';
 import { findImage } from './find.js';
 import { type Fetch, type Image, resolveImage, verifyBytes } from './image.js';
 import { ensureLayers, isComplete } from './layers.js';
-import { MAX_MANIFEST_BYTES } from './limits.js';
+import { MAX_INDEX_DEPTH, MAX_MANIFEST_BYTES, MAX_TREE_DOCUMENTS } from './limits.js';
 import type { RegistryOptions, Settled } from './options.js';
 import { formatPlatform } from './platform.js';
 import type { Reference } from './reference.js';
-import { RegistryClient } from './registry/client.js';
-import { credentialFiles, findCredentials } from './registry/credentials.js';
-import { download } from './registry/download.js';
+import { connect, connectMirrors } from './registry/connect.js';
+import { Sources } from './registry/sources.js';
 import { digestMismatch, putBlob, readBlob } from './store/blobs.js';
 import { collect } from './store/gc.js';
 import { Lease } from './store/leases.js';
+import { treeOf } from './tree.js';
 import type { LayerSink } from './unpack/layer-sink.js';
 
 export interface PullWork extends RegistryOptions, Settled {
@@ -24,17 +25,21 @@ export interface PullWork extends RegistryOptions, Settled {
   reference: Reference;
   policy: 'missing' | 'always' | 'never';
   sink: LayerSink | undefined;
+  /** Everything that the reference names, not only what runs here. */
+  allPlatforms: boolean;
 }
 
 /** Two pulls with the same key may share their work: same image, same credentials, same rules. */
 export function pullKey(work: PullWork): string {
-  const rules = [work.auth, work.insecure, work.trustedOrigins, work.retry, work.idleTimeoutMs, work.limits];
+  const { auth, insecure, trustedOrigins, mirrors, proxy, tls, retry, idleTimeoutMs, limits } = work;
+  const rules = [auth, insecure, trustedOrigins, mirrors, proxy, tls, retry, idleTimeoutMs, limits];
   const hash = createHash('sha256').update(JSON.stringify(rules)).digest('base64');
   return JSON.stringify([
     'pull',
     work.reference.name,
     formatPlatform(work.wanted),
     work.policy,
+    work.allPlatforms,
     work.sink !== undefined,
     work.sink?.form,
     hash,
@@ -49,14 +54,24 @@ export async function pullImage(work: PullWork, signal: AbortSignal, emit: Emit)
     if (policy !== 'never' && error instanceof ImageError) return undefined;
     throw error;
   });
-  if (policy !== 'always' && stored !== undefined && (await isComplete(stored, context, work.sink))) return finish(stored, emit);
+  if (policy !== 'always' && stored !== undefined && (await isWhole(stored, work))) return finish(stored, emit);
   if (policy === 'never') return finish(await unpackStored(work, stored, signal, emit), emit);
-  const remote = await openRemote(work);
+  const remote = await openRemote(work, signal);
   try {
     return await fetchImage(work, remote, stored, signal, emit);
   } finally {
-    remote.client.close();
+    remote.close();
   }
+}
+
+async function isWhole(stored: Image, work: PullWork): Promise<boolean> {
+  const { context, reference } = work;
+  if (!(await isComplete(stored, context, work.sink))) return false;
+  // Who has the layers unpacked needs no blobs to run them; who asks to look again gets back also those that were lost.
+  if (work.policy === 'always' && !(await isComplete(stored, context, undefined))) return false;
+  if (!work.allPlatforms) return true;
+  const root = await context.index.find(reference.name);
+  return root !== undefined && (await treeOf(context, root, reference.name).catch(() => undefined)) !== undefined;
 }
 
 function finish(image: Image, emit: Emit): Image {
@@ -80,28 +95,16 @@ async function unpackStored(work: PullWork, stored: Image | undefined, signal: A
   return stored;
 }
 
-async function openRemote(work: PullWork): Promise<Remote> {
-  const { reference, context, auth, insecure = false } = work;
-  const credentials =
-    auth === undefined
-      ? await findCredentials(reference.registry, reference.repository, credentialFiles())
-      : { auth: auth === false ? undefined : auth, helper: undefined };
-  const client = new RegistryClient({
-    reference,
-    credentials,
-    insecure: Array.isArray(insecure) ? insecure.map((h) => h.toLowerCase()).includes(reference.registry) : insecure,
-    trustedOrigins: work.trustedOrigins ?? [],
-    retry: work.retry ?? {},
-    idleTimeoutMs: work.idleTimeoutMs ?? 60_000,
-    tokens: context.tokens,
-  });
-  return { client, retry: work.retry ?? {} };
+async function openRemote(work: PullWork, signal: AbortSignal): Promise<Remote> {
+  const { reference, context } = work;
+  const how = { reference, options: work, tokens: context.tokens, actions: 'pull', signal };
+  return new Sources(await connectMirrors(how), await connect(how), work.retry ?? {});
 }
 
 async function fetchImage(work: PullWork, remote: Remote, stored: Image | undefined, signal: AbortSignal, emit: Emit): Promise<Image> {
   const { context, reference, sink, limits } = work;
   const unchanged = await unchangedRoot(work, remote, stored, signal);
-  if (unchanged !== undefined && stored !== undefined && (await isComplete(stored, context, sink))) return finish(stored, emit);
+  if (unchanged !== undefined && stored !== undefined && (await isWhole(stored, work))) return finish(stored, emit);
   const lease = new Lease(context.layout);
   try {
     const root = unchanged ?? (await fetchRoot(work, remote, lease, signal));
@@ -111,6 +114,7 @@ async function fetchImage(work: PullWork, remote: Remote, stored: Image | undefi
     await lease.add({ blobs: image.layers.map((l) => l.digest), layers: image.layers.map((l) => l.diffId) });
     emit({ type: 'resolve', digest: image.digest, bytes: 0, total: image.layers.reduce((sum, l) => sum + l.size, 0) });
     await ensureLayers(image, { context, remote, sink, limits, reference: reference.name }, signal, emit);
+    if (work.allPlatforms) await fetchBelow(work, remote, root, lease, signal, emit);
     await context.index.set(reference.name, root);
     return finish(image, emit);
   } catch (error) {
@@ -125,6 +129,34 @@ async function fetchImage(work: PullWork, remote: Remote, stored: Image | undefi
   }
 }
 
+/** The documents and blobs of every platform; nothing of them is unpacked. */
+async function fetchBelow(work: PullWork, remote: Remote, root: Descriptor, lease: Lease, signal: AbortSignal, emit: Emit): Promise<void> {
+  const { context, reference, limits } = work;
+  const fetch = fetcher(work, remote, lease, signal);
+  const seen = new Set<Digest>();
+  const visit = async (descriptor: Descriptor, depth: number): Promise<void> => {
+    if (seen.has(descriptor.digest)) return;
+    seen.add(descriptor.digest);
+    if (depth > MAX_INDEX_DEPTH || seen.size > MAX_TREE_DOCUMENTS)
+      throw new ImageError('CTR_IMAGE_LIMIT', `image ${reference.name} has indexes nested too deep or too many`, {
+        reference: reference.name,
+      });
+    const bytes = (await fetch(descriptor, 'document')) as Uint8Array;
+    verifyBytes(bytes, descriptor, `the manifest of ${reference.name}`);
+    const document = parseDocument(bytes, descriptor.mediaType, `manifest of ${reference.name}`);
+    if (document.kind === 'index') for (const entry of document.manifests) await visit(entry, depth + 1);
+    if (document.kind !== 'manifest') return;
+    // Without a sink only the blob counts, so any name for the unpacked layer does.
+    const blobs = [document.config, ...document.layers.filter((l) => !isForeignLayer(l.mediaType))].map((b) => ({
+      ...b,
+      diffId: b.digest,
+    }));
+    await lease.add({ blobs: blobs.map((b) => b.digest) });
+    await ensureLayers({ layers: blobs }, { context, remote, sink: undefined, limits, reference: reference.name }, signal, emit);
+  };
+  await visit(root, 0);
+}
+
 /** With the policy `always`, a HEAD tells whether the tag still names what the store has. */
 async function unchangedRoot(
   work: PullWork,
@@ -137,17 +169,21 @@ async function unchangedRoot(
   const known = await context.index.find(reference.name);
   if (known === undefined || known.digest !== stored.root) return undefined;
   if (work.policy !== 'always' || reference.digest !== undefined) return known;
-  const now = await remote.client.digestOf(reference.tag as string, signal);
+  const now = await remote.digestOf(reference.tag as string, signal);
   return now === known.digest ? known : undefined;
 }
 
 /** Fetches what the reference names. The bytes are kept as they came; which digest they have decides everything else. */
 async function fetchRoot(work: PullWork, remote: Remote, lease: Lease, signal: AbortSignal): Promise<Descriptor> {
   const { reference, context } = work;
-  const { bytes, mediaType } = await remote.client.manifest(reference.digest ?? (reference.tag as string), signal);
-  const digest = digestOf(bytes, reference.digest === undefined ? 'sha256' : splitDigest(reference.digest).algorithm);
-  if (reference.digest !== undefined && digest !== reference.digest)
-    throw digestMismatch(`the registry sent another manifest for ${reference.name}`, reference.digest, digest);
+  const algorithm = reference.digest === undefined ? 'sha256' : splitDigest(reference.digest).algorithm;
+  const { bytes, mediaType } = await remote.manifest(reference.digest ?? (reference.tag as string), signal, (got) => {
+    const found = digestOf(got.bytes, algorithm);
+    if (reference.digest !== undefined && found !== reference.digest)
+      throw digestMismatch(`the registry sent another manifest for ${reference.name}`, reference.digest, found);
+    parseDocument(got.bytes, got.mediaType, `manifest of ${reference.name}`);
+  });
+  const digest = digestOf(bytes, algorithm);
   const document = parseDocument(bytes, mediaType, `manifest of ${reference.name}`);
   await lease.add({ blobs: [digest] });
   await putBlob(context.layout, bytes, digest);
@@ -175,16 +211,31 @@ function fetcher(work: PullWork, remote: Remote, lease: Lease, signal: AbortSign
 }
 
 async function fetchManifest(work: PullWork, remote: Remote, what: Descriptor, signal: AbortSignal): Promise<Uint8Array> {
-  const { bytes, mediaType } = await remote.client.manifest(what.digest, signal);
-  // Judged here once more with the type that this answer came with.
-  parseDocument(bytes, mediaType, `manifest of ${work.reference.name}`);
+  const { bytes } = await remote.manifest(what.digest, signal, (got) => {
+    // Judged here once more with the type that this answer came with.
+    parseDocument(got.bytes, got.mediaType, `manifest of ${work.reference.name}`);
+    verifyBytes(got.bytes, what, `a document of ${work.reference.name}`);
+  });
   return bytes;
 }
 
+/** A config. What a mirror gives is judged before the next place is out of reach. */
 async function fetchSmallBlob(remote: Remote, what: Descriptor, signal: AbortSignal): Promise<Uint8Array> {
+  for (;;) {
+    try {
+      const bytes = await collectBlob(remote, what, signal);
+      verifyBytes(bytes, what, 'the config');
+      return bytes;
+    } catch (error) {
+      if (signal.aborted || !(error instanceof ImageError) || !remote.distrust()) throw error;
+    }
+  }
+}
+
+async function collectBlob(remote: Remote, what: Descriptor, signal: AbortSignal): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  for await (const batch of download(remote.client, what, remote.retry, signal)) {
+  for await (const batch of remote.blob(what, signal)) {
     chunks.push(...batch);
     bytes += batch.reduce((sum, chunk) => sum + chunk.length, 0);
     if (bytes > what.size) throw digestMismatch('the config is not what the manifest says', what.digest, `more than ${what.size} bytes`);

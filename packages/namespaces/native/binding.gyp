@@ -13,7 +13,10 @@
   'targets': [
     {
       'target_name': 'ctr_namespaces',
-      'sources': ['src/addon.cc', 'src/monitor_handle.cc', 'src/monitor_link.cc', 'src/monitor_spawn.cc', 'src/fd_watcher.cc', 'src/node_lacks.cc'],
+      'sources': [
+        'src/addon.cc', 'src/monitor_handle.cc', 'src/monitor_link.cc', 'src/monitor_spawn.cc', 'src/fd_watch.cc', 'src/fd_watcher.cc',
+        'src/namespace_calls.cc', 'src/node_lacks.cc'
+      ],
       # The third: in a worker thread that is being terminated nothing can be thrown, and must not end the process.
       'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_DEPRECATED', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
       'dependencies': ['<!(node -p "require(\'node-addon-api\').targets"):node_addon_api_except']

@@ -18,11 +18,16 @@ export type { ProcessExit } from './launcher/launcher.js';
 export type { FailureFacts, HintSource } from './launcher/start-error.js';
 export { StartError } from './launcher/start-error.js';
 export { differingNamespaces } from './namespaces/differing.js';
+export type { NamespaceChoice } from './namespaces/join.js';
+export { type ListNamespacesOptions, listNamespaces, type NamespaceId, type NamespaceInfo, namespacesOf } from './namespaces/list.js';
+export { Namespace, type NamespaceSource, openNamespace, type ProcessLike } from './namespaces/namespace.js';
+export type { TimeOffsets } from './namespaces/time-offsets.js';
 export type { NamespaceKind } from './plan/clone-flags.js';
 export { NAMESPACE_KINDS } from './plan/clone-flags.js';
 export { describePlan, describeStep } from './plan/describe-plan.js';
 export type { Plan, StageName, StepStage } from './plan/plan.js';
 export { ContainerProcess } from './process.js';
+export { openProcess, ProcessHandle } from './process-handle.js';
 export type { Rlimit, RlimitName } from './rlimits.js';
 export { clampRlimit, DEFAULT_RLIMITS, parseProcLimits, parseRlimit, parseRlimits, RLIMITS } from './rlimits.js';
 export type {
@@ -53,6 +58,9 @@ export {
   unknownSyscallNames,
 } from './seccomp/index.js';
 export { SIGNALS, signalName, signalNumber } from './signals.js';
+export type { SocketAddress, SocketFamily } from './sockets/address.js';
+export { bindIn, type ConnectAddress, connectIn, type ListenAddress, listenIn } from './sockets/node-sockets.js';
+export { type SocketOptions, socketIn } from './sockets/socket-in.js';
 export type { ProcessAttributes } from './spawn/attributes.js';
 export { describeSpawn } from './spawn/compile-spawn.js';
 export { enter } from './spawn/enter.js';
@@ -64,7 +72,6 @@ export type {
   Device,
   EnterOptions,
   FileSystemMount,
-  IdMap,
   KernelMount,
   Mount,
   MountFlags,
@@ -85,3 +92,9 @@ export type { IoPriority, Scheduler } from './steps/scheduling.js';
 export { syscallNumber, syscallTable } from './syscalls/index.js';
 export type { TerminalSize } from './terminal/size.js';
 export { Terminal } from './terminal/terminal.js';
+export { keepIdMaps, ownIdMaps, rangeIdMaps } from './userns/choices.js';
+export { type ClaimedIds, type ClaimOptions, claimIds } from './userns/claim.js';
+export { type IdMap, type IdMaps, type IdRange, parseIdMaps, toHostId } from './userns/id-map.js';
+export { type IdMappedMountOptions, idMappedMount } from './userns/idmapped-mount.js';
+export { parseSubIds, readSubIds, type SubIdSources, type SubIds } from './userns/subids.js';
+export { createUserNamespace, type UserNamespaceOptions } from './userns/user-namespace.js';

@@ -10,6 +10,8 @@ export interface MonitorHandle {
   pid(): number;
   /** False: the socket is full, wait for onWritable. */
   send(message: Uint8Array, fds: Int32Array): boolean;
+  /** A release (1) or a kill (2) over the lifeline. False: it is full, try again later. */
+  order(kind: number, id: number): boolean;
   closeLifeline(): void;
   setRef(ref: boolean): void;
 }
@@ -20,6 +22,13 @@ export interface FdWatcher {
   watch(readable: boolean, writable: boolean): void;
   setRef(ref: boolean): void;
   /** Before the descriptor is closed. */
+  close(): void;
+}
+
+/** Tells once that a descriptor is readable; keeps the event loop going until then. */
+export interface FdWatch {
+  setRef(ref: boolean): void;
+  /** It will not tell any more. */
   close(): void;
 }
 
@@ -48,16 +57,29 @@ export interface Binding {
   release(fd: number): void;
   /** memfd_create(2) and write(2) */
   memfd(bytes: Uint8Array): number;
-  /** socketpair(2), SOCK_SEQPACKET and O_CLOEXEC: [ours, theirs] */
-  socketPair(): [number, number];
-  /** recvmsg(2) without waiting: the descriptors of one message. */
-  receiveFds(socket: number): number[];
   /** ioctl(2), TIOCSWINSZ */
   setWindowSize(fd: number, columns: number, rows: number): void;
   /** The version of Landlock's interface; 0: there is none. */
   landlockAbi(): number;
   /** poll(2): whether there is something to read now. */
   readable(fd: number): boolean;
+  /** ioctl_ns(2), NS_GET_USERNS: a new descriptor. */
+  namespaceOwner(fd: number): number;
+  /** NS_GET_PARENT: a new descriptor. */
+  namespaceParent(fd: number): number;
+  /** NS_GET_NSTYPE: its CLONE_NEW… flag. */
+  namespaceType(fd: number): number;
+  /** NS_GET_OWNER_UID */
+  namespaceOwnerUid(fd: number): number;
+  /** socketpair(2), SOCK_SEQPACKET */
+  socketPair(): [number, number];
+  /** recvmsg(2) without waiting: the descriptors of one message; null: none is there, or the other end is closed. */
+  receiveFds(socket: number): number[] | null;
+  /** native/src/fd_watch.h */
+  FdWatch: new (
+    fd: number,
+    onReadable: () => void,
+  ) => FdWatch;
 }
 
 /** dist/ and src/ both lie one step below the package's folder. */

@@ -118,12 +118,12 @@ export class ContainerProcess {
   /**
    * Sends a signal through the pidfd: it can never reach another process.
    *
-   * @param signal Name or number; default 'SIGTERM'.
+   * @param signal Name or number; default 'SIGTERM'. 0 only asks whether it could be sent.
    * @returns False when the process had already ended.
    * @throws InvalidArgumentError CTR_INVALID_ARGUMENT for an unknown signal; SyscallError EPERM.
    */
   kill(signal: string | number = 'SIGTERM'): boolean {
-    const number = signalNumber(signal);
+    const number = signal === 0 ? 0 : signalNumber(signal);
     if (this.#ended) return false;
     try {
       callNative(`send signal ${signal} to process ${this.pid}`, (b) => b.pidfdSendSignal(this.pidfd.fd, number));

@@ -11,7 +11,10 @@ import { closeLauncher } from '../src/hold.js';
 import { type CapabilityName, type SpawnOptions, StartError, SyscallError, spawn } from '../src/index.js';
 import { Launcher } from '../src/launcher/launcher.js';
 import { planSource } from '../src/plan/plan-source.js';
+import { describeSpawn } from '../src/spawn/compile-spawn.js';
+import { executePlan } from '../src/spawn/execute-plan.js';
 import { AT_FDCWD, atFlags, mountAttrBytes } from '../src/steps/flags.js';
+import { formatIdMaps } from '../src/userns/id-map.js';
 import { asRoot, ENV, leaks, messageOf, run, WAYS } from './run.js';
 import { makeShellRoot, rootOf } from './shell-root.js';
 
@@ -385,14 +388,20 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
       { containerId: 0, hostId: 100_000, size: 10 },
       { containerId: 5, hostId: 200_000, size: 10 },
     ];
-    expect(await messageFor({ namespaces: { user: 'new', pid: 'new' }, idMaps: { uid: map, gid: map } })).toMatchInlineSnapshot(`
-      "start /bin/true: map the ids of the user namespace: write: EINVAL (invalid argument)
-        write("/proc/<pid>/gid_map", "0 100000 10\\n5 200000 10\\n")"
-    `);
-    expect(await messageFor({ namespaces: { user: 'new' }, idMaps: { uid: map, gid: map } })).toMatchInlineSnapshot(`
-      "start /bin/true: map the ids of the user namespace: write: EINVAL (invalid argument)
-        write("/proc/<pid>/gid_map", "0 100000 10\\n5 200000 10\\n")"
-    `);
+    expect(await messageFor({ namespaces: { user: 'new' }, idMaps: { uid: map, gid: map } })).toMatchInlineSnapshot(
+      `"expected "idMaps.uid" to be lines that do not overlap, inside or outside, received an array of 2"`,
+    );
+    // What the kernel says to it, when the monitor writes it and when a process in between does.
+    const idMaps = { uid: formatIdMaps(map), gid: formatIdMaps(map), denySetgroups: false };
+    const join: Step = { call: 'getpid', args: [] };
+    for (const enter of [[], [[join]]]) {
+      const plan = describeSpawn({ args: ['/bin/true'], namespaces: { user: 'new', pid: 'new' }, stdio: ['ignore', 'ignore', 'ignore'] });
+      const failing = executePlan({ ...plan, idMaps, stages: { ...plan.stages, enter } }, [], {});
+      expect(await messageOf(failing)).toMatchInlineSnapshot(`
+        "start /bin/true: map the ids of the user namespace: write: EINVAL (invalid argument)
+          write("/proc/<pid>/gid_map", "0 100000 10\\n5 200000 10\\n")"
+      `);
+    }
   });
 
   describe.each(WAYS)('$way', ({ user: way }) => {

@@ -209,7 +209,7 @@ describe.skipIf(!needs.ok)(needs.title('mount options'), () => {
         { type: 'dev', target: '/dev', options: ['noexec'] },
         { type: 'tmpfs', target: '/data', options: 'ro' },
         { type: 'filesystem', target: '/data' },
-        { type: 'bind', source: '/', target: '/data', idmap: 3 },
+        { type: 'bind', source: '/', target: '/data', idMap: 3 },
       ];
       const messages = await Promise.all(bad.map((m) => messageOf(inRoot('true', [m as Mount]))));
       const more = [
@@ -222,11 +222,11 @@ describe.skipIf(!needs.ok)(needs.title('mount options'), () => {
         "expected "mounts[1].options" to be words for a mount: a bind has no file system of its own to take others, received "size" (string)
         expected "mounts[1].options" to be left out, or type 'bind', received "bind" (string)
         expected "mounts[1].options" to be left out, or type 'tmpfs', received "tmpcopyup" (string)
-        expected "mounts[1].idmap" to be an Fd of a user namespace, with 'idmap', received undefined
+        expected "mounts[1].idMap" to be an Fd of a user namespace, with 'idmap', received undefined
         expected "mounts[1].options" to be left out: the container's own /dev is what it is, received an array of 1
         expected "mounts[1].options" to be an array, received "ro" (string)
         expected "mounts[1].fileSystem" to be a string, received undefined
-        expected "mounts[1].idmap" to be an open Fd of a user namespace, received 3 (number)
+        expected "mounts[1].idMap" to be an open Fd of a user namespace, received 3 (number)
         expected "rootPropagation" to be one of private, rprivate, slave, rslave, shared, rshared, unbindable, runbindable, received "slaves" (string)
         expected "devices[0].minor" to be an integer from 0 to 1048575, received undefined
         expected "devices[0].path" to be an absolute path, received "x" (string)"
@@ -289,16 +289,16 @@ describe.skipIf(!needs.ok)(needs.title('mount options'), () => {
     const see = (mount: object): Promise<string> =>
       shell('stat -c "%u %g" /data/file', { ...o, mounts: [{ type: 'bind', source: dir, target: '/data', ...mount } as Mount] });
     expect(await see({})).toBe('0 0');
-    expect(await see({ idmap })).toBe('100000 100000');
-    expect(await see({ idmap, options: ['bind', 'idmap', 'ro'] })).toBe('100000 100000');
+    expect(await see({ idMap: idmap })).toBe('100000 100000');
+    expect(await see({ idMap: idmap, options: ['bind', 'idmap', 'ro'] })).toBe('100000 100000');
     using source = Fd.of(openSync(dir, 'r'));
-    expect(await see({ idmap, source })).toBe('100000 100000');
+    expect(await see({ idMap: idmap, source })).toBe('100000 100000');
     const own = { ...o, namespaces: { ...o.namespaces, user: 'new' }, idMaps: { uid: maps, gid: maps } } as const;
-    const mounts: Mount[] = [{ type: 'bind', source: dir, target: '/data', idmap }];
+    const mounts: Mount[] = [{ type: 'bind', source: dir, target: '/data', idMap: idmap }];
     expect(await shell('stat -c "%u %g" /data/file; echo y >/data/new', { ...own, mounts })).toBe('0 0');
     expect(statSync(path.join(dir, 'new')).uid).toBe(0);
     using wrong = Fd.of(openSync('/proc/self/ns/net', 'r'));
-    expect(await messageOf(see({ idmap: wrong }))).toContain('mount_setattr: EINVAL');
+    expect(await messageOf(see({ idMap: wrong }))).toContain('mount_setattr: EINVAL');
     await holder[Symbol.asyncDispose]();
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(dir);
   });

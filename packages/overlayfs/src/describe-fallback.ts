@@ -17,6 +17,8 @@ const MAX_OPTIONS = 4095;
 
 /** The steps, or none when the options would not fit into mount(2)'s page even with short names. */
 export function describeFallback(o: Overlay, into: string): Step[] {
+  // Both need layers as descriptors.
+  if (o.idmap !== undefined || o.dataLower.length > 0) return [];
   const options = mountOptions(o);
   if (options === undefined) return [];
   return [

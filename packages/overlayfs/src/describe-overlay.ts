@@ -10,7 +10,18 @@
 // was opened is what is mounted. <https://docs.kernel.org/filesystems/overlayfs.html>
 import { type Step, slot } from '@ctr/internal/steps';
 import { describeFallback } from './describe-fallback.js';
-import { AT_FDCWD, FSCONFIG, FSMOUNT_CLOEXEC, FSOPEN_CLOEXEC, mountAttribute, openFlags } from './flags.js';
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  FSCONFIG,
+  FSMOUNT_CLOEXEC,
+  FSOPEN_CLOEXEC,
+  idmapAttr,
+  MOUNT_ATTR_SIZE,
+  mountAttribute,
+  openFlags,
+  openTreeFlags,
+} from './flags.js';
 import { checkOverlay, type Overlay, type OverlayOptions } from './overlay-options.js';
 import { memorySteps, overlaySettings, upperDirectories } from './overlay-parts.js';
 
@@ -27,6 +38,8 @@ export const OVERLAY_SLOT = 'overlay';
 const FS = 'overlay.fs';
 const LAYER = 'overlay.layer';
 const EMPTY = 'overlay.empty';
+const USERNS = 'overlay.userns';
+const MAPPING = 'map the owners of a layer';
 /**
  * What a kernel before 6.15 says to a layer by descriptor. EOPNOTSUPP: no file system's option takes one (before 6.5). EINVAL:
  * this option takes none. EBADF: it takes one, but no O_PATH (6.13 and 6.14).
@@ -70,7 +83,9 @@ export function overlaySteps(overlay: Overlay, fallback: readonly Step[]): Step[
 
 function* detachedSteps(o: Overlay): Generator<Step> {
   yield { call: 'fsopen', args: ['overlay', FSOPEN_CLOEXEC], into: FS };
-  for (const path of o.lower) yield* layer(path);
+  if (o.idmap !== undefined) yield { call: 'openat', args: [AT_FDCWD, o.idmap, openFlags('O_CLOEXEC'), 0], into: USERNS };
+  for (const path of o.lower) yield* layer(path, 'lowerdir+', o.idmap !== undefined);
+  for (const path of o.dataLower) yield* layer(path, 'datadir+', o.idmap !== undefined);
   // The kernel wants two layers when there is no upper. The empty one goes below: its root's mode does not show.
   if (o.upper === 'none' && o.lower.length === 1) yield* emptyLayer();
   yield setString('source', 'overlay');
@@ -85,11 +100,17 @@ function* detachedSteps(o: Overlay): Generator<Step> {
   yield { call: 'fsmount', args: [slot(FS), FSMOUNT_CLOEXEC, mountAttribute(o.readOnly)], into: OVERLAY_SLOT };
 }
 
-function* layer(path: string): Generator<Step> {
+function* layer(path: string, key: string, mapped: boolean): Generator<Step> {
+  const doing = 'open a layer of the overlay root';
   // The slot is used again for each: its descriptor is closed when the next one comes.
-  const args = [AT_FDCWD, path, openFlags('O_PATH', 'O_DIRECTORY', 'O_CLOEXEC'), 0];
-  yield { call: 'openat', args, into: LAYER, doing: 'open a layer of the overlay root' };
-  yield { ...setFd('lowerdir+', LAYER), path };
+  if (mapped) {
+    // A copy of the layer's mount: the mount itself goes on to show the owners as they are. mount_setattr(2), "ID-mapped mounts"
+    yield { call: 'open_tree', args: [AT_FDCWD, path, openTreeFlags('OPEN_TREE_CLONE', 'OPEN_TREE_CLOEXEC')], into: LAYER, doing };
+    yield { call: 'mount_setattr', args: [slot(LAYER), '', AT_EMPTY_PATH, idmapAttr(USERNS), MOUNT_ATTR_SIZE], doing: MAPPING, path };
+  } else {
+    yield { call: 'openat', args: [AT_FDCWD, path, openFlags('O_PATH', 'O_DIRECTORY', 'O_CLOEXEC'), 0], into: LAYER, doing };
+  }
+  yield { ...setFd(key, LAYER), path };
 }
 
 function* emptyLayer(): Generator<Step> {

@@ -1,5 +1,5 @@
 // Numbers of the mount calls and their names, for calls and for messages: <linux/mount.h>, mount(2), openat(2).
-import { flags, type Named, named } from '@ctr/internal/steps';
+import { type Bytes, flags, type Named, named, slot } from '@ctr/internal/steps';
 
 export const AT_FDCWD = named(-100, 'AT_FDCWD');
 export const AT_EMPTY_PATH = named(0x1000, 'AT_EMPTY_PATH');
@@ -37,4 +37,11 @@ export function mountAttr(o: { readOnly: boolean; private: boolean }): { bytes: 
   if (o.private) bytes.writeBigUInt64LE(BigInt(MS.MS_PRIVATE), 16);
   const parts = [...(o.readOnly ? ['set=MOUNT_ATTR_RDONLY'] : []), ...(o.private ? ['propagation=MS_PRIVATE'] : [])];
   return { bytes, text: `{${parts.join(', ')}}` };
+}
+
+/** struct mount_attr: owners by the maps of the user namespace that the slot holds. */
+export function idmapAttr(userns: string): Bytes {
+  const bytes = Buffer.alloc(MOUNT_ATTR_SIZE);
+  bytes.writeBigUInt64LE(0x100000n, 0);
+  return { bytes, text: '{set=MOUNT_ATTR_IDMAP}', patches: [{ at: 24, value: slot(userns) }] };
 }

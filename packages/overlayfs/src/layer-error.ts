@@ -36,7 +36,18 @@ const REASONS: Readonly<Record<string, string>> = {
   'link-missing': 'it links to a file that this layer does not have',
   'whiteout-type': 'a whiteout must be an empty file',
   'whiteout-device': 'a device 0:0 would act as a whiteout',
+  // decompressor.cc, sha256.cc, layer_pipeline.cc
+  'gzip-damaged': 'its gzip data is damaged',
+  'gzip-cut': 'its gzip data ends in the middle',
+  'zstd-damaged': 'its zstd data is damaged, or asks for more than 128 MiB of memory',
+  'zstd-cut': 'its zstd data ends in the middle',
+  'no-decompressor': 'nothing here reads its compression: zstd needs libzstd.so.1',
+  'no-openssl': 'this Node exports no OpenSSL to hash with',
+  'blob-size': 'it is not as long as it should be',
+  'blob-digest': 'its digest is not what it should be',
+  'diff-id': 'it does not unpack to what the image config says',
   // limits
+  ratio: 'it unpacks to more than the limit times its size',
   bytes: 'the layer is larger than the limit',
   entries: 'the layer has more entries than the limit',
   'path-length': 'its name or target is longer than the limit',
@@ -54,6 +65,7 @@ const REASONS: Readonly<Record<string, string>> = {
   'not-directory': 'its path leads through something that is no directory',
 };
 
+const DIGESTS: ReadonlySet<string> = new Set(['blob-size', 'blob-digest', 'diff-id']);
 const LIMITS: ReadonlySet<string> = new Set(['too-large', 'too-many-links']);
 
 interface NativeFacts {
@@ -75,6 +87,7 @@ export function errorOf(error: unknown, doing: string): Error {
     return new SyscallError({ errno: f.errno, syscall: f.syscall, path: f.path, doing }, { cause: error });
   if (f.kind === undefined || f.reason === undefined) return error as Error;
   const limit = f.kind === 'layer-limit' || LIMITS.has(f.reason);
+  if (DIGESTS.has(f.reason)) return new ImageError('CTR_IMAGE_DIGEST_MISMATCH', `${doing}: the layer: ${REASONS[f.reason]}`);
   const what = f.kind === 'read' ? '' : f.entry ? `the entry ${quote(f.entry)}: ` : 'the archive: ';
   return new ImageError(limit ? 'CTR_IMAGE_LIMIT' : 'CTR_IMAGE_INVALID', `${doing}: ${what}${REASONS[f.reason] ?? f.reason}`);
 }

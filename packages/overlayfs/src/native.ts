@@ -21,12 +21,17 @@ export const STEP_CALLS = [
   'fsconfig',
   'fsmount',
   'mount_setattr',
+  'flock',
+  'syncfs',
 ] as const;
 
 export type StepBinding = Record<(typeof STEP_CALLS)[number], StepCall> & {
   /** close(2), at once */
   close(fd: number): void;
 };
+
+/** How a layer lies on disk: one file that is mounted, or a directory that is a layer itself. */
+export type LayerForm = 'erofs' | 'dir';
 
 /** What a layer's extraction came to, native/src/layer_stats.h. */
 export interface NativeLayerStats {
@@ -41,7 +46,7 @@ export interface NativeLayerStats {
   endMarker: boolean;
 }
 
-/** native/src/layer_extractor.h; one call at a time. */
+/** native/src/layer_builder.h; one call at a time. */
 export interface LayerHandle {
   open(): Promise<void>;
   write(chunk: Uint8Array): Promise<void>;
@@ -49,8 +54,58 @@ export interface LayerHandle {
   abort(): Promise<void>;
 }
 
+/** native/src/layer_pipeline.h */
+export interface PipelineHandle {
+  open(): void;
+  /** False: wait until `drained` is called, then call rest(). */
+  write(chunk: Uint8Array): boolean;
+  rest(): void;
+  end(): Promise<NativeLayerStats & { digest: string; size: number; diffId: string }>;
+  abort(): Promise<void>;
+}
+
+/** An inode as native/src/scan_directory.h finds it. */
+export interface ScannedEntry {
+  /** Bytes; empty for the directory itself. */
+  name: Buffer;
+  mode: number;
+  uid: number;
+  gid: number;
+  links: number;
+  size: number;
+  /** Device and inode number. */
+  inode: string;
+  major: number;
+  minor: number;
+  mtime: number;
+  mtimeNs: number;
+  /** Of a symbolic link. */
+  target?: Buffer;
+  xattrs: Readonly<Record<string, Buffer>>;
+}
+
 export type Binding = StepBinding & {
-  LayerHandle: new (directory: string, userxattr: boolean, limits: readonly number[]) => LayerHandle;
+  LayerHandle: new (directory: string, form: LayerForm, userxattr: boolean, sync: boolean, limits: readonly number[]) => LayerHandle;
+  PipelineHandle: new (
+    directory: string,
+    form: LayerForm,
+    userxattr: boolean,
+    sync: boolean,
+    limits: readonly number[],
+    maxRatio: number,
+    digest: string,
+    size: number,
+    diffId: string,
+    drained: () => void,
+  ) => PipelineHandle;
+  /** What reads compressed layers here; 'none' where nothing does */
+  decompressors(): { gzip: string; zstd: string; sha256: boolean };
+  /** fsopen(2), fsconfig(2), fsmount(2); through a loop device where the kernel mounts no file */
+  mountErofs(path: string): Promise<{ fd: number; backing: 'file' | 'loop' }>;
+  /** openat2(2), getdents64(2), statx(2), listxattr(2): the directory itself, then its entries in the order of bytes */
+  scanDirectory(root: number, path: Uint8Array): Promise<ScannedEntry[]>;
+  /** openat2(2): a descriptor of a regular file */
+  openFileBelow(root: number, path: Uint8Array): Promise<number>;
   /** unlinkat(2) on everything, by descriptor */
   removeTree(path: string): Promise<void>;
   /** openat(2) and statx(2), one component at a time */

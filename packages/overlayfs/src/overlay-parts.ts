@@ -15,12 +15,18 @@ const ROOT_MODE = named(0o755, '0755');
  * view follow redirects or take metadata from elsewhere by attributes it brings. `nofollow` and not `off`: where the kernel
  * always follows, `off` still follows, and with userxattr only `nofollow` is accepted.
  */
-export function overlaySettings(o: Pick<Overlay, 'userxattr' | 'volatile'>): [string, string | true][] {
+export function overlaySettings(
+  o: Pick<Overlay, 'userxattr' | 'volatile'> &
+    Partial<Pick<Overlay, 'upper' | 'redirectDir' | 'metacopy' | 'index' | 'xino' | 'dataLower'>>,
+): [string, string | true][] {
+  const data = (o.dataLower ?? []).length > 0;
+  // The kernel has metacopy only together with redirects, and lets an upper only make what it follows.
+  const redirects = o.redirectDir || o.metacopy || data;
   const settings: [string, string | true][] = [
-    ['redirect_dir', 'nofollow'],
-    ['metacopy', 'off'],
-    ['index', 'off'],
-    ['xino', 'off'],
+    ['redirect_dir', redirects ? (o.upper === 'none' ? 'follow' : 'on') : 'nofollow'],
+    ['metacopy', o.metacopy || data ? 'on' : 'off'],
+    ['index', o.index ? 'on' : 'off'],
+    ['xino', o.xino ?? 'off'],
   ];
   if (o.userxattr) settings.push(['userxattr', true]);
   if (o.volatile) settings.push(['volatile', true]);

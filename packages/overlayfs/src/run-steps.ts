@@ -1,7 +1,7 @@
 // Runs steps in this process, now: the same data that the launcher executes elsewhere, so that both do the same thing.
 import { errnoName, errnoNumber, SyscallError } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
-import type { Arg, Step } from '@ctr/internal/steps';
+import type { Arg, Bytes, Step } from '@ctr/internal/steps';
 import { STEP_CALLS, type StepBinding, type StepCall } from './native.js';
 
 type NativeArg = number | string | Uint8Array | null;
@@ -74,8 +74,19 @@ function nativeArg(arg: Arg, slots: ReadonlyMap<string, number>): NativeArg {
     if (fd === undefined) throw new TypeError(`the slot ${arg.slot} is empty`);
     return fd;
   }
-  if (typeof arg === 'object' && 'bytes' in arg && arg.patches === undefined) return arg.bytes;
+  if (typeof arg === 'object' && 'bytes' in arg) return patched(arg, slots);
   throw new TypeError('an argument of a kind that this package does not make');
+}
+
+/** A copy with the descriptors in their places. */
+function patched({ bytes, patches = [] }: Bytes, slots: ReadonlyMap<string, number>): Uint8Array {
+  const copy = Buffer.from(bytes);
+  for (const { at, value } of patches) {
+    const fd = typeof value === 'object' && 'slot' in value ? slots.get(value.slot) : undefined;
+    if (fd === undefined) throw new TypeError('a patch of a kind that this package does not make');
+    copy.writeInt32LE(fd, at);
+  }
+  return copy;
 }
 
 function syscallErrorOf(step: Step, e: unknown): SyscallError {

@@ -5,7 +5,15 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadAddon } from '@ctr/internal/native';
 import { describeFallback } from '../src/describe-fallback.js';
-import { describeBindRoot, describeHostRoot, describeOverlay, type OverlayOptions, openLayerWriter, removeTree } from '../src/index.js';
+import {
+  describeBindRoot,
+  describeHostRoot,
+  describeOverlay,
+  type OverlayOptions,
+  openLayerPipeline,
+  openLayerWriter,
+  removeTree,
+} from '../src/index.js';
 import type { StepBinding } from '../src/native.js';
 import { checkOverlay } from '../src/overlay-options.js';
 import { runSteps } from '../src/run-steps.js';
@@ -22,6 +30,7 @@ export type Task =
   | { op: 'bind'; directory: string; readOnly: boolean; actions: readonly Action[] }
   | { op: 'host'; userxattr: boolean; actions: readonly Action[] }
   | { op: 'extract'; tar: string; directory: string; userxattr: boolean }
+  | { op: 'pipeline'; tar: string; directory: string; userxattr: boolean }
   | { op: 'remove'; directory: string }
   | { op: 'deepen'; directory: string; levels: number };
 
@@ -66,6 +75,12 @@ async function run(task: Task): Promise<unknown> {
       const writer = openLayerWriter(task.directory, { userxattr: task.userxattr });
       await writer.write(fs.readFileSync(task.tar));
       return writer.end();
+    }
+    case 'pipeline': {
+      const pipeline = openLayerPipeline(task.directory, { userxattr: task.userxattr, sync: false });
+      const bytes = fs.readFileSync(task.tar);
+      for (let at = 0; at < bytes.length; at += 100_000) await pipeline.write(bytes.subarray(at, at + 100_000));
+      return pipeline.end();
     }
     case 'remove':
       return removeTree(task.directory);

@@ -1,7 +1,7 @@
 // What only this package's tests need of the host.
-import { release } from 'node:os';
+import { release, tmpdir } from 'node:os';
 import { host, type Need, need } from '@ctr/internal/testing';
-import { openLayerWriter, probeOverlay, removeTree } from '../src/index.js';
+import { chooseLayerForm, openLayerWriter, probeOverlay, removeTree } from '../src/index.js';
 import { archive, file } from './tar-builder.js';
 
 const found = process.platform === 'linux' ? await probeOverlay() : undefined;
@@ -39,3 +39,12 @@ host.define('tmpfs-user-xattr', { test: () => marks, cure: 'run on Linux 6.6 or 
 
 /** An overlay in a user namespace whose memory upper can mark a directory as replaced. */
 export const replacesInMemory: Need = need('userns', 'overlay-in-userns', 'tmpfs-user-xattr');
+
+const choice = process.platform === 'linux' ? await chooseLayerForm(tmpdir()) : undefined;
+host.define('layers-as-files', {
+  test: () => choice?.form === 'erofs',
+  cure: `run as root on Linux 6.15 or newer, with temporary files on a disk (${choice?.reason})`,
+});
+
+/** Root of a kernel that mounts layers in their EROFS form where tests keep them. */
+export const layersAsFiles: Need = need('root', 'overlay', 'layers-as-files');

@@ -3,9 +3,13 @@ import { constants, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSyn
 import path from 'node:path';
 import { makeTempDir } from '@ctr/internal/testing';
 import { expect } from 'vitest';
-import { type LayerLimits, type LayerStats, openLayerWriter } from '../src/index.js';
+import { type LayerForm, type LayerLimits, type LayerStats, mountLayer, openLayerWriter } from '../src/index.js';
+import { layersAsFiles } from './needs.js';
 
 export const isRoot = process.getuid?.() === 0;
+
+/** Whether layers can be mounted as files where tests keep theirs: then every archive of the tests goes through both forms. */
+const bothForms = layersAsFiles.ok;
 
 export interface Inode {
   kind: string;
@@ -95,19 +99,57 @@ export interface Unpacked {
   stats: LayerStats;
 }
 
-/** Unpacks an archive into a new directory, in chunks of `step` bytes. */
-export async function unpack(bytes: Uint8Array, o: { step?: number; limits?: LayerLimits; userxattr?: boolean } = {}): Promise<Unpacked> {
+interface UnpackOptions {
+  step?: number;
+  limits?: LayerLimits;
+  userxattr?: boolean;
+  /** Looks at one form only: for names that are too long to be looked at. */
+  form?: LayerForm;
+}
+
+async function write(bytes: Uint8Array, o: UnpackOptions, form: LayerForm): Promise<Unpacked> {
   const directory = path.join(makeTempDir('layer'), 'fs');
-  const writer = openLayerWriter(directory, { userxattr: o.userxattr ?? !isRoot, limits: o.limits });
+  const writer = openLayerWriter(directory, { form, sync: false, userxattr: o.userxattr ?? !isRoot, limits: o.limits });
   const step = o.step ?? 65_536;
   for (let at = 0; at < bytes.length; at += step) await writer.write(bytes.subarray(at, at + step));
   return { directory, stats: await writer.end() };
 }
 
-/** The code of the error that unpacking ends with; the directory is gone then. */
+/** Unpacks an archive into a new directory, in chunks of `step` bytes. Where both forms work they must show the same tree. */
+export async function unpack(bytes: Uint8Array, o: UnpackOptions = {}): Promise<Unpacked> {
+  const made = await write(bytes, o, o.form ?? 'dir');
+  if (bothForms && o.form === undefined) {
+    const { directory, stats } = await write(bytes, o, 'erofs');
+    using mount = await mountLayer(directory);
+    const [file, directories] = [tree(`/proc/self/fd/${mount.fd}/`), tree(made.directory)];
+    forgetUnsaidTimes(file, directories);
+    expect(file, 'the form erofs').toEqual(directories);
+    expect(stats).toEqual(made.stats);
+  }
+  return made;
+}
+
+/** What the archive gives no time has none in an image, and that of its writing in a directory. */
+function forgetUnsaidTimes(image: Map<string, Inode>, directories: Map<string, Inode>): void {
+  for (const [name, node] of image) {
+    if (node.mtime !== 0) continue;
+    const other = directories.get(name);
+    if (other !== undefined) node.mtime = other.mtime;
+  }
+}
+
+/** The error that unpacking ends with, equal in both forms; the directory is gone then. */
 export async function refusal(bytes: Uint8Array, limits?: LayerLimits): Promise<{ code: string; message: string }> {
+  const error = await refused(bytes, limits, 'dir');
+  const { code, message } = await refused(bytes, limits, 'erofs');
+  const reason = (text: string): string => text.slice(text.indexOf('": ') + 3);
+  expect({ code, message: reason(message) }, 'the form erofs').toEqual({ code: error.code, message: reason(error.message) });
+  return error;
+}
+
+async function refused(bytes: Uint8Array, limits: LayerLimits | undefined, form: LayerForm): Promise<{ code: string; message: string }> {
   const parent = makeTempDir('refused');
-  const writer = openLayerWriter(path.join(parent, 'fs'), { userxattr: !isRoot, limits });
+  const writer = openLayerWriter(path.join(parent, 'fs'), { form, userxattr: !isRoot, limits });
   try {
     for (let at = 0; at < bytes.length; at += 1_000_000) await writer.write(bytes.subarray(at, at + 1_000_000));
     await writer.end();

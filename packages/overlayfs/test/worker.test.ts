@@ -25,12 +25,12 @@ async function inThreads(tasks: readonly Task[], endsAfter?: number): Promise<{ 
   return { out: run.stdout, err: run.stderr };
 }
 
-function layerTasks(entries: number): { tasks: Task[]; directories: string[] } {
+function layerTasks(entries: number, op: 'extract' | 'pipeline' = 'extract'): { tasks: Task[]; directories: string[] } {
   const work = openTempDir('threads');
   const tar = path.join(work, 'a.tar');
   writeFileSync(tar, archive(...Array.from({ length: entries }, (_, i) => file(`f${i}`))));
   const directories = [0, 1, 2].map((i) => path.join(work, `fs${i}`));
-  return { tasks: directories.map((directory) => ({ op: 'extract', tar, directory, userxattr: !isRoot })), directories };
+  return { tasks: directories.map((directory) => ({ op, tar, directory, userxattr: !isRoot })), directories };
 }
 
 const n = need('linux');
@@ -43,11 +43,20 @@ describe.skipIf(!n.ok)(n.title('in worker threads'), () => {
     for (const d of directories) expect(names(d)).toHaveLength(50);
   });
 
-  it('a thread that ends in the middle takes nothing down', async () => {
-    const { tasks, directories } = layerTasks(20_000);
-    expect((await inThreads(tasks, 120)).err).toBe('');
-    for (const d of directories) expect(readdirSync(path.dirname(d))).toContain('a.tar');
+  it('layers are written over further threads', async () => {
+    const { tasks, directories } = layerTasks(50, 'pipeline');
+    const { out, err } = await inThreads(tasks);
+    expect(err).toBe('');
+    expect(out.match(/"entries":50/g)).toHaveLength(3);
+    for (const d of directories) expect(names(d)).toHaveLength(50);
   });
+
+  for (const op of ['extract', 'pipeline'] as const)
+    it(`a thread that ends in the middle takes nothing down (${op})`, async () => {
+      const { tasks, directories } = layerTasks(op === 'extract' ? 20_000 : 5_000, op);
+      for (const after of op === 'extract' ? [120] : [60, 120]) expect((await inThreads(tasks, after)).err).toBe('');
+      for (const d of directories) expect(readdirSync(path.dirname(d))).toContain('a.tar');
+    });
 });
 
 describe.skipIf(!mountsHere.ok)(mountsHere.title('in worker threads, as root'), () => {

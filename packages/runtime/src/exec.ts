@@ -107,10 +107,13 @@ function launch(
 ): { entering: Promise<ContainerProcess>; args: readonly string[] } {
   if (spec.tty) {
     const process = compileExec(target.oci.process, command, spec, user);
-    return { entering: enter(target.process, { ...enterOptions(target, process, stdio), doing }), args: process.args };
+    return {
+      entering: enter(target.process, { ...enterOptions(target, process, stdio), doing, ...(spec.signal ? { signal: spec.signal } : {}) }),
+      args: process.args,
+    };
   }
   const { template, args, variables } = programOf(recipeFor(target, spec, command, user, stdio), target.oci.process, command, spec);
-  return { entering: template.enter({ args, env: variables, stdio: stdio.stdio, doing }), args };
+  return { entering: template.enter({ args, env: variables, stdio: stdio.stdio, doing, signal: spec.signal }), args };
 }
 
 export async function startExec(target: ExecTarget, command: readonly string[], spec: ExecSpec): Promise<RunningProcess> {

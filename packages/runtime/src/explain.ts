@@ -1,5 +1,4 @@
 // explain(): what runContainer() would do, without doing it.
-import { randomUUID } from 'node:crypto';
 import { describePlan, describeSpawn } from '@ctr/namespaces';
 import type { OciSpec } from './oci/types.js';
 import { readRunOptions } from './options/read-options.js';
@@ -7,7 +6,10 @@ import type { RunOptions } from './options/run-options.js';
 import { planContainer } from './plan-container.js';
 import { prepareRoot } from './prepare-root.js';
 import { openSession } from './session/session.js';
+import { newId } from './start-recipe.js';
 import { planStdio } from './stdio.js';
+import { prepareIds } from './userns/container-ids.js';
+import { mapLayers } from './userns/mapped-root.js';
 
 /** What explain() returns. */
 export interface Explanation {
@@ -34,6 +36,12 @@ export async function explain(first: string | RunOptions, command?: readonly str
   const session = await openSession();
   const root = await prepareRoot(spec, session);
   const user = await root.user(spec.user);
-  const plan = planContainer({ id: randomUUID().replaceAll('-', ''), spec, root, user, session, stdio: planStdio(spec) });
-  return { oci: plan.oci, plan: describePlan(describeSpawn(plan.spawnOptions(new Map()))) };
+  const ids = await prepareIds(spec, session.host, user);
+  try {
+    const layers = ids?.mounts === undefined ? undefined : await mapLayers(root.layers, ids.mounts);
+    const plan = planContainer({ id: newId(), spec, root, user, session, stdio: planStdio(spec), ids: ids && { ...ids, layers } });
+    return { oci: plan.oci, plan: describePlan(describeSpawn(plan.spawnOptions(new Map()))) };
+  } finally {
+    await ids?.release();
+  }
 }

@@ -3,7 +3,7 @@ import { type CgroupDescription, describeCgroup } from '@ctr/cgroups';
 import { UnsupportedError } from '@ctr/internal/errors';
 import type { Fd } from '@ctr/internal/fd';
 import type { Step } from '@ctr/internal/steps';
-import type { SpawnOptions } from '@ctr/namespaces';
+import type { IdMaps, SpawnOptions } from '@ctr/namespaces';
 import { type DescribedRoot, describeBindRoot, describeOverlay } from '@ctr/overlayfs';
 import { hintSource } from './hints.js';
 import { applySpecHook } from './oci/apply-hook.js';
@@ -17,7 +17,9 @@ import type { PreparedRoot } from './prepare-root.js';
 import type { Session } from './session/session.js';
 import type { StdioPlan } from './stdio.js';
 import type { ResolvedUser } from './user/resolve-user.js';
-import { describeWritableLayer } from './writable-layer.js';
+import type { ContainerIds } from './userns/container-ids.js';
+import { mappedRoot } from './userns/mapped-root.js';
+import { describeWritableLayer, isOnDisk, type WritableLayer } from './writable-layer.js';
 
 export interface ContainerInput {
   readonly id: string;
@@ -26,12 +28,14 @@ export interface ContainerInput {
   readonly user: ResolvedUser;
   readonly session: Session;
   readonly stdio: StdioPlan;
+  /** For a container whose user namespace has more than this user's own id. */
+  readonly ids?: (ContainerIds & { readonly layers: readonly string[] | undefined }) | undefined;
 }
 
 const hasHostNetwork = (spec: RunSpec): boolean => spec.network === 'host' || spec.namespaces?.get('network') === 'host';
 
 /** Options -> OCI object, the caller's hook included. */
-export function makeOci({ id, spec, root, user, session }: ContainerInput): OciSpec {
+export function makeOci({ id, spec, root, user, session, ids }: ContainerInput): OciSpec {
   const cgroupsPath = session.cgroups.usable ? `/${session.cgroups.name}/${id}` : undefined;
   const files = spec.image === undefined ? [] : session.files[hasHostNetwork(spec) ? 'host' : 'own'];
   const generated = compileOci({
@@ -43,6 +47,7 @@ export function makeOci({ id, spec, root, user, session }: ContainerInput): OciS
     host: session.host,
     cgroupsPath,
     files,
+    idMaps: ids?.idMaps,
   });
   const { path } = generated.root;
   const oci = applySpecHook(generated, spec.spec);
@@ -86,8 +91,21 @@ function machineItself(spec: RunSpec): RootPlan {
   });
 }
 
-function describeRoot({ id, spec, root, session }: ContainerInput, ownUser: boolean): RootPlan {
+function describeMappedRoot(idMaps: IdMaps, lower: readonly string[], { upper, prepare, cleanup }: WritableLayer): RootPlan {
+  const mapped = mappedRoot({ lower, upper, ...(upper === 'memory' ? {} : { volatile: true }) }, idMaps);
+  return { root: mapped.root, prepare: [...prepare, ...mapped.prepare], cleanup };
+}
+
+/** What the container's other users make on disk is not this user's to remove. */
+const onDiskWithRanges = (): UnsupportedError =>
+  new UnsupportedError('a writable layer on disk with a range of ids', 'root', undefined, {
+    hint: "give writable: 'memory' (Linux 6.6), or userns: 'auto' and no user",
+  });
+
+function describeRoot({ id, spec, root, session, ids }: ContainerInput, ownUser: boolean): RootPlan {
   if (spec.rootfs === 'host' && ownUser) return machineItself(spec);
+  if (ids?.layers !== undefined) return describeMappedRoot(ids.idMaps, ids.layers, describeWritableLayer(spec, session, id));
+  if (ids !== undefined && isOnDisk(spec, session)) throw onDiskWithRanges();
   const userxattr = ownUser || !session.host.initialUserNamespace;
   const { upper, prepare, cleanup } = describeWritableLayer(spec, session, id);
   if (upper === 'memory') return { root: root.inMemory(userxattr), prepare, cleanup };
@@ -114,6 +132,7 @@ export function planContainer(input: ContainerInput): ContainerPlan {
     cgroup,
     spawnOptions: (joined) =>
       toSpawnOptions(oci, {
+        idMap: input.ids?.mounts,
         doing: `start container ${JSON.stringify(name)}`,
         root: rootSteps,
         cgroup: session.cgroups.usable ? { ...cgroup, limitsMemory: limitsMemory(oci) } : undefined,
@@ -123,6 +142,7 @@ export function planContainer(input: ContainerInput): ContainerPlan {
         seccomp: compiledFilter(oci),
         prepare,
         cleanup,
+        signal: spec.signal,
         hints: hintSource({ root: root.label, rootless: ownUser }),
       }),
   };

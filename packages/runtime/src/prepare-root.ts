@@ -1,11 +1,12 @@
 // From an image or a folder to read-only layers and what the image says about running it. What was found out once for
 // an image is kept: a second start of it reads nothing.
 import { lstatSync } from 'node:fs';
-import type { Image, ImageConfig, ImageStore, LayerSink } from '@ctr/image';
+import type { Image, ImageConfig, ImageStore } from '@ctr/image';
 import { hold } from '@ctr/namespaces';
-import { type DescribedRoot, describeOverlay, openLayerWriter, readFileInRoot } from '@ctr/overlayfs';
+import { type DescribedRoot, describeOverlay, readFileInRoot } from '@ctr/overlayfs';
 import { openDefaultStore } from './default-store.js';
 import { withStoreHint } from './hints.js';
+import { type LayerPlan, planLayers } from './layer-form.js';
 import type { RunSpec } from './options/run-schema.js';
 import { removeFileStep } from './session/record.js';
 import type { Session } from './session/session.js';
@@ -57,12 +58,6 @@ function rootOf(layers: readonly string[], image: ImageConfig | undefined, label
   };
 }
 
-/** Layers are written in overlay's own form, with the attributes that a user namespace may use where one is needed. */
-export function layerSink(session: Session): LayerSink {
-  const userxattr = !(session.host.privileged && session.host.initialUserNamespace);
-  return { open: (directory) => openLayerWriter(directory, { userxattr }) };
-}
-
 const unpacked = new WeakMap<ImageStore, Map<string, Promise<PreparedRoot>>>();
 
 /**
@@ -75,20 +70,21 @@ async function keepLayers(store: ImageStore, image: Image): Promise<void> {
 }
 
 /** The lease first: what is found or unpacked after it stays. */
-async function unpack(store: ImageStore, image: Image, session: Session): Promise<PreparedRoot> {
+async function unpack(store: ImageStore, image: Image, plan: LayerPlan): Promise<PreparedRoot> {
   await keepLayers(store, image);
-  return rootOf(await store.unpack(image, layerSink(session)), image.config, image.reference);
+  return rootOf(await plan.lower(await store.unpack(image, plan.sink)), image.config, image.reference);
 }
 
 /** Each image is unpacked once, however many start at the same time. */
-function unpackOnce(store: ImageStore, image: Image, session: Session): Promise<PreparedRoot> {
+function unpackOnce(store: ImageStore, image: Image, plan: LayerPlan): Promise<PreparedRoot> {
   const known = unpacked.get(store) ?? new Map<string, Promise<PreparedRoot>>();
   unpacked.set(store, known);
-  let root = known.get(image.digest);
+  const key = `${plan.sink.form ?? ''} ${image.digest}`;
+  let root = known.get(key);
   if (root === undefined) {
-    root = unpack(store, image, session);
-    known.set(image.digest, root);
-    root.catch(() => known.delete(image.digest));
+    root = unpack(store, image, plan);
+    known.set(key, root);
+    root.catch(() => known.delete(key));
   }
   return root;
 }
@@ -101,17 +97,18 @@ export async function forgetImage(spec: RunSpec): Promise<void> {
 
 async function fromImage(spec: RunSpec, given: string | Image, session: Session): Promise<PreparedRoot> {
   const store = spec.store ?? (await openDefaultStore());
-  if (typeof given !== 'string') return unpackOnce(store, given, session);
+  const plan = await planLayers(store, spec, session.host);
+  if (typeof given !== 'string') return unpackOnce(store, given, plan);
   const image = await store.pull(given, {
     policy: spec.pull ?? 'missing',
-    sink: layerSink(session),
+    sink: plan.sink,
     ...(spec.platform === undefined ? {} : { platform: spec.platform }),
     ...(spec.auth === undefined ? {} : { auth: spec.auth }),
     ...(spec.insecure === undefined ? {} : { insecure: spec.insecure }),
     ...(spec.signal === undefined ? {} : { signal: spec.signal }),
     ...(spec.onProgress === undefined ? {} : { onProgress: spec.onProgress }),
   });
-  return unpackOnce(store, image, session);
+  return unpackOnce(store, image, plan);
 }
 
 /**

@@ -17,6 +17,8 @@ import { forgetImage, prepareRoot } from './prepare-root.js';
 import { forgetSession, lostSession, openSession, type Session } from './session/session.js';
 import { type Compiled, newId, recipeFor } from './start-recipe.js';
 import { planStdio } from './stdio.js';
+import { prepareIds } from './userns/container-ids.js';
+import { mapLayers } from './userns/mapped-root.js';
 import { prepareWritableLayer } from './writable-layer.js';
 
 const open = promisify(openFile);
@@ -100,16 +102,27 @@ async function startIn(session: Session, spec: RunSpec): Promise<Container> {
   const [root] = await Promise.all([prepareRoot(spec, session), prepareWritableLayer(spec, session)]);
   const user = await root.user(spec.user);
   throwIfAborted(spec);
-  const input = { id: newId(), spec, root, user, session, stdio: planStdio(spec) };
-  const { process, compiled } = await launch(input);
-  let container: Container;
+  const ids = await prepareIds(spec, session.host, user);
   try {
-    container = containerOf(input, await process, compiled);
+    const layers = ids?.mounts === undefined ? undefined : await mapLayers(root.layers, ids.mounts);
+    const container = await start({ id: newId(), spec, root, user, session, stdio: planStdio(spec), ids: ids && { ...ids, layers } });
+    if (ids !== undefined) void container.cleaned.catch(() => {}).then(() => ids.release());
+    return await unlessAborted(container, spec);
+  } catch (error) {
+    await ids?.release();
+    throw error;
+  }
+}
+
+async function start(input: ContainerInput): Promise<Container> {
+  const { spec, root } = input;
+  const { process, compiled } = await launch(input);
+  try {
+    return containerOf(input, await process, compiled);
   } catch (error) {
     await forgetImage(spec);
     throw await explainFailure(error, root, compiled.oci);
   }
-  return unlessAborted(container, spec);
 }
 
 export async function startContainer(spec: RunSpec): Promise<Container> {

@@ -9,6 +9,7 @@ import type { OciSpec } from './oci/types.js';
 import type { RunSpec } from './options/run-schema.js';
 import { type ContainerInput, type ContainerPlan, planContainer } from './plan-container.js';
 import { sameData } from './same-data.js';
+import { isOfOneContainer, wantedIds } from './userns/container-ids.js';
 
 export const newId = (): string => randomUUID().replaceAll('-', '');
 
@@ -57,7 +58,8 @@ export class StartRecipe {
 
   /** Undefined for what is one of its kind: with a hook that may do anything, with descriptors, or with a terminal. */
   static make(input: ContainerInput): StartRecipe | undefined {
-    const { spec } = input;
+    const { spec, session, user } = input;
+    if (isOfOneContainer(wantedIds(spec, session.host, user), session.host)) return undefined;
     const joins = [...(spec.namespaces?.values() ?? [])].some((place) => place !== 'new' && place !== 'host');
     const byDescriptor = (spec.mounts ?? []).some((m) => 'source' in m && typeof m.source === 'object');
     return spec.spec !== undefined || joins || byDescriptor || spec.tty ? undefined : new StartRecipe(input);
@@ -95,7 +97,14 @@ export class StartRecipe {
     const { id, spec, stdio } = input;
     const program = this.#programOf(spec);
     const doing = `start container ${JSON.stringify(spec.name ?? id.slice(0, 12))}`;
-    const process = this.#template.spawn({ name: id, args: program.args, env: program.env, stdio: stdio.stdio, doing });
+    const process = this.#template.spawn({
+      name: id,
+      args: program.args,
+      env: program.env,
+      stdio: stdio.stdio,
+      doing,
+      signal: spec.signal,
+    });
     return { process, compiled: compiledFor(this.#plan, program, id, spec) };
   }
 }

@@ -14,7 +14,8 @@ export interface WritableLayer {
   readonly cleanup: readonly Step[];
 }
 
-const onDisk = (spec: RunSpec, session: Session): boolean => (spec.writable ?? (session.host.memoryUpper ? 'memory' : 'disk')) === 'disk';
+export const isOnDisk = (spec: RunSpec, session: Session): boolean =>
+  (spec.writable ?? (session.host.memoryUpper ? 'memory' : 'disk')) === 'disk';
 
 const made = new WeakMap<Session, Promise<unknown>>();
 
@@ -32,7 +33,7 @@ async function makeFolder(session: Session): Promise<void> {
 
 /** Makes the session's folder before the first layer in it. */
 export async function prepareWritableLayer(spec: RunSpec, session: Session): Promise<void> {
-  if (!onDisk(spec, session)) return;
+  if (!isOnDisk(spec, session)) return;
   const making = made.get(session) ?? makeFolder(session);
   made.set(session, making);
   making.catch(() => made.delete(session));
@@ -41,7 +42,7 @@ export async function prepareWritableLayer(spec: RunSpec, session: Session): Pro
 
 /** The layer of one container as steps. */
 export function describeWritableLayer(spec: RunSpec, session: Session, id: string): WritableLayer {
-  if (!onDisk(spec, session)) return { upper: 'memory', prepare: [], cleanup: [] };
+  if (!isOnDisk(spec, session)) return { upper: 'memory', prepare: [], cleanup: [] };
   const directory = `${session.uppers}/${id}`;
   const doing = 'make the writable layer';
   return {

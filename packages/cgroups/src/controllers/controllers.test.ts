@@ -3,7 +3,6 @@ import type { Resources } from '../resources.js';
 import { sourcesOf } from '../stats.js';
 import type { Place, Rendered } from './controller.js';
 import { parseFlat, parseLimit, parseNumber } from './controller.js';
-import { sharesFromWeight } from './cpu.js';
 import { cpu, cpuset, io, memory, pids } from './index.js';
 
 const place = (version: 1 | 2, without: string[] = []): Place => ({ version, has: (f) => !without.includes(f) });
@@ -30,10 +29,6 @@ describe('limits become files', () => {
     expect(shown(cpu.render({ cpus: 1 }, place(1, ['cpu.cfs_quota_us'])))).toEqual([
       'a CPU limit is not available here: it needs a kernel whose cgroups have cpu.cfs_quota_us, found one without',
     ]);
-  });
-
-  it('weights keep their proportion and the default: v2 100 is v1 1024', () => {
-    expect([1, 50, 100, 200, 10_000].map(sharesFromWeight)).toEqual([10, 512, 1024, 2048, 102_400]);
   });
 
   it('memory: v1 writes the sum of memory and swap after memory', () => {
@@ -105,6 +100,8 @@ describe('files become numbers', () => {
       periods: 10,
       throttledPeriods: 4,
       throttledMs: 3,
+      bursts: 0,
+      burstMs: 0,
       limitCpus: 0.5,
     });
     expect(cpu.stats(sources(1, { ...files, 'cpu.cfs_quota_us': '-1\n' }))?.limitCpus).toBeNull();
@@ -121,6 +118,8 @@ describe('files become numbers', () => {
       periods: 10,
       throttledPeriods: 4,
       throttledMs: 3,
+      bursts: 0,
+      burstMs: 0,
       limitCpus: 1.5,
     });
     expect(cpu.stats(sources(2, { 'cpu.stat': base }))).toMatchObject({ periods: 0, limitCpus: null });
@@ -149,6 +148,9 @@ describe('files become numbers', () => {
       usageBytes: 1000,
       peakBytes: 2000,
       limitBytes: null,
+      sharedBytes: 0,
+      dirtyBytes: 0,
+      faults: 0,
       swapBytes: 7,
       workingSetBytes: 900,
       anonBytes: 600,
@@ -157,8 +159,9 @@ describe('files become numbers', () => {
       oomKills: 3,
       limitHits: 9,
     };
-    expect(memory.stats(sources(1, v1))).toEqual(expected);
-    expect(memory.stats(sources(2, v2))).toEqual(expected);
+    const untold = { kernelBytes: null, slabBytes: null, socketBytes: null, highHits: null, ooms: null };
+    expect(memory.stats(sources(1, v1))).toEqual({ ...expected, ...untold });
+    expect(memory.stats(sources(2, v2))).toEqual({ ...expected, kernelBytes: 0, slabBytes: 0, socketBytes: 0, highHits: 0, ooms: 3 });
     expect(memory.stats(sources(2, { ...v2, 'memory.max': '4096\n' }))?.limitBytes).toBe(4096);
   });
 
@@ -178,10 +181,19 @@ describe('files become numbers', () => {
       'blkio.throttle.io_service_bytes_recursive': '8:0 Read 4096\n8:0 Write 512\n8:0 Total 4608\n8:16 Read 1\nTotal 4609\n',
       'blkio.throttle.io_serviced_recursive': '8:0 Read 2\n8:0 Write 1\nTotal 3\n',
     };
-    const expected = { readBytes: 4097, writeBytes: 512, readOperations: 2, writeOperations: 1 };
-    expect(io.stats(sources(1, v1))).toEqual(expected);
+    const traffic = (readBytes: number, writeBytes: number, readOperations: number, writeOperations: number, discards = [0, 0]) => {
+      const [discardBytes, discardOperations] = discards;
+      return { readBytes, writeBytes, readOperations, writeOperations, discardBytes, discardOperations };
+    };
+    expect(io.stats(sources(1, v1))).toEqual({
+      ...traffic(4097, 512, 2, 1),
+      devices: { '8:0': traffic(4096, 512, 2, 1), '8:16': traffic(1, 0, 0, 0) },
+    });
     expect(io.stats(sources(2, { 'io.stat': '8:0 rbytes=4096 wbytes=512 rios=1 wios=1 dbytes=9 dios=9\n8:16 rbytes=1 rios=1\n' }))).toEqual(
-      expected,
+      {
+        ...traffic(4097, 512, 2, 1, [9, 9]),
+        devices: { '8:0': traffic(4096, 512, 1, 1, [9, 9]), '8:16': traffic(1, 0, 1, 0) },
+      },
     );
     expect(io.stats(sources(2, { 'io.stat': '' }))).toMatchObject({ readBytes: 0 });
   });

@@ -1,5 +1,6 @@
 // Number of processes and threads. v1 and v2 have the same files.
-import { type Controller, parseFlat, parseLimit, parseNumber, type Source } from './controller.js';
+import type { Resources } from '../resources.js';
+import { type Controller, given, parseFlat, parseLimit, parseNumber, type Source, setting } from './controller.js';
 
 /** Processes and threads. */
 export interface PidsStats {
@@ -18,7 +19,17 @@ export const pidsLimitHits = (source: Source | null): number | null => parseFlat
 export const pids: Controller<PidsStats> = {
   name: 'pids',
   options: ['pids'],
-  render: (r) => (r.pids === undefined ? [] : [{ option: 'pids', controller: 'pids', file: 'pids.max', value: `${r.pids}` }]),
+  render: (r, place) =>
+    r.pids === undefined
+      ? []
+      : setting(place, {
+          option: 'pids',
+          controller: 'pids',
+          file: 'pids.max',
+          value: r.pids,
+          none: 'max',
+          feature: 'a limit on the number of processes',
+        }),
   collected: () => ['pids.events', 'pids.peak'],
   stats: (sources) => {
     const s = sources('pids');
@@ -31,4 +42,5 @@ export const pids: Controller<PidsStats> = {
       limitHits: pidsLimitHits(s) ?? 0,
     };
   },
+  limits: (sources) => given<Resources>({ pids: parseLimit(sources('pids')?.read('pids.max') ?? null) }),
 };

@@ -9,6 +9,7 @@ interface Files {
   subtree?: string;
   procs?: string;
   root?: boolean;
+  type?: string;
 }
 
 /** A directory with the files of a cgroup2 cgroup. */
@@ -17,7 +18,7 @@ function cgroup(dir: string, f: Files): string {
   writeFileSync(path.join(dir, 'cgroup.controllers'), `${f.controllers}\n`);
   writeFileSync(path.join(dir, 'cgroup.subtree_control'), `${f.subtree ?? ''}\n`);
   writeFileSync(path.join(dir, 'cgroup.procs'), f.procs ?? '');
-  if (!f.root) writeFileSync(path.join(dir, 'cgroup.type'), 'domain\n');
+  if (!f.root) writeFileSync(path.join(dir, 'cgroup.type'), `${f.type ?? 'domain'}\n`);
   return dir;
 }
 
@@ -54,6 +55,28 @@ describe('the place on cgroup2 for a parent', () => {
       writable: true,
       reason: `${own} gives its children no controllers`,
     });
+  });
+
+  it('is outside of a threaded subtree, in the nearest cgroup above that takes processes', async () => {
+    const root = cgroup(makeTempDir('cg'), { controllers: 'cpu memory pids', procs: '1\n', root: true });
+    const slice = cgroup(path.join(root, 'a'), { controllers: 'cpu pids', procs: '7\n' });
+    const domain = cgroup(path.join(slice, 'b'), { controllers: 'cpu pids', subtree: 'cpu', type: 'domain threaded' });
+    const own = cgroup(path.join(domain, 'c'), { controllers: 'cpu', type: 'threaded' });
+    expect(await placeUnified(own, slice, ['cpu'])).toMatchObject({
+      directory: own,
+      parentDirectory: slice,
+      controllers: [],
+      writable: true,
+    });
+    expect((await placeUnified(own, root, WANTED)).parentDirectory).toBe(root);
+  });
+
+  it('is none where a threaded subtree is all that can be seen', async () => {
+    const domain = cgroup(makeTempDir('cg'), { controllers: 'cpu', subtree: 'cpu', type: 'domain threaded' });
+    const own = cgroup(path.join(domain, 'c'), { controllers: 'cpu', type: 'threaded' });
+    const place = await placeUnified(own, domain, WANTED);
+    expect(place).toMatchObject({ writable: false, controllers: [] });
+    expect(place.reason).toContain('threaded subtree');
   });
 
   const user = need('ordinary-user');

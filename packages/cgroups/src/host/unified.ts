@@ -31,6 +31,8 @@ export async function whyNotWritable(file: string): Promise<string | null> {
 interface Candidate {
   readonly directory: string;
   readonly controllers: readonly string[];
+  /** Children of it could hold threads of this subtree only, and no process of their own. */
+  readonly threaded: boolean;
 }
 
 /**
@@ -40,9 +42,12 @@ interface Candidate {
 async function candidate(directory: string): Promise<Candidate> {
   const file = (name: string): string => path.join(directory, name);
   const active = words(tryRead(file('cgroup.subtree_control')) ?? '');
-  const free = tryRead(file('cgroup.type')) === null || (tryRead(file('cgroup.procs')) ?? '') === '';
-  if (!free || (await whyNotWritable(file('cgroup.subtree_control'))) !== null) return { directory, controllers: active };
-  return { directory, controllers: [...new Set([...active, ...words(tryRead(file('cgroup.controllers')) ?? '')])] };
+  const type = tryRead(file('cgroup.type'));
+  // 'threaded', 'domain threaded' or 'domain invalid': what is made below is born invalid. See cgroup-v2.rst, Threads.
+  if (type !== null && type.trim() !== 'domain') return { directory, controllers: [], threaded: true };
+  const free = type === null || (tryRead(file('cgroup.procs')) ?? '') === '';
+  if (!free || (await whyNotWritable(file('cgroup.subtree_control'))) !== null) return { directory, controllers: active, threaded: false };
+  return { directory, threaded: false, controllers: [...new Set([...active, ...words(tryRead(file('cgroup.controllers')) ?? '')])] };
 }
 
 /** To move a process from our cgroup to one below `directory`, cgroup.procs of `directory` must be writable. */
@@ -65,8 +70,17 @@ export async function placeUnified(own: string, mountPoint: string, wanted: read
     dir = path.dirname(dir);
     if ((await obstacle(dir)) !== null) break;
     const next = await candidate(dir);
-    if (useful(next) > useful(best)) best = next;
+    if (!next.threaded && (best.threaded || useful(next) > useful(best))) best = next;
   }
+  if (best.threaded)
+    return {
+      directory: own,
+      parentDirectory: own,
+      controllers: [],
+      available,
+      writable: false,
+      reason: `${own} is part of a threaded subtree, whose cgroups take its own threads only`,
+    };
   const lacks = wanted.some((c) => !best.controllers.includes(c));
   const reason = `${best.directory} gives its children ${best.controllers.join(' ') || 'no controllers'}`;
   return {

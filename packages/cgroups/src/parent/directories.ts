@@ -18,6 +18,9 @@ export function parentDirectories(host: CgroupHost, name: string): readonly stri
     const directory = `${place.parentDirectory}/${name}`;
     return controller === 'devices' ? [`${directory}/${DEFAULT_DEVICES}`, directory] : [directory];
   });
-  const v2 = host.unified?.writable ? [`${host.unified.parentDirectory}/${name}`] : [];
-  return [...new Set([...v1, ...v2])];
+  if (!host.unified?.writable) return [...new Set(v1)];
+  const unified = `${host.unified.parentDirectory}/${name}`;
+  // Device rules are v2's where v1 has no controller for them; not made where no program may be loaded.
+  const inner = Object.hasOwn(host.controllers, 'devices') ? [] : [`${unified}/${DEFAULT_DEVICES}`];
+  return [...new Set([...v1, ...inner, unified])];
 }

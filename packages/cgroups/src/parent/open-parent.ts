@@ -1,21 +1,24 @@
 // Makes the parent cgroup in every hierarchy that we may write, and prepares it so that its children cost little.
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { assertLinux, InvalidArgumentError, syscallErrorFrom } from '@ctr/internal/errors';
+import { assertLinux, InvalidArgumentError, syscallErrorFrom, UnsupportedError } from '@ctr/internal/errors';
 import { effectiveFile } from '../controllers/cpuset.js';
-import { DEFAULT_DEVICE_RULES } from '../controllers/devices.js';
+import { DEFAULT_DEVICE_RULES, fullRules } from '../controllers/device-rules.js';
 import { parseCpuList } from '../cpu-list.js';
+import { DeviceProgram } from '../device-programs.js';
 import { type CgroupHost, detectWith } from '../host/detect.js';
 import { codeOf, makeDirectory, readControl, tryRead, words, writeControl } from '../kernfs.js';
 import { checkName, DEFAULT_DEVICES, V1_CONTROLLERS, V2_CONTROLLERS } from '../names.js';
+import { enterScope } from '../systemd/enter-scope.js';
 import { emptyIntoLeaf, restoreFromLeaf } from './leaf.js';
 import { CgroupParent, type ParentFacts, type ParentHierarchy } from './parent.js';
 
 /** What {@link openParent} may be told. */
 export interface OpenParentOptions {
   /**
-   * The controllers to use, by the kernel's names. Default: cpu, cpuacct, cpuset, memory, devices, freezer, blkio, io and
-   * pids, as far as the host has them. Add such as 'hugetlb' to use its files by `unified`.
+   * The controllers to use, by the kernel's names. Default: {@link DEFAULT_CONTROLLERS} (cpu, cpuacct, cpuset, memory,
+   * devices, freezer, blkio, io and pids), as far as the host has them. Name such as 'hugetlb', 'rdma', 'misc', 'net_cls',
+   * 'net_prio' and 'perf_event' beside those that you need: each makes every cgroup a little dearer.
    */
   readonly controllers?: readonly string[] | undefined;
   /**
@@ -25,7 +28,18 @@ export interface OpenParentOptions {
    * which looks for a place above instead.
    */
   readonly moveSelf?: boolean | undefined;
+  /**
+   * 'cgroupfs': make directories below our own cgroup. 'systemd': let systemd move this process into a transient scope
+   * that it delegates (`<name>-<pid>.scope`), and make the parent in there; implies `moveSelf`. Where systemd is the init
+   * system it is its one writer, and an ordinary user gets controllers from it. {@link CgroupParent.remove} moves this
+   * process back where it may. Default: 'cgroupfs', as in runc.
+   */
+  readonly driver?: 'cgroupfs' | 'systemd' | undefined;
+  /** For the driver 'systemd': below which slice. Default: 'system.slice', for a user 'app.slice' of his systemd. */
+  readonly slice?: string | undefined;
 }
+
+const OPTIONS = ['controllers', 'moveSelf', 'driver', 'slice'];
 
 /** These say "not for you": the hierarchy is left out, and a limit that needs it is refused with this as the reason. */
 const REFUSALS = new Set(['EACCES', 'EPERM', 'EROFS']);
@@ -81,6 +95,31 @@ async function enable(work: Work, directory: string, controllers: readonly strin
   return enabled;
 }
 
+/**
+ * v2: the same with an eBPF program, which holds for everything below the directory it is attached to. Nothing where this
+ * user may load none: the option is then named in `notEnforced`.
+ */
+async function makeDefaultDevicesV2(work: Work, directory: string, controllers: readonly string[]): Promise<{ defaultDevices?: string }> {
+  if (Object.hasOwn(work.host.controllers, 'devices') || !work.wanted.includes('devices')) return {};
+  let program: DeviceProgram;
+  try {
+    program = new DeviceProgram(fullRules('default'));
+  } catch (error) {
+    if (!(error instanceof UnsupportedError)) throw error;
+    work.missing['devices'] = error.found ?? 'no program may be loaded';
+    return {};
+  }
+  try {
+    const inner = path.join(directory, DEFAULT_DEVICES);
+    await makeDirectory(inner);
+    program.attach(inner);
+    await enable(work, inner, controllers);
+    return { defaultDevices: inner };
+  } finally {
+    program[Symbol.dispose]();
+  }
+}
+
 async function openV2(work: Work, base: string, offered: readonly string[]): Promise<ParentHierarchy> {
   const directory = path.join(base, work.name);
   const controllers = await enable(
@@ -90,7 +129,8 @@ async function openV2(work: Work, base: string, offered: readonly string[]): Pro
   );
   await makeDirectory(directory);
   const usable = await enable(work, directory, controllers);
-  return { version: 2, controllers: usable, directory, files: new Set(await readdir(directory)) };
+  const inner = await makeDefaultDevicesV2(work, directory, usable);
+  return { version: 2, controllers: usable, directory, ...inner, files: new Set(await readdir(directory)) };
 }
 
 /** The hierarchy, or undefined with the reason noted for each of its controllers. */
@@ -144,11 +184,16 @@ function offered(hierarchies: readonly ParentHierarchy[], what: 'cpus' | 'mems')
 function checkOptions(o: OpenParentOptions): void {
   if (typeof o !== 'object' || o === null) throw new InvalidArgumentError('options', 'an object', o);
   for (const key of Object.keys(o))
-    if (key !== 'controllers' && key !== 'moveSelf') throw new InvalidArgumentError(`options.${key}`, 'one of controllers, moveSelf', key);
-  const { controllers = [], moveSelf = false } = o;
+    if (!OPTIONS.includes(key)) throw new InvalidArgumentError(`options.${key}`, `one of ${OPTIONS.join(', ')}`, key);
+  const { controllers = [], moveSelf = false, driver = 'cgroupfs', slice } = o;
   if (!Array.isArray(controllers) || !controllers.every((c) => typeof c === 'string' && /^[a-z_]{1,40}$/.test(c)))
     throw new InvalidArgumentError('options.controllers', 'a list of controllers such as ["memory", "pids"]', controllers);
   if (typeof moveSelf !== 'boolean') throw new InvalidArgumentError('options.moveSelf', 'true or false', moveSelf);
+  if (driver !== 'cgroupfs' && driver !== 'systemd') throw new InvalidArgumentError('options.driver', '"cgroupfs" or "systemd"', driver);
+  if (slice === undefined) return;
+  if (driver !== 'systemd') throw new InvalidArgumentError('options.slice', 'left out without driver: "systemd"', slice);
+  if (typeof slice !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9:_.-]{0,190}\.slice$/.test(slice))
+    throw new InvalidArgumentError('options.slice', 'the name of a slice such as "machine.slice"', slice);
 }
 
 /**
@@ -162,7 +207,8 @@ function checkOptions(o: OpenParentOptions): void {
  * nearest cgroup above that can, if this user may write it; or see {@link OpenParentOptions.moveSelf}.
  * @param name 1 to 200 of a-z 0-9 . _ -, the first a letter or digit
  * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for a bad name or option
- * @throws {UnsupportedError} CTR_UNSUPPORTED when this is not Linux
+ * @throws {UnsupportedError} CTR_UNSUPPORTED when this is not Linux, or for the driver 'systemd' where systemd does not run
+ * @throws {SystemdError} CTR_SYSTEMD when systemd refuses the scope
  * @throws {SyscallError} ENOSPC and others when the kernel refuses for another reason than missing permission
  * @see {@link https://docs.kernel.org/admin-guide/cgroup-v2.html#no-internal-process-constraint}
  * @example
@@ -175,15 +221,31 @@ export async function openParent(name: string, options: OpenParentOptions = {}):
   checkName(name, 'name');
   checkOptions(options);
   assertLinux('cgroups');
+  const leave = options.driver === 'systemd' ? await enterScope(name, options.slice) : undefined;
+  try {
+    const facts = await open(name, options);
+    return new CgroupParent(leave === undefined ? facts : { ...facts, restore: () => inTurn(facts.restore, leave) });
+  } catch (error) {
+    await leave?.();
+    throw error;
+  }
+}
+
+async function inTurn(first: (() => Promise<void>) | undefined, then: () => Promise<void>): Promise<void> {
+  await first?.();
+  await then();
+}
+
+async function open(name: string, options: OpenParentOptions): Promise<ParentFacts> {
   const wanted = [...new Set(options.controllers ?? [...V1_CONTROLLERS, ...V2_CONTROLLERS])];
   const host = await detectWith(wanted);
   const work: Work = { name, host, wanted, missing: {} };
   const v1: ParentHierarchy[] = [];
   for (const [base, controllers] of groupV1(work))
     v1.push(...(await unlessRefused(work, controllers, () => openV1(work, base, controllers))));
-  const v2 = await openUnified(work, options.moveSelf ?? false);
+  const v2 = await openUnified(work, options.moveSelf ?? options.driver === 'systemd');
   const hierarchies = [...v1, ...v2.hierarchies];
-  return new CgroupParent({
+  return {
     name,
     host,
     missing: work.missing,
@@ -191,5 +253,5 @@ export async function openParent(name: string, options: OpenParentOptions = {}):
     hierarchies,
     cpus: offered(hierarchies, 'cpus'),
     mems: offered(hierarchies, 'mems'),
-  });
+  };
 }

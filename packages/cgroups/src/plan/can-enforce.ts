@@ -12,7 +12,7 @@ export interface Enforceable {
   readonly ok: boolean;
   /** What {@link describeCgroup} would throw, one for each limit that cannot be set. Empty when it would throw nothing. */
   readonly missing: readonly UnsupportedError[];
-  /** Options that are taken but not enforced: `devices` on a host without the v1 controller. */
+  /** Options that are taken but not enforced: `devices` on a v2 host where no program may be loaded. */
   readonly notEnforced: readonly (keyof Resources)[];
 }
 

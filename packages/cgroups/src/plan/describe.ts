@@ -1,4 +1,5 @@
 // A cgroup as steps for the launcher of @ctr/namespaces. No system call is made here: this is on the path of every start.
+import { UnsupportedError } from '@ctr/internal/errors';
 import type { Step } from '@ctr/internal/steps';
 import { CONTROLLERS } from '../controllers/index.js';
 import type { CgroupDirectories } from '../names.js';
@@ -31,7 +32,7 @@ export interface CgroupEntry extends CgroupEntrance {
 export interface CgroupDescription extends CgroupEntry {
   /** The cgroup's directory for each controller, for {@link openCgroup}, {@link describeEnter} and {@link parseCollected}. */
   readonly directories: CgroupDirectories;
-  /** Options that were taken but are not enforced here: `devices` on a host without the v1 controller. */
+  /** Options that were taken but are not enforced here: `devices` on a v2 host where no program may be loaded. */
   readonly notEnforced: readonly (keyof Resources)[];
 }
 
@@ -106,6 +107,11 @@ function stepsOf(layout: Layout, name: string): Omit<CgroupDescription, 'directo
   };
 }
 
+const noProgramInSteps = (): UnsupportedError =>
+  new UnsupportedError('device rules of its own for a described cgroup', 'the devices controller of cgroup v1', 'cgroup v2', {
+    hint: 'createCgroup() makes it with its eBPF program; a process enters it by describeEnter(cgroup.directories)',
+  });
+
 /**
  * Describes a cgroup with limits as steps: pure, no system call. The launcher makes the directories, writes the limits,
  * puts the process in before it runs anything, and removes everything again, also when this program has died.
@@ -113,8 +119,9 @@ function stepsOf(layout: Layout, name: string): Omit<CgroupDescription, 'directo
  * All hierarchies of the parent are joined, v1 by `tasks`, v2 by CLONE_INTO_CGROUP. Where the parent is not usable and
  * no limit is asked for, every list is empty: a process needs no cgroup of its own.
  *
- * @remarks `devices: 'default'` is enforced by v1's controller. A host without one (v2 needs an eBPF program) takes it and
- * names it in `notEnforced`: there only a /dev without other nodes and the missing CAP_MKNOD stand in the way.
+ * @remarks `devices: 'default'` is enforced by v1's controller, or on v2 by an eBPF program that {@link openParent} has put on
+ * a directory of its own. Where it could not (it takes CAP_SYS_ADMIN) the option is taken and named in `notEnforced`: there
+ * only a /dev without other nodes and the missing CAP_MKNOD stand in the way. Rules of your own need {@link createCgroup} on v2.
  * @param name unique below the parent; 1 to 200 of a-z 0-9 . _ -
  * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for a bad name or value
  * @throws {UnsupportedError} CTR_UNSUPPORTED for a limit that this host cannot enforce, with the reason and a hint
@@ -126,6 +133,7 @@ function stepsOf(layout: Layout, name: string): Omit<CgroupDescription, 'directo
  */
 export function describeCgroup(parent: CgroupParent, name: string, resources: Resources = {}): CgroupDescription {
   const layout = layOut(parent, name, resources);
+  if (layout.deviceRules !== undefined && resources.devices !== 'default') throw noProgramInSteps();
   return { ...stepsOf(layout, name), directories: layout.directories, notEnforced: layout.notEnforced };
 }
 

@@ -7,7 +7,7 @@ import type { CgroupHost } from '../host/detect.js';
 import { tryRead } from '../kernfs.js';
 import type { CgroupDirectories } from '../names.js';
 import type { CgroupParent } from '../parent/parent.js';
-import type { Terrain } from './render.js';
+import { NOT_ASKED, type Terrain } from './render.js';
 
 const NONE = 'this host has no such controller';
 
@@ -17,10 +17,12 @@ const ofParent = (p: CgroupParent): Terrain => ({
     const h = p.hierarchyOf(controller);
     return h && { version: h.version, has: (file) => h.files.has(file) };
   },
-  reason: (controller) => p.missing[controller] ?? p.host.controllers[controller]?.reason ?? NONE,
+  reason: (controller) =>
+    p.missing[controller] ?? p.host.controllers[controller]?.reason ?? (Object.hasOwn(p.host.controllers, controller) ? NOT_ASKED : NONE),
   exists: (controller) => Object.hasOwn(p.host.controllers, controller),
   cpus: p.cpus,
   mems: p.mems,
+  preparedDevices: p.hierarchies.some((h) => h.version === 2 && h.defaultDevices !== undefined),
 });
 
 /** Files are known only once a cgroup was made: here every kernel is taken to have them. */

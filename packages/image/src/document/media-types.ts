@@ -8,6 +8,7 @@ export const OCI_LAYER_GZIP = 'application/vnd.oci.image.layer.v1.tar+gzip';
 export const OCI_LAYER_ZSTD = 'application/vnd.oci.image.layer.v1.tar+zstd';
 export const DOCKER_LIST = 'application/vnd.docker.distribution.manifest.list.v2+json';
 export const DOCKER_MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
+export const DOCKER_LAYER_GZIP = 'application/vnd.docker.image.rootfs.diff.tar.gzip';
 export const DOCKER_CONFIG = 'application/vnd.docker.container.image.v1+json';
 
 /** What we ask a registry for, best first. */
@@ -32,3 +33,8 @@ export const isImageConfig = (mediaType: string): boolean => mediaType === OCI_C
 export const isTarLayer = (mediaType: string): boolean =>
   /^application\/vnd\.oci\.image\.layer\.(nondistributable\.)?v1\.tar(\+gzip|\+zstd)?$/.test(mediaType) ||
   /^application\/vnd\.docker\.image\.rootfs\.(foreign\.)?diff\.tar(\.gzip|\.zstd)?$/.test(mediaType);
+
+/** Layers that are fetched from where their makers offer them, and never pushed. */
+export const isForeignLayer = (mediaType: string): boolean =>
+  mediaType.startsWith('application/vnd.oci.image.layer.nondistributable.') ||
+  mediaType.startsWith('application/vnd.docker.image.rootfs.foreign.');

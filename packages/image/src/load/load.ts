@@ -18,7 +18,7 @@ import { loadDockerArchive } from './docker-archive.js';
 import { type FileSource, openSource } from './source.js';
 
 /** containerd and docker write the full name here, and only the tag into ref.name. */
-const CONTAINERD_NAME = 'io.containerd.image.name';
+export const CONTAINERD_NAME = 'io.containerd.image.name';
 const MAX_IMAGES = 1000;
 
 export interface LoadWork extends Settled {

@@ -10,6 +10,8 @@ import { basicHeader, parseRealm, requestToken, TokenCache, type TokenContext, t
 export interface AuthenticatorOptions {
   registry: URL;
   repository: string;
+  /** What is asked for from the first: `repository:NAME:pull,push`. */
+  scopes: readonly string[];
   credentials: FoundCredentials;
   trusted: ReadonlySet<string>;
   cache: TokenCache;
@@ -40,23 +42,25 @@ export class Authenticator {
     return this.#header;
   }
 
-  /** Gets new credentials after a 401. `round` counts the 401s of this request, from 1. */
-  async answer(refusal: HttpAnswer, round: number, context: ContextFor): Promise<void> {
+  /** Gets new credentials after a 401 to a request with the header `sent`. `round` counts the 401s of this request, from 1. */
+  async answer(refusal: HttpAnswer, sent: string | undefined, round: number, context: ContextFor): Promise<void> {
+    // A request beside this one was faster: what it got is tried first.
+    if (round === 1 && this.#header !== undefined && sent !== this.#header) return;
     const challenges = parseChallenges(refusal.headers['www-authenticate']);
     const bearer = challenges.find((c) => c.scheme === 'bearer');
     const { auth } = this.#o.credentials;
     if (round > MAX_AUTH_ROUNDS || (auth !== undefined && 'bearerToken' in auth)) throw this.#refused(refusal);
     if (bearer !== undefined) return this.#answerBearer(bearer, context);
     const basic = auth !== undefined && 'username' in auth && challenges.some((c) => c.scheme === 'basic') ? basicHeader(auth) : undefined;
-    if (basic === undefined || basic === this.#header) throw this.#refused(refusal);
+    if (basic === undefined || basic === sent) throw this.#refused(refusal);
     this.#header = basic;
   }
 
   async #answerBearer(challenge: Challenge, context: ContextFor): Promise<void> {
     if (this.#used !== undefined) this.#o.cache.drop(this.#used.key, this.#used.value);
     const realm = parseRealm(challenge.parameters.get('realm'), this.#o.registry, this.#o.trusted);
-    const scopes = new Set([`repository:${this.#o.repository}:pull`, ...(this.#asked?.scopes ?? []), ...readScopes(challenge)]);
-    this.#asked = { realm, service: challenge.parameters.get('service'), scopes: [...scopes].slice(0, 10), auth: this.#o.credentials.auth };
+    const scopes = mergeScopes([...this.#o.scopes, ...(this.#asked?.scopes ?? []), ...readScopes(challenge)]);
+    this.#asked = { realm, service: challenge.parameters.get('service'), scopes: scopes.slice(0, 10), auth: this.#o.credentials.auth };
     await this.#takeToken(this.#asked, context(realm));
   }
 
@@ -71,12 +75,10 @@ export class Authenticator {
   #refused(answer: HttpAnswer): ImageError {
     const { registry, repository, credentials } = this.#o;
     const hint =
-      credentials.auth === undefined
-        ? adviceWithout(credentials.helper)
-        : 'check the user name, the password and the rights to this repository';
+      credentials.auth === undefined ? adviceWithout(credentials) : 'check the user name, the password and the rights to this repository';
     return new ImageError(
       'CTR_IMAGE_AUTH',
-      `the registry ${registry.host} does not let us read ${repository}`,
+      `the registry ${registry.host} does not let us into ${repository}`,
       { url: shownUrl(answer.url), status: answer.status },
       { hint },
     );
@@ -89,15 +91,28 @@ export class Authenticator {
 }
 
 /** Advice when nothing was sent because nothing was found. */
-export const adviceWithout = (helper: string | undefined): string =>
+export const adviceWithout = ({ helper, problem }: FoundCredentials): string =>
   helper === undefined
     ? 'the repository may be private or not exist: log in with "docker login", or pass the auth option'
-    : `the credentials are in the helper docker-credential-${helper}, which is not asked yet: pass the auth option`;
+    : `the helper docker-credential-${helper} gave no credentials for it${problem ? `: ${problem}` : ''}; log in with "docker login", or pass the auth option`;
 
 /** Scopes of the challenge, which may name the repository otherwise than the reference does (proxies); only ones without odd characters. */
 function readScopes(challenge: Challenge): string[] {
   const scope = challenge.parameters.get('scope') ?? '';
   return scope.length > MAX_SCOPE ? [] : scope.split(' ').filter((s) => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(s));
+}
+
+/** One scope for each resource, with all actions that are wanted of it: `repository:a/b:pull,push`. */
+export function mergeScopes(scopes: readonly string[]): string[] {
+  const merged = new Map<string, Set<string>>();
+  for (const scope of scopes) {
+    const colon = scope.lastIndexOf(':');
+    const [resource, actions] = colon < 0 ? [scope, []] : [scope.slice(0, colon), scope.slice(colon + 1).split(',')];
+    const known = merged.get(resource) ?? new Set();
+    for (const action of actions) known.add(action);
+    merged.set(resource, known);
+  }
+  return [...merged].map(([resource, actions]) => (actions.size === 0 ? resource : `${resource}:${[...actions].join(',')}`));
 }
 
 function secretsOf(auth: RegistryAuth | undefined, header: string | undefined): string[] {

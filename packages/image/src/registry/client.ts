@@ -1,4 +1,4 @@
-// A registry and one of its repositories: manifests and blobs by the distribution specification, pull side.
+// A registry and one of its repositories: requests with credentials, redirects and patience, and what is read by them.
 import { ImageError } from '@ctr/internal/errors';
 import { type Digest, isDigest } from '../digest.js';
 import { ACCEPT_MANIFESTS, bareType } from '../document/media-types.js';
@@ -7,10 +7,22 @@ import type { Reference } from '../reference.js';
 import { Authenticator, adviceWithout, type ContextFor } from './auth.js';
 import type { FoundCredentials } from './credentials.js';
 import { type Endpoint, findEndpoint } from './endpoint.js';
-import { discard, type HttpAnswer, HttpClient, readBody, readErrorBody, shownUrl } from './http.js';
+import {
+  discard,
+  type HttpAnswer,
+  HttpClient,
+  type HttpRequest,
+  type Method,
+  PROXY_HINT,
+  readBody,
+  readErrorBody,
+  shownUrl,
+} from './http.js';
+import { proxyRules } from './proxy.js';
 import { follow } from './redirect.js';
 import { asTransient, isTransientStatus, parseRetryAfter, type RetryOptions, retrying, Transient } from './retry.js';
 import type { TokenCache } from './token.js';
+import { findTrust, type RegistryTls, type Trust, tlsContexts } from './trust.js';
 
 export interface RegistryClientOptions {
   reference: Reference;
@@ -22,6 +34,14 @@ export interface RegistryClientOptions {
   retry: RetryOptions;
   idleTimeoutMs: number;
   tokens: TokenCache;
+  /** What tokens are asked for: `pull`, `pull,push` … */
+  actions?: string;
+  /** A proxy for everything, or false for none; undefined for the environment's. */
+  proxy?: string | false | undefined;
+  /** Undefined: what lies in `certs.d` for this registry. */
+  tls?: RegistryTls | undefined;
+  /** Path between `/v2/` and the repository: where a mirror keeps its copies. */
+  prefix?: string;
 }
 
 export interface FetchedDocument {
@@ -30,18 +50,24 @@ export interface FetchedDocument {
   mediaType: string;
 }
 
-interface Ask {
-  method: 'GET' | 'HEAD';
-  path: string;
+/** One request to the registry. */
+export interface Ask {
+  method: Method;
+  /** Below the repository, or a whole URL that the registry gave and `resolve` has judged. */
+  path: string | URL;
   headers?: Record<string, string>;
+  body?: HttpRequest['body'];
   /** Statuses that the caller understands; others become errors. */
   accept: readonly number[];
   /** What the user sees as the thing that failed. */
   what: string;
   signal: AbortSignal;
+  /** A repository that this request reads besides its own: the token must cover both. */
+  alsoPull?: string;
 }
 
 interface Session {
+  http: HttpClient;
   endpoint: Endpoint;
   auth: Authenticator;
 }
@@ -49,25 +75,35 @@ interface Session {
 /** Talks to one registry about one repository. `close()` it at the end. */
 export class RegistryClient {
   readonly #o: RegistryClientOptions;
-  readonly #http: HttpClient;
   readonly #trusted: ReadonlySet<string>;
+  /** Credentials for requests that read another repository as well: a refusal there must not spoil the others. */
+  readonly #mounters = new Map<string, Authenticator>();
+  #http: HttpClient | undefined;
   #session: Promise<Session> | undefined;
 
   constructor(options: RegistryClientOptions) {
     this.#o = options;
-    this.#http = new HttpClient({ idleTimeoutMs: options.idleTimeoutMs });
     this.#trusted = new Set(options.trustedOrigins);
   }
 
+  /** `host[:port]`, for messages. */
+  get registry(): string {
+    return this.#o.reference.registry;
+  }
+
+  get repository(): string {
+    return `${this.#o.prefix ?? ''}${this.#o.reference.repository}`;
+  }
+
   close(): void {
-    this.#http.close();
+    this.#http?.close();
   }
 
   /** Fetches a manifest or index by tag or digest, at most 4 MiB. The caller verifies it. */
   async manifest(name: string | Digest, signal: AbortSignal): Promise<FetchedDocument> {
     const path = `manifests/${name}`;
-    return this.#retrying(`fetch the manifest of ${this.#o.reference.name}`, signal, async (what) => {
-      const answer = await this.#ask({ method: 'GET', path, headers: { accept: ACCEPT_MANIFESTS }, accept: [200], what, signal });
+    return this.retrying(`fetch the manifest of ${this.#o.reference.name}`, signal, async (what) => {
+      const answer = await this.request({ method: 'GET', path, headers: { accept: ACCEPT_MANIFESTS }, accept: [200], what, signal });
       const bytes = await readBody(answer, MAX_MANIFEST_BYTES, `the manifest of ${this.#o.reference.name}`, signal);
       return { bytes, mediaType: bareType(answer.headers['content-type']) };
     });
@@ -76,10 +112,10 @@ export class RegistryClient {
   /** The digest a tag has now, by HEAD, which Docker Hub does not count as a pull; undefined when the registry does not say. */
   async digestOf(tag: string, signal: AbortSignal): Promise<Digest | undefined> {
     const path = `manifests/${tag}`;
-    return this.#retrying(`look up ${this.#o.reference.name}`, signal, async (what) => {
+    return this.retrying(`look up ${this.#o.reference.name}`, signal, async (what) => {
       // An answer to HEAD has no body that could say why, so errors are left to the GET that follows.
       const accept = [200, 400, 403, 404, 405, 406, 501];
-      const answer = await this.#ask({ method: 'HEAD', path, headers: { accept: ACCEPT_MANIFESTS }, accept, what, signal });
+      const answer = await this.request({ method: 'HEAD', path, headers: { accept: ACCEPT_MANIFESTS }, accept, what, signal });
       answer.body.destroy();
       const digest = answer.headers['docker-content-digest'];
       return answer.status === 200 && isDigest(digest) ? digest : undefined;
@@ -89,8 +125,8 @@ export class RegistryClient {
   /** Opens a blob at an offset: `from` tells where the body really starts, as a server may ignore Range. */
   async openBlob(digest: Digest, offset: number, signal: AbortSignal): Promise<{ answer: HttpAnswer; from: number }> {
     const headers: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {};
-    return this.#retrying(`fetch the blob ${digest} of ${this.#o.reference.name}`, signal, async (what) => {
-      const answer = await this.#ask({
+    return this.retrying(`fetch the blob ${digest} of ${this.#o.reference.name}`, signal, async (what) => {
+      const answer = await this.request({
         method: 'GET',
         path: `blobs/${digest}`,
         headers,
@@ -112,7 +148,7 @@ export class RegistryClient {
   }
 
   /** Retries with this client's patience; network errors that may pass count as transient. */
-  #retrying<T>(what: string, signal: AbortSignal, work: (what: string) => Promise<T>): Promise<T> {
+  retrying<T>(what: string, signal: AbortSignal, work: (what: string) => Promise<T>): Promise<T> {
     return retrying(what, this.#o.retry, signal, async () => {
       try {
         return await work(what);
@@ -123,22 +159,51 @@ export class RegistryClient {
   }
 
   /** One request with its redirects and its rounds of authentication. */
-  async #ask(ask: Ask): Promise<HttpAnswer> {
-    const { endpoint, auth } = await this.#open(ask.signal);
-    const url = new URL(`v2/${this.#o.reference.repository}/${ask.path}`, endpoint.url);
-    const context: ContextFor = (realm) => this.#tokenContext(realm, endpoint, ask.signal);
+  async request(ask: Ask): Promise<HttpAnswer> {
+    const { http, endpoint, auth: own } = await this.#open(ask.signal);
+    const auth = ask.alsoPull === undefined ? own : this.#mounter(endpoint, ask.alsoPull);
+    const url = typeof ask.path === 'string' ? new URL(`v2/${this.repository}/${ask.path}`, endpoint.url) : ask.path;
+    const context: ContextFor = (realm) => this.#tokenContext(http, realm, endpoint, ask.signal);
     for (let round = 0; ; round++) {
-      const authorization = await auth.header(context);
+      // SECURITY: only the registry itself gets credentials, also when it named another place to upload to (CVE-2026-50151).
+      const authorization = endpoint.owns(url) ? await auth.header(context) : undefined;
       const headers = { ...ask.headers, ...(authorization ? { authorization } : {}) };
-      const answer = await follow(this.#http, endpoint, url, { ...ask, headers });
-      if (answer.status !== 401 || !endpoint.owns(answer.url)) return this.#judge(answer, ask, await this.#open(ask.signal));
+      const answer = await follow(http, endpoint, url, { ...ask, headers });
+      if (answer.status !== 401 || ask.accept.includes(401) || !endpoint.owns(answer.url)) return this.#judge(answer, ask, auth, endpoint);
       await discard(answer);
       if (round >= MAX_AUTH_ROUNDS) throw this.#denied(answer, ask);
-      await auth.answer(answer, round + 1, context);
+      await auth.answer(answer, authorization, round + 1, context);
     }
   }
 
-  async #judge(answer: HttpAnswer, ask: Ask, { auth, endpoint }: Session): Promise<HttpAnswer> {
+  /**
+   * A URL that an answer of the registry names in a header (`Location`, `Link`).
+   *
+   * SECURITY: it must be the registry's own origin or one that the user trusts.
+   */
+  async resolve(target: string | undefined, base: URL, what: string, signal: AbortSignal): Promise<URL> {
+    const { endpoint } = await this.#open(signal);
+    const url = target !== undefined && URL.canParse(target, base.href) ? new URL(target, base) : undefined;
+    if (url !== undefined && /^https?:$/.test(url.protocol) && (endpoint.owns(url) || endpoint.trusts(url))) {
+      if (url.username === '' && url.password === '') return url;
+    }
+    throw new ImageError(
+      'CTR_IMAGE_REGISTRY',
+      `${what}: the registry sends us to ${url === undefined ? 'no URL' : url.origin}, which is refused`,
+      { url: shownUrl(base) },
+      { hint: 'if that is right, name its origin in the trustedOrigins option' },
+    );
+  }
+
+  #mounter(endpoint: Endpoint, repository: string): Authenticator {
+    const known = this.#mounters.get(repository);
+    if (known !== undefined) return known;
+    const made = this.#authenticator(endpoint, [`repository:${repository}:pull`]);
+    this.#mounters.set(repository, made);
+    return made;
+  }
+
+  async #judge(answer: HttpAnswer, ask: Ask, auth: Authenticator, endpoint: Endpoint): Promise<HttpAnswer> {
     const encoding = answer.headers['content-encoding'];
     if (ask.accept.includes(answer.status)) {
       if (encoding === undefined || encoding.toLowerCase() === 'identity') return answer;
@@ -156,6 +221,7 @@ export class RegistryClient {
       const hint = answer.status === 429 ? 'the registry limits how often one may ask: wait, or log in for a higher limit' : undefined;
       throw new Transient(new ImageError('CTR_IMAGE_REGISTRY', text, facts, { hint }), parseRetryAfter(answer.headers['retry-after']));
     }
+    if (answer.status === 407) throw new ImageError('CTR_IMAGE_REGISTRY', text, facts, { hint: PROXY_HINT });
     if (answer.status === 404)
       throw new ImageError('CTR_IMAGE_NOT_FOUND', text, facts, { hint: 'check the name and the tag of the image' });
     if (answer.status === 401 || answer.status === 403) throw this.#denied(answer, ask, said);
@@ -172,16 +238,16 @@ export class RegistryClient {
       {
         hint:
           credentials.auth === undefined
-            ? adviceWithout(credentials.helper)
+            ? adviceWithout(credentials)
             : 'check the user name, the password and the rights to this repository',
       },
     );
   }
 
-  #tokenContext(realm: URL, endpoint: Endpoint, signal: AbortSignal): ReturnType<ContextFor> {
-    const { auth, helper } = this.#o.credentials;
-    const helperHint = auth === undefined && helper !== undefined ? adviceWithout(helper) : undefined;
-    return { http: this.#http, signal, helperHint, ...endpoint.rulesFor(realm, 'the token server') };
+  #tokenContext(http: HttpClient, realm: URL, endpoint: Endpoint, signal: AbortSignal): ReturnType<ContextFor> {
+    const { credentials } = this.#o;
+    const helperHint = credentials.auth === undefined && credentials.helper !== undefined ? adviceWithout(credentials) : undefined;
+    return { http, signal, helperHint, ...endpoint.rulesFor(realm, 'the token server') };
   }
 
   /** Finds the registry once; who comes after a failed attempt tries anew. */
@@ -195,17 +261,38 @@ export class RegistryClient {
   }
 
   async #start(signal: AbortSignal): Promise<Session> {
-    const { reference, credentials, tokens, retry, insecure } = this.#o;
-    const endpoint = await findEndpoint(this.#http, { registry: reference.registry, insecure, trusted: this.#trusted }, signal);
-    const auth = new Authenticator({
+    const { reference, idleTimeoutMs, insecure, proxy, tls } = this.#o;
+    const http = new HttpClient({ idleTimeoutMs, proxyFor: proxyRules(proxy), tls: await contextsOf(reference.registry, tls) });
+    this.#http = http;
+    const endpoint = await findEndpoint(http, { registry: reference.registry, insecure, trusted: this.#trusted }, signal);
+    return { http, endpoint, auth: this.#authenticator(endpoint, []) };
+  }
+
+  #authenticator(endpoint: Endpoint, more: readonly string[]): Authenticator {
+    const { credentials, tokens, retry, actions = 'pull' } = this.#o;
+    return new Authenticator({
       registry: endpoint.url,
-      repository: reference.repository,
+      repository: this.repository,
+      scopes: [`repository:${this.repository}:${actions}`, ...more],
       credentials,
       trusted: this.#trusted,
       cache: tokens,
       retry,
     });
-    return { endpoint, auth };
+  }
+}
+
+async function contextsOf(registry: string, tls: RegistryTls | undefined): ReturnType<typeof tlsContexts> {
+  const trust: Trust = await findTrust(registry, tls);
+  try {
+    return await tlsContexts(trust);
+  } catch (error) {
+    throw new ImageError(
+      'CTR_IMAGE_REGISTRY',
+      `use the certificates for ${registry}: ${(error as Error).message}`,
+      {},
+      { cause: error, hint: 'look at the tls option, and at certs.d in /etc/docker and /etc/containers' },
+    );
   }
 }
 

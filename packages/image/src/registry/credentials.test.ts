@@ -78,8 +78,12 @@ describe('findCredentials', () => {
 
   it('names the credential helper that it cannot ask', async () => {
     const source = file({ credsStore: 'desktop', credHelpers: { 'a.example': 'ecr-login' } });
-    expect(await findCredentials('a.example', 'r', [source])).toEqual({ auth: undefined, helper: 'ecr-login' });
-    expect(await findCredentials('b.example', 'r', [source])).toEqual({ auth: undefined, helper: 'desktop' });
+    expect(await findCredentials('a.example', 'r', [source])).toEqual({
+      auth: undefined,
+      helper: 'ecr-login',
+      problem: 'it is not installed',
+    });
+    expect(await findCredentials('b.example', 'r', [source])).toMatchObject({ auth: undefined, helper: 'desktop' });
   });
 
   it.each(['not json: hunter2', '[]', '{"auths":[]}', '{"auths":{"a.example":{"auth":5}}}'])(

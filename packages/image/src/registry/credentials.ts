@@ -5,6 +5,7 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import { ImageError, syscallErrorFrom } from '@ctr/internal/errors';
 import { Json } from '../document/json.js';
+import { askHelper } from './helper.js';
 
 /** Credentials for a registry. They are sent to its own origin and to the token server it names, nowhere else. */
 export type RegistryAuth =
@@ -16,8 +17,10 @@ export type RegistryAuth =
 
 export interface FoundCredentials {
   auth: RegistryAuth | undefined;
-  /** A credential helper is configured for this registry: named in the hint when the registry refuses us. */
+  /** A credential helper is configured for this registry and gave nothing: named in the hint when the registry refuses us. */
   helper: string | undefined;
+  /** Why the helper gave nothing; undefined when it has no entry. */
+  problem?: string | undefined;
 }
 
 const MAX_FILE = 1024 * 1024;
@@ -41,17 +44,27 @@ export function credentialFiles(env: NodeJS.ProcessEnv = process.env, home: stri
  * @param registry - `host[:port]` as in the reference, `docker.io` for Docker Hub.
  * @param repository - Podman's file may hold keys below a host; the longest that fits wins.
  */
-export async function findCredentials(registry: string, repository: string, files: readonly string[]): Promise<FoundCredentials> {
-  let helper: string | undefined;
+export async function findCredentials(
+  registry: string,
+  repository: string,
+  files: readonly string[],
+  signal: AbortSignal = new AbortController().signal,
+): Promise<FoundCredentials> {
+  let failed: { helper: string; problem: string | undefined } | undefined;
   for (const file of files) {
     const bytes = await readSmallFile(file);
     if (bytes === undefined) continue;
     const json = Json.parse(bytes, `the credentials file ${file}`).object();
+    const helper = helperFor(json, registry);
+    if (helper !== undefined) {
+      const answer = await askHelper(helper, registry === 'docker.io' ? HUB_KEY : registry, signal);
+      if (answer.auth !== undefined) return { auth: answer.auth, helper: undefined };
+      failed ??= { helper, problem: answer.problem };
+    }
     const auth = json.optional('auths', (auths) => bestEntry(auths, registry, repository));
-    if (auth !== undefined) return { auth, helper };
-    helper ??= helperFor(json, registry);
+    if (auth !== undefined) return { auth, helper: undefined };
   }
-  return { auth: undefined, helper };
+  return { auth: undefined, helper: failed?.helper, problem: failed?.problem };
 }
 
 /** Regular files only, without blocking on a FIFO; a missing file is no error. */
@@ -107,7 +120,7 @@ function readEntry(entry: Json): RegistryAuth | undefined {
   return colon < 1 ? undefined : { username: decoded.slice(0, colon), password: decoded.slice(colon + 1) };
 }
 
-/** Docker asks credHelpers before credsStore. Helpers are not run yet; their name makes the hint right. */
+/** A helper of this registry's own goes before the one for all (docker's order). */
 function helperFor(json: Json, registry: string): string | undefined {
   const own = json.optional('credHelpers', (j) => j.record((v) => v.string())) ?? {};
   const key = Object.keys(own).find((k) => normalizeKey(k) === registry);

@@ -30,10 +30,10 @@ export class Endpoint {
   }
 
   /** How a URL that this registry led us to may be reached. */
-  rulesFor(url: URL, what: string): { guard: AddressGuard | undefined; verifyTls: boolean } {
+  rulesFor(url: URL, what: string): { guard: AddressGuard | undefined; verifyTls: boolean; own: boolean } {
     const own = this.owns(url);
     const guard = own || this.trusts(url) ? undefined : guardFor(this.#reach, `${what} of ${this.url.host}`);
-    return { guard, verifyTls: !(own && this.#insecure) };
+    return { guard, verifyTls: !(own && this.#insecure), own };
   }
 }
 

@@ -2,19 +2,28 @@
 import http, { type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { isIP } from 'node:net';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { AbortError, CtrError, ImageError, syscallErrorFrom } from '@ctr/internal/errors';
 import { MAX_ERROR_BYTES } from '../limits.js';
 import { type AddressGuard, guardedLookup } from './address.js';
+import type { ProxyFor } from './proxy.js';
+import type { TlsContexts } from './trust.js';
+
+export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 export interface HttpRequest {
-  method: 'GET' | 'HEAD' | 'POST';
+  method: Method;
   headers: Record<string, string>;
-  body?: string;
+  /** A stream is begun anew for each request; its length is in the headers. */
+  body?: string | Uint8Array | (() => AsyncIterable<Uint8Array>) | undefined;
   signal: AbortSignal;
   /** Checks the address that is connected to; undefined for a host that the user named. */
   guard?: AddressGuard | undefined;
   /** False for registries that the user called insecure. */
   verifyTls: boolean;
+  /** True for the registry itself: our own certificate is shown to nobody else. */
+  own?: boolean;
 }
 
 export interface HttpAnswer {
@@ -23,7 +32,7 @@ export interface HttpAnswer {
   readonly headers: IncomingHttpHeaders;
   /** Must be read to the end or destroyed. */
   readonly body: IncomingMessage;
-  /** Address of the peer; undefined when the connection is gone already. */
+  /** Address of the peer; undefined when the connection is gone already, or went through a proxy. */
   readonly address: string | undefined;
 }
 
@@ -32,37 +41,51 @@ export const shownUrl = (url: URL): string => `${url.protocol}//${url.host}${url
 
 const USER_AGENT = 'ctr-image/0.1 (node)';
 
+export interface HttpClientOptions {
+  idleTimeoutMs: number;
+  connections?: number;
+  proxyFor?: ProxyFor;
+  tls?: TlsContexts | undefined;
+}
+
 /** A small client over node:http; `close()` gives up its idle connections. */
 export class HttpClient {
+  readonly #o: HttpClientOptions;
   readonly #idleMs: number;
-  readonly #plain: http.Agent;
-  readonly #tls: https.Agent;
-  readonly #unverified: https.Agent;
+  /** One for each way of connecting: by what is believed, and through which proxy. */
+  readonly #agents = new Map<string, http.Agent>();
 
-  constructor(options: { idleTimeoutMs: number; connections?: number }) {
+  constructor(options: HttpClientOptions) {
+    this.#o = options;
     this.#idleMs = options.idleTimeoutMs;
-    const shared = { keepAlive: true, maxSockets: options.connections ?? 8 };
-    this.#plain = new http.Agent(shared);
-    this.#tls = new https.Agent({ ...shared, minVersion: 'TLSv1.2' });
-    this.#unverified = new https.Agent({ ...shared, minVersion: 'TLSv1.2', rejectUnauthorized: false });
   }
 
   close(): void {
-    for (const agent of [this.#plain, this.#tls, this.#unverified]) agent.destroy();
+    for (const agent of this.#agents.values()) agent.destroy();
   }
 
   /** Sends one request and resolves with the head of the answer. */
-  send(url: URL, request: HttpRequest): Promise<HttpAnswer> {
+  async send(url: URL, request: HttpRequest): Promise<HttpAnswer> {
     const host = url.hostname.replace(/^\[|\]$/g, '');
-    // node:net asks `lookup` for names only, so a literal address is judged here.
+    // node:net asks `lookup` for names only, so a literal address is judged here. Names behind a proxy are the proxy's to judge.
     const refused = request.guard !== undefined && isIP(host) !== 0 ? request.guard(host) : undefined;
-    if (refused) return Promise.reject(refused);
-    return new Promise((resolve, reject) => this.#exchange(url, request, resolve, (e) => reject(networkError(e, url, request.signal))));
+    if (refused) throw refused;
+    const proxy = this.#o.proxyFor?.(url);
+    const agent = await this.#agent(url.protocol === 'https:', request, proxy);
+    const how = { agent, proxy };
+    return new Promise((resolve, reject) =>
+      this.#exchange(url, request, how, resolve, (e) => reject(networkError(e, url, request.signal))),
+    );
   }
 
-  #exchange(url: URL, request: HttpRequest, resolve: (a: HttpAnswer) => void, reject: (e: Error) => void): void {
+  #exchange(
+    url: URL,
+    request: HttpRequest,
+    { agent, proxy }: { agent: http.Agent; proxy: URL | undefined },
+    resolve: (a: HttpAnswer) => void,
+    reject: (e: Error) => void,
+  ): void {
     const secure = url.protocol === 'https:';
-    const agent = secure ? (request.verifyTls ? this.#tls : this.#unverified) : this.#plain;
     const options: https.RequestOptions & { highWaterMark: number } = {
       agent,
       method: request.method,
@@ -71,25 +94,76 @@ export class HttpClient {
       timeout: this.#idleMs,
       // Passed on to the socket: larger reads cost a third less CPU than the default.
       highWaterMark: 512 * 1024,
-      ...(request.guard ? { lookup: guardedLookup(request.guard) } : {}),
+      ...(request.guard && proxy === undefined ? { lookup: guardedLookup(request.guard) } : {}),
+      ...(secure ? this.#tlsOptions(request) : {}),
     };
     const req = (secure ? https : http).request(url, options);
     // The idle timeout alone would let a server keep us with one header or one 1xx answer a minute.
-    const deadline = setTimeout(() => req.destroy(timeout(`no answer within ${this.#idleMs} ms`)), this.#idleMs);
+    let deadline: NodeJS.Timeout | undefined;
+    const startDeadline = (): void => {
+      deadline = setTimeout(() => req.destroy(timeout(`no answer within ${this.#idleMs} ms`)), this.#idleMs);
+    };
+    // An upload may take long; the wait for its answer begins when all of it is sent.
+    if (typeof request.body === 'function') req.once('finish', startDeadline);
+    else startDeadline();
     req.on('timeout', () => req.destroy(timeout(`nothing was received for ${this.#idleMs} ms`)));
-    req.on('error', (error) => {
-      clearTimeout(deadline);
-      reject(error);
+    req.on('close', () => clearTimeout(deadline));
+    req.on('error', reject);
+    // What a proxy answers to CONNECT is not what the registry says, though it comes in its place.
+    req.on('proxyConnect', ({ statusCode }: { statusCode: number }) => {
+      if (proxy !== undefined && statusCode !== 200) req.destroy(proxyRefusal(proxy, url, statusCode));
     });
     req.on('response', (body) => {
       clearTimeout(deadline);
+      req.off('finish', startDeadline);
       // A body that breaks is reported to whoever reads it; unread, it must not end the process.
       body.on('error', () => undefined);
-      resolve({ url, status: body.statusCode ?? 0, headers: body.headers, body, address: body.socket.remoteAddress });
+      // An answer that came before the request was sent whole: the rest of the request is not wanted, and the connection is of no use.
+      if (!req.writableFinished) body.once('end', () => req.destroy());
+      resolve({ url, status: body.statusCode ?? 0, headers: body.headers, body, address: proxy ? undefined : body.socket.remoteAddress });
     });
-    req.end(request.body);
+    if (typeof request.body !== 'function') req.end(request.body);
+    // What breaks the connection is reported by the request's own error; only the source's error is not known there.
+    else pipeline(Readable.from(request.body(), { objectMode: true, highWaterMark: 2 }), req).catch(reject);
+  }
+
+  async #agent(secure: boolean, request: HttpRequest, proxy: URL | undefined): Promise<http.Agent> {
+    const key = `${secure} ${request.verifyTls} ${request.own === true} ${proxy?.href ?? ''}`;
+    const known = this.#agents.get(key);
+    if (known !== undefined) return known;
+    const shared = { keepAlive: true, maxSockets: this.#o.connections ?? 8 };
+    const made = proxy !== undefined ? await proxyAgent(secure, proxy, shared) : secure ? new https.Agent(shared) : new http.Agent(shared);
+    // Another request may have been faster while the module was loaded.
+    const first = this.#agents.get(key) ?? made;
+    this.#agents.set(key, first);
+    return first;
+  }
+
+  #tlsOptions(request: HttpRequest): https.RequestOptions {
+    const context = request.own === true ? this.#o.tls?.registry : this.#o.tls?.others;
+    return {
+      minVersion: 'TLSv1.2',
+      ...(request.verifyTls ? {} : { rejectUnauthorized: false }),
+      ...(context ? { secureContext: context } : {}),
+    };
   }
 }
+
+/** Loaded when there is a proxy: most programs never need them. */
+async function proxyAgent(secure: boolean, proxy: URL, options: http.AgentOptions): Promise<http.Agent> {
+  if (secure) return new (await import('https-proxy-agent')).HttpsProxyAgent(proxy, options);
+  return new (await import('http-proxy-agent')).HttpProxyAgent(proxy, options);
+}
+
+export const PROXY_HINT = 'the proxy wants a user name and password: put them into its URL';
+
+const proxyRefusal = (proxy: URL, url: URL, status: number): ImageError =>
+  new ImageError(
+    'CTR_IMAGE_REGISTRY',
+    `the proxy ${proxy.host} does not lead to ${url.host}: it answers ${status}`,
+    { url: shownUrl(url), status },
+    { hint: status === 407 ? PROXY_HINT : 'look at HTTPS_PROXY and NO_PROXY, or pass the proxy option' },
+  );
 
 const timeout = (text: string): Error => Object.assign(new Error(text), { code: 'ETIMEDOUT' });
 
@@ -150,7 +224,7 @@ const HINTS: Record<string, string> = {
   EHOSTUNREACH: 'there is no route to the registry: is this machine connected?',
   EPROTO: 'the server there does not speak TLS; for a registry without TLS name it in the insecure option',
   ERR_SSL_WRONG_VERSION_NUMBER: 'the server there does not speak TLS; for a registry without TLS name it in the insecure option',
-  CERT: 'its certificate is not trusted: add the authority with NODE_EXTRA_CA_CERTS, or name the registry in the insecure option',
+  CERT: 'its certificate is not trusted: give its authority in the tls option, in certs.d or by NODE_EXTRA_CA_CERTS, or name the registry in the insecure option',
 };
 
 const hintFor = (code: string): string | undefined => HINTS[/CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS/.test(code) ? 'CERT' : code];

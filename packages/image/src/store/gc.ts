@@ -58,6 +58,10 @@ export async function collect(
   }
 }
 
+/** What references and live leases need now. */
+export const marksOf = (context: StoreContext): Promise<{ blobs: ReadonlySet<string>; layers: ReadonlySet<string> }> =>
+  withLock(context.layout.locks, INDEX_LOCK, () => mark(context));
+
 async function mark(context: StoreContext): Promise<Marks> {
   const marks = await leased(context.layout);
   for (const entry of await context.index.entries()) await markFrom(context.layout, entry, marks, 0);

@@ -16,7 +16,7 @@ import { isMissing, replaceFile, storeError } from './files.js';
 import { ownerToken } from './owner.js';
 
 const ALGORITHMS = ['sha256', 'sha512'];
-const LAYOUT_VERSION = '{"imageLayoutVersion":"1.0.0"}';
+export const LAYOUT_VERSION = '{"imageLayoutVersion":"1.0.0"}';
 
 /** The paths of one store. Only `Digest` values and our own random names become parts of them. */
 export class Layout {

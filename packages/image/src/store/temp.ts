@@ -1,11 +1,12 @@
 // Clears what dead processes left unfinished.
-import { readdir } from 'node:fs/promises';
+import { readdir, readlink } from 'node:fs/promises';
 import path from 'node:path';
 import { removeTree } from './files.js';
 import type { Layout } from './layout.js';
+import { withLock } from './lock.js';
 import { isAlive } from './owner.js';
 
-/** Removes temporary files and leases whose owner is certainly dead; returns how many. Safe while others work. */
+/** Removes temporary files, leases and locks whose owner is certainly dead; returns how many. Safe while others work. */
 export async function sweepLeftovers(layout: Layout): Promise<number> {
   let removed = 0;
   for (const directory of [layout.temp, layout.leases]) {
@@ -15,5 +16,17 @@ export async function sweepLeftovers(layout: Layout): Promise<number> {
       removed++;
     }
   }
-  return removed;
+  return removed + (await breakDeadLocks(layout));
+}
+
+/** Taking a lock breaks that of a dead owner, by the rules that make it safe; giving it back leaves nothing. */
+async function breakDeadLocks(layout: Layout): Promise<number> {
+  let broken = 0;
+  for (const name of await readdir(layout.locks)) {
+    const holder = await readlink(path.join(layout.locks, name)).catch(() => undefined);
+    if (holder === undefined || isAlive(holder.slice(0, Math.max(0, holder.indexOf('.'))))) continue;
+    await withLock(layout.locks, name, async () => undefined);
+    broken++;
+  }
+  return broken;
 }

@@ -10,14 +10,20 @@ export interface HeaderFacts {
   gid: number;
   mtime: number;
   size: number;
+  /** Of devices. */
+  major?: number;
+  minor?: number;
 }
 
-export const typeFlags: Record<'file' | 'directory' | 'symlink' | 'hardlink', string> = {
+export const typeFlags = {
   file: '0',
   hardlink: '1',
   symlink: '2',
+  character: '3',
+  block: '4',
   directory: '5',
-};
+  fifo: '6',
+} as const;
 
 const BLOCK = 512;
 /** Largest number in an octal field of seven or eleven digits. */
@@ -37,7 +43,24 @@ export function encodeHeader(h: HeaderFacts): Uint8Array {
   block.write(h.type, 156, 'latin1');
   writeText(block, h.target, 157, 100);
   block.write('ustar\u000000', 257, 'latin1');
+  if (h.major !== undefined) writeOctal(block, h.major, 329, 8);
+  if (h.minor !== undefined) writeOctal(block, h.minor, 337, 8);
   const sum = block.reduce((a, b) => a + b, 0);
+  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  return block;
+}
+
+/** A copy of a header with other names, one byte to a character; they are cut at 100 bytes, as `paxRecord` says them in full. */
+export function encodeNames(header: Uint8Array, h: { path: string; target: string; type?: string; size?: number }): Buffer {
+  const block = Buffer.from(header);
+  block.fill(0, 0, 100).write(h.path.slice(0, 100), 0, 'latin1');
+  block.fill(0, 157, 257).write(h.target.slice(0, 100), 157, 'latin1');
+  // The prefix is a part of the old name, but only ustar has one there: GNU keeps the map of sparse files in its place.
+  if (block.toString('latin1', 257, 263) === 'ustar\0') block.fill(0, 345, 500);
+  if (h.type !== undefined) block.write(h.type, 156, 'latin1');
+  if (h.size !== undefined) writeOctal(block.fill(0, 124, 136), h.size, 124, 12);
+  block.fill(' ', 148, 156);
+  const sum = block.subarray(0, BLOCK).reduce((a, b) => a + b, 0);
   block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
   return block;
 }
@@ -70,10 +93,14 @@ export function paxRecords(h: HeaderFacts): Uint8Array {
   return Buffer.concat([header, body, Buffer.alloc((BLOCK - (body.length % BLOCK)) % BLOCK)]);
 }
 
+/** A PAX record whose value is bytes, one to a character. */
+export const paxRecord = (key: string, value: string): Buffer => record(key, Buffer.from(value, 'latin1'));
+
 /** `length key=value\n`, where the length counts its own digits. */
-function record(key: string, value: string): Buffer {
-  const rest = Buffer.byteLength(` ${key}=${value}\n`);
+function record(key: string, value: string | Buffer): Buffer {
+  const bytes = Buffer.from(value as string);
+  const rest = Buffer.byteLength(` ${key}=\n`) + bytes.length;
   let length = rest + String(rest).length;
   if (rest + String(length).length > length) length++;
-  return Buffer.from(`${length} ${key}=${value}\n`);
+  return Buffer.concat([Buffer.from(`${length} ${key}=`), bytes, Buffer.from('\n')]);
 }

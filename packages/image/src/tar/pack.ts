@@ -25,7 +25,8 @@ export type TarEntry =
       /** A regular file of the host that is streamed in; its permissions are taken when `mode` is absent. */
       source: string;
     })
-  | (EntryBase & { type: 'directory' })
+  | (EntryBase & { type: 'directory' | 'fifo' })
+  | (EntryBase & { type: 'character' | 'block'; major: number; minor: number })
   | (EntryBase & { type: 'symlink'; target: string })
   | (EntryBase & {
       type: 'hardlink';
@@ -104,11 +105,12 @@ async function* readExactly(handle: FileHandle, size: number, source: string): A
   }
 }
 
-const DEFAULT_MODE = { file: 0o644, directory: 0o755, symlink: 0o777, hardlink: 0o644 };
+const DEFAULT_MODE = { file: 0o644, directory: 0o755, symlink: 0o777, hardlink: 0o644, fifo: 0o644, character: 0o644, block: 0o644 };
 
 function headerOf(entry: TarEntry, size: number, where: string): Uint8Array {
   const type = typeFlags[entry?.type];
-  if (type === undefined) throw new InvalidArgumentError(`${where}.type`, 'file, directory, symlink or hardlink', entry?.type);
+  if (type === undefined)
+    throw new InvalidArgumentError(`${where}.type`, 'file, directory, symlink, hardlink, fifo, character or block', entry?.type);
   const path = cleanPath(entry.path, `${where}.path`) + (entry.type === 'directory' ? '/' : '');
   const target = 'target' in entry ? cleanTarget(entry, where) : '';
   const { mode = DEFAULT_MODE[entry.type], uid = 0, gid = 0, mtime = 0 } = entry;
@@ -120,8 +122,16 @@ function headerOf(entry: TarEntry, size: number, where: string): Uint8Array {
   ] as const)
     if (!Number.isSafeInteger(value) || value < 0 || value > max)
       throw new InvalidArgumentError(`${where}.${name}`, `a whole number from 0 to ${max}`, value);
-  const facts = { path, target, type, mode, uid, gid, mtime, size };
+  const device = entry.type === 'character' || entry.type === 'block' ? deviceOf(entry, where) : {};
+  const facts = { path, target, type, mode, uid, gid, mtime, size, ...device };
   return Buffer.concat([paxRecords(facts), encodeHeader(facts)]);
+}
+
+function deviceOf({ major, minor }: { major: number; minor: number }, where: string): { major: number; minor: number } {
+  for (const [name, value] of Object.entries({ major, minor }))
+    if (!Number.isSafeInteger(value) || value < 0 || value > 0o7777777)
+      throw new InvalidArgumentError(`${where}.${name}`, 'a device number from 0 to 2097151', value);
+  return { major, minor };
 }
 
 function cleanPath(path: string, where: string): string {

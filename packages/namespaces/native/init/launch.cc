@@ -11,6 +11,7 @@
 // one's future children (setns(2)): where we may, we join it ourselves for the moment of the clone. Otherwise a second
 // process comes between: it joins all, clones the child with CLONE_PARENT, so that the child is the monitor's own, and is
 // gone. The kernel itself notes the child's pid.
+// The maps of a new user namespace are then written by the one in between, who is in the parent of that namespace.
 //
 // CLONE_VM: the child borrows our memory instead of copying page tables, on a stack of its own. What the kernel
 // does to a memory it does to all who share it, so this is only for a child
@@ -28,7 +29,8 @@ struct Child {
   const LaunchRequest* request;
   int report;
   int gate;        // -1: nothing to wait for
-  int gate_write;  // the child's own copy of the monitor's end, which it must not keep
+  int gate_write;  // the child's own copy of the other end, which it must not keep
+  bool show;       // dumpable until the gate: see launch()
 };
 
 [[noreturn]] void fail(int report, Stage stage, i32 step, i32 error) {
@@ -90,32 +92,16 @@ clone_args cloneArgs(const LaunchRequest& request, u64 extra_flags) {
   return args;
 }
 
-/** The process that joins the namespaces of a running container and clones the program's process inside. */
-void enterBody(void* argument) {
-  const Child child = *static_cast<Child*>(argument);
-  const LaunchRequest& request = *child.request;
-  dieWithMonitor(child);
-  runChildStage(request, child.report, Stage::enter, 1);
-  clone_args args = cloneArgs(request, CLONE_PARENT | CLONE_PARENT_SETTID);
-  args.parent_tid = ptr(&request.arena->note->entered_pid);
-  const i64 pid = syscall6(__NR_clone3, ptr(&args), sizeof args);
-  if (pid == 0) {
-    dieWithMonitor(child);
-    becomeProgram(child);
-  }
-  if (pid < 0) fail(child.report, Stage::clone, 0, static_cast<i32>(-pid));
-  exitNow(0);
-}
-
-i64 writeFile(const char* path, const char* text) {
-  const OwnedFd fd{retry([&] { return syscall6(__NR_openat, static_cast<u64>(AT_FDCWD), ptr(path), O_WRONLY | O_CLOEXEC); })};
+i64 writeFile(int directory, const char* path, const char* text) {
+  const OwnedFd fd{retry([&] { return syscall6(__NR_openat, static_cast<u64>(directory), ptr(path), O_WRONLY | O_CLOEXEC); })};
   if (!fd.valid()) return fd.get();
   return retry([&] { return syscall6(__NR_write, static_cast<u64>(fd.get()), ptr(text), __builtin_strlen(text)); });
 }
 
-i64 writeProcFile(i64 pid, const char* name, const char* text) {
-  char path[64] = "/proc/";
-  u32 at = 6;
+/** `proc`: a descriptor of /proc. */
+i64 writeProcFile(int proc, i64 pid, const char* name, const char* text) {
+  char path[64];
+  u32 at = 0;
   char digits[20];
   u32 n = 0;
   for (i64 p = pid; p > 0; p /= 10) digits[n++] = static_cast<char>('0' + p % 10);
@@ -123,21 +109,58 @@ i64 writeProcFile(i64 pid, const char* name, const char* text) {
   path[at++] = '/';
   for (; *name != 0; name++) path[at++] = *name;
   path[at] = 0;
-  return writeFile(path, text);
+  return writeFile(proc, path, text);
+}
+
+i64 openProc() {
+  return retry([] { return syscall6(__NR_openat, static_cast<u64>(AT_FDCWD), ptr("/proc"), O_PATH | O_DIRECTORY | O_CLOEXEC); });
 }
 
 /** user_namespaces(7): setgroups before gid_map where the writer has no CAP_SETGID outside. */
-Failure writeMaps(const LaunchRequest& request, i64 pid) {
+Failure writeMaps(const LaunchRequest& request, int proc, i64 pid) {
   const Program& program = request.arena->program;
   if (request.header.flags & kDenySetgroups) {
-    const i64 r = writeProcFile(pid, "setgroups", "deny");
+    const i64 r = writeProcFile(proc, pid, "setgroups", "deny");
     if (r < 0) return {0, static_cast<i32>(-r)};
   }
-  const i64 g = writeProcFile(pid, "gid_map", program.text(request.header.gid_map));
+  const i64 g = writeProcFile(proc, pid, "gid_map", program.text(request.header.gid_map));
   if (g < 0) return {1, static_cast<i32>(-g)};
-  const i64 u = writeProcFile(pid, "uid_map", program.text(request.header.uid_map));
+  const i64 u = writeProcFile(proc, pid, "uid_map", program.text(request.header.uid_map));
   if (u < 0) return {2, static_cast<i32>(-u)};
   return {};
+}
+
+void openGate(int gate_write) {
+  const u8 go = 1;
+  syscall6(__NR_write, static_cast<u64>(gate_write), ptr(&go), 1);
+}
+
+/** The process that joins the namespaces of a running container and clones the program's process inside. */
+void enterBody(void* argument) {
+  const Child child = *static_cast<Child*>(argument);
+  const LaunchRequest& request = *child.request;
+  dieWithMonitor(child);
+  const bool maps = child.gate >= 0;
+  // While it is ours: another mount namespace may be joined.
+  const OwnedFd proc{maps ? openProc() : -1};
+  runChildStage(request, child.report, Stage::enter, 1);
+  clone_args args = cloneArgs(request, CLONE_PARENT | CLONE_PARENT_SETTID);
+  args.parent_tid = ptr(&request.arena->note->entered_pid);
+  if (child.show) syscall6(__NR_prctl, PR_SET_DUMPABLE, 1);
+  const i64 pid = syscall6(__NR_clone3, ptr(&args), sizeof args);
+  if (pid == 0) {
+    dieWithMonitor(child);
+    waitAtGate(child);
+    becomeProgram(child);
+  }
+  if (child.show) syscall6(__NR_prctl, PR_SET_DUMPABLE, 0);
+  if (pid < 0) fail(child.report, Stage::clone, 0, static_cast<i32>(-pid));
+  if (maps) {
+    const Failure f = writeMaps(request, proc.get(), pid);
+    if (f.failed()) fail(child.report, Stage::maps, f.step, f.error);
+    openGate(child.gate_write);
+  }
+  exitNow(0);
 }
 
 /** Where both ends of a pipe are owned. */
@@ -229,14 +252,15 @@ LaunchResult launch(const LaunchRequest& request) {
   }
   // An unprivileged monitor may write the child's maps only while /proc/<pid> belongs to its user (proc(5)). The child
   // begins dumpable then, until the gate; in a memory of its own, or one child would hide another from us.
-  const bool show = maps && syscall6(__NR_geteuid) != 0;
-  if (show) syscall6(__NR_prctl, PR_SET_DUMPABLE, 1);
+  // A process in between may have become somebody else to join what is around the new namespace.
+  const bool show = maps && (entering || syscall6(__NR_geteuid) != 0);
+  if (show && !entering) syscall6(__NR_prctl, PR_SET_DUMPABLE, 1);
 
   // In the arena's own stack memory, not in this frame: a CLONE_VM child reads it after we may have returned.
   auto* child = reinterpret_cast<Child*>(request.arena->stack + kStackSize - 64);
   auto* kept = reinterpret_cast<LaunchRequest*>(request.arena->stack + kStackSize - 64 - ((sizeof(LaunchRequest) + 63) & ~u64{63}));
   *kept = request;
-  *child = Child{kept, report.write.get(), maps ? gate.read.get() : -1, gate.write.get()};
+  *child = Child{kept, report.write.get(), maps ? gate.read.get() : -1, gate.write.get(), show};
   const u64 stack_size = static_cast<u64>(reinterpret_cast<u8*>(kept) - request.arena->stack) & ~u64{15};
 
   int pidfd = -1;
@@ -246,7 +270,7 @@ LaunchResult launch(const LaunchRequest& request) {
   args.exit_signal = kSigChld;
   const i64 pid = cloneOnStack(args, request.arena->stack, stack_size, entering ? enterBody : childBody, child);
   if (joined) leavePids(request.monitor_pidfd);
-  if (show) syscall6(__NR_prctl, PR_SET_DUMPABLE, 0);
+  if (show && !entering) syscall6(__NR_prctl, PR_SET_DUMPABLE, 0);
   if (pid < 0) {
     result.failure = {0, static_cast<i32>(-pid)};
   } else {
@@ -254,11 +278,11 @@ LaunchResult launch(const LaunchRequest& request) {
     result.in_between = entering;
     result.pidfd.reset(pidfd);
     result.report = static_cast<OwnedFd&&>(report.read);
-    if (maps) {
-      result.failure = writeMaps(request, pid);
+    if (maps && !entering) {
+      const OwnedFd proc{openProc()};
+      result.failure = writeMaps(request, proc.get(), pid);
       result.stage = Stage::maps;
-      const u8 go = 1;
-      if (!result.failure.failed()) syscall6(__NR_write, static_cast<u64>(gate.write.get()), ptr(&go), 1);
+      if (!result.failure.failed()) openGate(gate.write.get());
     }
   }
   return result;

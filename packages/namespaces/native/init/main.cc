@@ -1,4 +1,4 @@
-// ctr-init: started once by the addon from a sealed memfd with the control socket on 3 and the lifeline on 4.
+// ctr-init: started once by the addon from a sealed memfd with the control socket on 3 and the lifeline on 4, over which orders come too.
 // Static, without a C library, one thread: everything it can do is in this folder.
 #include <new>
 

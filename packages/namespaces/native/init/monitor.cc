@@ -69,7 +69,7 @@ void Monitor::dispatch(const Watch& watch) {
     case Watch::Kind::control:
       return onControl();
     case Watch::Kind::lifeline:
-      return onOwnerGone();
+      return onLifeline();
     case Watch::Kind::report:
       return onReport(watch.container);
     case Watch::Kind::process:

@@ -12,6 +12,7 @@ class Monitor {
 
  private:
   static constexpr u32 kArenas = 24;
+  static constexpr u32 kGivenUp = 64;
 
   // monitor.cc: the event loop
   bool start();
@@ -33,6 +34,8 @@ class Monitor {
   void refuse(u32 id, i32 error);
   void release(u32 id);
   void kill(u32 id);
+  bool takeBack(u32 id);
+  void onLifeline();
   Arena* takeArena();
   void giveArena(Arena* arena);
   Container* newContainer(u32 id, u32 after_size);
@@ -68,6 +71,9 @@ class Monitor {
   u32 retrying_ = 0;  // containers whose clean-up waits for another try
   Arena* free_arenas_ = nullptr;
   ChildNote* notes_ = nullptr;  // one for each arena
+  u32 newest_id_ = 0;  // of the plans that arrived: Node counts up
+  u32 given_up_count_ = 0;
+  u32 given_up_[kGivenUp];  // starts whose plans have not arrived yet
   u32 payload_size_ = 0;
   alignas(8) u8 payload_[48 * 1024];
 };

@@ -14,7 +14,16 @@ inline constexpr u32 kMagic = 0x31727463;  // "ctr1"
 inline constexpr u32 kMaxSlots = 512;
 inline constexpr u32 kMaxFds = 64;
 
-enum class MessageKind : u16 { launch = 1, hold = 2, release = 3, kill = 4 };
+enum class MessageKind : u16 { launch = 1, hold = 2 };
+
+/** Orders come over the lifeline, so that they never wait behind plans that nobody can take yet. Written and read whole (pipe(7)). */
+enum class OrderKind : u32 { release = 1, kill = 2 };
+
+struct Order {
+  u32 kind;
+  u32 id;
+};
+static_assert(sizeof(Order) == 8);
 
 enum LaunchFlags : u32 {
   kShareMemory = 1,  // CLONE_VM: see launch.cc for which children
@@ -51,7 +60,9 @@ struct ProgramHeader {
 };
 static_assert(sizeof(ProgramHeader) == 16);
 
-enum class Op : u16 { syscall = 0, report_file = 1, remove_tree = 2, assert_monitor = 3, close_fds = 4, move_report = 5, make_target = 6, copy_tree = 7 };
+enum class Op : u16 {
+  syscall = 0, report_file = 1, remove_tree = 2, assert_monitor = 3, close_fds = 4, finish = 5, move_report = 6, make_target = 7, copy_tree = 8
+};
 enum class ArgKind : u8 { value = 0, pointer = 1, slot = 2 };
 
 struct WireStep {

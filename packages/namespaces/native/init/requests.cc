@@ -167,13 +167,13 @@ void Monitor::refuse(u32 id, i32 error) {
 
 void Monitor::handle(Arena* arena, const MessageHeader& header, u32 size) {
   const auto kind = static_cast<MessageKind>(header.kind);
-  if (kind != MessageKind::launch && kind != MessageKind::hold) {
-    if (kind == MessageKind::release) release(header.id);
-    if (kind == MessageKind::kill) kill(header.id);
+  newest_id_ = header.id;
+  if (takeBack(header.id)) {
+    refuse(header.id, kECANCELED);
     return giveArena(arena);
   }
   Container* c = nullptr;
-  if (const i32 error = decodeMessage(*arena, header, size, c); error != 0) {
+  if (const i32 error = kind != MessageKind::launch && kind != MessageKind::hold ? kEINVAL : decodeMessage(*arena, header, size, c); error != 0) {
     refuse(header.id, error);
     return giveArena(arena);
   }
@@ -232,10 +232,36 @@ void Monitor::release(u32 id) {
     }
 }
 
-/** For one whose pidfd did not arrive, since Node may have no more descriptors. */
+/** For a start that was given up, and for a process whose pidfd did not arrive, since Node may have no more descriptors. */
 void Monitor::kill(u32 id) {
-  for (Container* c = containers_; c != nullptr; c = c->next)
-    if (c->id == id && (c->state == State::launching || c->state == State::running || c->state == State::dying)) return killAll(c);
+  for (Container* c = containers_; c != nullptr; c = c->next) {
+    if (c->id != id) continue;
+    if (c->state == State::launching || c->state == State::running || c->state == State::dying) killAll(c);
+    return;
+  }
+  if (id <= newest_id_) return;
+  // Its plan is still on the way. When there is no room to remember it, it will start, and Node kills it then.
+  if (given_up_count_ < kGivenUp) given_up_[given_up_count_++] = id;
+}
+
+/** Whether the plan that arrives now was given up before it did. */
+bool Monitor::takeBack(u32 id) {
+  for (u32 i = 0; i < given_up_count_; i++)
+    if (given_up_[i] == id) {
+      given_up_[i] = given_up_[--given_up_count_];
+      return true;
+    }
+  return false;
+}
+
+void Monitor::onLifeline() {
+  Order orders[64];
+  const i64 n = retry([&] { return syscall6(__NR_read, static_cast<u64>(lifeline_), ptr(orders), sizeof orders); });
+  if (n <= 0) return onOwnerGone();
+  for (u64 i = 0; i < static_cast<u64>(n) / sizeof(Order); i++) {
+    if (orders[i].kind == static_cast<u32>(OrderKind::release)) release(orders[i].id);
+    if (orders[i].kind == static_cast<u32>(OrderKind::kill)) kill(orders[i].id);
+  }
 }
 
 }  // namespace ctr

@@ -70,6 +70,13 @@ i64 moveReport(u64 lowest, int& report) {
   return 0;
 }
 
+/** A process that was made for its steps alone ends here, as a program would that ran. Never the monitor itself. */
+i64 finish(u64 exit_code, u32* exec_tried) {
+  if (exec_tried == nullptr) return -kEINVAL;
+  *exec_tried = 1;
+  exitNow(static_cast<int>(exit_code));
+}
+
 /** Not repeated after EINTR, since the descriptor is gone then too (close(2)); the slot is unset, so that nobody closes the number again. */
 i64 closeSlot(Slots& slots, u64 index) {
   const int fd = slots.fd[index];
@@ -114,6 +121,8 @@ i64 runStep(const Program& program, const WireStep& step, u32 index, const StepC
     case Op::copy_tree:
       return copyTree(static_cast<int>(argument(program, step, 0, *context.slots)), static_cast<int>(argument(program, step, 1, *context.slots)),
                       argument(program, step, 2, *context.slots) != 0);
+    case Op::finish:
+      return finish(step.args[0], context.exec_tried);
     case Op::syscall:
       break;
   }

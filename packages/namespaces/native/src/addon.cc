@@ -6,8 +6,10 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "fd_watch.h"
 #include "fd_watcher.h"
 #include "monitor_handle.h"
+#include "namespace_calls.h"
 #include "node_lacks.h"
 #include "open_fds.h"
 #include "syscall_failure.h"
@@ -80,6 +82,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new OpenFds);
   exports.Set("MonitorHandle", MonitorHandle::define(env));
   exports.Set("FdWatcher", FdWatcher::define(env));
+  exports.Set("FdWatch", FdWatch::define(env));
   const auto add = [&](const char* name, auto body) { exports.Set(name, Napi::Function::New(env, guarded(body), name)); };
   add("pidfdOpen", pidfdOpen);
   add("pidfdSendSignal", pidfdSendSignal);
@@ -90,11 +93,15 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("close", close);
   add("release", release);
   add("memfd", memfd);
-  add("socketPair", socketPair);
-  add("receiveFds", receiveFds);
   add("setWindowSize", setWindowSize);
   add("readable", readable);
   add("landlockAbi", landlockAbi);
+  add("namespaceOwner", namespaceOwner);
+  add("namespaceParent", namespaceParent);
+  add("namespaceType", namespaceType);
+  add("namespaceOwnerUid", namespaceOwnerUid);
+  add("socketPair", socketPair);
+  add("receiveFds", receiveFds);
   return exports;
 }
 

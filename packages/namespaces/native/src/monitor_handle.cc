@@ -23,6 +23,7 @@ constexpr int kMessagesPerTurn = 32;
 Napi::Function MonitorHandle::define(Napi::Env env) {
   return DefineClass(env, "MonitorHandle",
                      {InstanceMethod<&MonitorHandle::pid>("pid"), InstanceMethod<&MonitorHandle::send>("send"),
+                      InstanceMethod<&MonitorHandle::order>("order"),
                       InstanceMethod<&MonitorHandle::closeLifeline>("closeLifeline"),
                       InstanceMethod<&MonitorHandle::setRef>("setRef")});
 }
@@ -135,6 +136,15 @@ Napi::Value MonitorHandle::send(const Napi::CallbackInfo& info) {
   if (errno != EAGAIN) throw toError(info.Env(), {errno, "sendmsg", {}});
   link_->pollControl(true);
   return Napi::Boolean::New(info.Env(), false);
+}
+
+/** order(kind: number, id: number): boolean; struct Order of native/init/plan.h. False: the pipe is full, try again later. */
+Napi::Value MonitorHandle::order(const Napi::CallbackInfo& info) {
+  const std::uint32_t order[2] = {info[0].As<Napi::Number>().Uint32Value(), info[1].As<Napi::Number>().Uint32Value()};
+  if (link_ == nullptr || !link_->monitor.lifeline.valid()) return Napi::Boolean::New(info.Env(), true);
+  const auto n = retry([&] { return ::write(link_->monitor.lifeline.get(), order, sizeof order); });
+  // EPIPE: the monitor is gone, and with it what the order was for; Node ignores SIGPIPE.
+  return Napi::Boolean::New(info.Env(), n >= 0 || errno != EAGAIN);
 }
 
 /** Tells the monitor to kill everything, clean up and end; its messages still come. */

@@ -27,6 +27,7 @@ class MonitorHandle : public Napi::ObjectWrap<MonitorHandle> {
 
   Napi::Value pid(const Napi::CallbackInfo& info);
   Napi::Value send(const Napi::CallbackInfo& info);
+  Napi::Value order(const Napi::CallbackInfo& info);
   Napi::Value closeLifeline(const Napi::CallbackInfo& info);
   Napi::Value setRef(const Napi::CallbackInfo& info);
 

@@ -90,6 +90,8 @@ SpawnedMonitor spawnMonitor(const void* program, std::size_t size) {
   const UniqueFd theirs = moveUp(UniqueFd{pair[1]});
   check(::pipe2(pipe, O_CLOEXEC), "pipe2");
   result.lifeline.reset(pipe[1]);
+  // Orders are written to it, and nobody here may wait.
+  check(::fcntl(result.lifeline.get(), F_SETFL, O_NONBLOCK), "fcntl");
   const UniqueFd lifeline = moveUp(UniqueFd{pipe[0]});
   result.pid = SpawnSetup{theirs.get(), lifeline.get()}.run("/proc/self/fd/" + std::to_string(memfd.get()));
   result.pidfd.reset(static_cast<int>(check(::syscall(SYS_pidfd_open, result.pid, 0), "pidfd_open")));

@@ -1,4 +1,5 @@
 // What the launcher knows of one plan on its way: who waits for what.
+import type { AbortError } from '@ctr/internal/errors';
 import type { Fd } from '@ctr/internal/fd';
 import type { PlanSource } from '../plan/plan-source.js';
 import type { HintSource } from './start-error.js';
@@ -40,6 +41,8 @@ export interface Job {
   readonly source: PlanSource;
   readonly hints: HintSource;
   readonly kind: 'launch' | 'hold';
+  /** The start was given up; what it ends with is told by this. */
+  givenUp?: AbortError;
   /** Started or held, and not yet cleaned up. */
   live: boolean;
   pidfd?: Fd;

@@ -1,22 +1,29 @@
 // Node's end of the monitor: sends plans, routes answers to the one who waits. One per Node environment
 // (main thread or worker), started lazily; see docs/decisions/0002.
-import { CleanupError, SyscallError } from '@ctr/internal/errors';
+import { AbortError, CleanupError, SyscallError } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
 import { callNative, closeFds, initProgram, type MonitorHandle, NATIVE_FDS } from '../native.js';
-import { encodeOrder } from '../plan/encode-plan.js';
 import type { Plan } from '../plan/plan.js';
 import { type PlanSource, planSource } from '../plan/plan-source.js';
 import { settleOrphans } from './after-monitor.js';
 import { decodeEvent, decodeExit, decodeFailures, decodeFiles, type MonitorEvent } from './events.js';
 import { type Job, type Launched, newJob, withResolvers } from './job.js';
-import { Outbox } from './outbox.js';
-import { cleanupErrors, type HintSource, startError } from './start-error.js';
+import { Outbox, type Outgoing } from './outbox.js';
+import { cleanupErrors, type HintSource, type StartError, startError } from './start-error.js';
 
 export type { Launched, ProcessExit } from './job.js';
 
+/** Of native/init/plan.h: enum OrderKind. */
+const ORDERS = { release: 1, kill: 2 } as const;
+/** The pipe holds eight thousand orders: full it is only when the monitor cannot read for very long. */
+const ORDER_RETRY_MS = 10;
 const EACCES = 13;
 const EMFILE = 24;
 const ECONNRESET = 104;
+
+/** The kernel leaves a descriptor out when this process may have no more; without it nobody could look after the program. */
+const outOfDescriptors = ({ source }: Job): SyscallError =>
+  new SyscallError({ errno: EMFILE, syscall: 'recvmsg', doing: `${source.doing}: take the process over` });
 
 export class Launcher {
   static #current: Launcher | undefined;
@@ -74,15 +81,39 @@ export class Launcher {
     return this.#handle.pid();
   }
 
-  /** Resolves once exec has happened. `ownFds` are closed here as soon as the monitor has them, or cannot get them. */
-  async launch(source: PlanSource, hints: HintSource, ownFds: readonly number[] = []): Promise<Launched> {
-    return (await this.#submit(source, 'launch', hints, ownFds).started.promise) as Launched;
+  /**
+   * Resolves once exec has happened. `ownFds` are closed here as soon as the monitor has them, or cannot get them. When
+   * `signal` fires before, rejects with AbortError once nothing of the start is left.
+   */
+  async launch(source: PlanSource, hints: HintSource, ownFds: readonly number[] = [], signal?: AbortSignal): Promise<Launched> {
+    if (signal === undefined) return (await this.#submit(source, 'launch', hints, ownFds).job.started.promise) as Launched;
+    if (signal.aborted) {
+      closeFds(ownFds);
+      throw new AbortError(source.doing, signal.reason);
+    }
+    const { id, job, item } = this.#submit(source, 'launch', hints, ownFds);
+    const abort = (): void => this.#giveUp(id, job, item, new AbortError(source.doing, signal.reason));
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      return (await job.started.promise) as Launched;
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  /** A start that is not wanted any more: taken back when it was not sent, killed on its way otherwise. */
+  #giveUp(id: number, job: Job, item: Outgoing | undefined, error: AbortError): void {
+    if (item !== undefined && this.#outbox.takeBack(item)) {
+      this.#fail(id, job, error);
+      return;
+    }
+    job.givenUp = error;
+    this.#order('kill', id);
   }
 
   /** Runs `prepare` in the monitor and keeps what it opened; resolves to the release. */
   async hold(plan: Plan, hints: HintSource): Promise<() => Promise<void>> {
-    const id = this.#nextId;
-    const job = this.#submit(planSource(plan), 'hold', hints, []);
+    const { id, job } = this.#submit(planSource(plan), 'hold', hints, []);
     await job.started.promise;
     // A hold lasts as long as Node, and must not keep it alive.
     this.addRef(-1);
@@ -120,7 +151,12 @@ export class Launcher {
     if (this.#alive) this.#setRefs(change);
   }
 
-  #submit(source: PlanSource, kind: Job['kind'], hints: HintSource, ownFds: readonly number[]): Job {
+  #submit(
+    source: PlanSource,
+    kind: Job['kind'],
+    hints: HintSource,
+    ownFds: readonly number[],
+  ): { readonly id: number; readonly job: Job; readonly item?: Outgoing } {
     const id = this.#nextId++;
     const job = newJob(source, hints, kind);
     this.#jobs.set(id, job);
@@ -133,17 +169,19 @@ export class Launcher {
         own.push(callNative('hand a large plan to the monitor', (b) => b.memfd(large)));
         fds.push(own.at(-1) as number);
       }
-      this.#outbox.send({ message, fds: Int32Array.from(fds), own, failed });
+      const item = { message, fds: Int32Array.from(fds), own, failed };
+      this.#outbox.send(item);
+      return { id, job, item };
     } catch (error) {
       closeFds(own);
       failed(error);
     }
-    return job;
+    return { id, job };
   }
 
-  #order(kind: 'release' | 'kill', id: number): void {
-    // When it cannot be sent, the monitor is gone, and #onGone settles everything.
-    this.#outbox.send({ message: encodeOrder(kind, id), fds: new Int32Array(0), own: [], failed: () => {} });
+  /** Once the monitor is gone, #onGone settles everything. */
+  #order(kind: keyof typeof ORDERS, id: number): void {
+    if (this.#alive && !this.#handle.order(ORDERS[kind], id)) setTimeout(() => this.#order(kind, id), ORDER_RETRY_MS);
   }
 
   #onMessage(message: Buffer | null, fd: number): void {
@@ -168,25 +206,27 @@ export class Launcher {
 
   #onStarted(event: MonitorEvent, job: Job, fd: number): void {
     job.live = true;
-    if (fd < 0) this.#abandon(event.id, job);
+    if (job.givenUp !== undefined) {
+      closeFds(fd >= 0 ? [fd] : []);
+      this.#abandon(event.id, job, job.givenUp);
+    } else if (fd < 0) this.#abandon(event.id, job, outOfDescriptors(job));
     else {
       job.pidfd = Fd.of(fd, NATIVE_FDS);
       job.started.resolve({ pid: event.a, pidfd: job.pidfd, exited: job.exited.promise, cleaned: job.cleaned.promise });
     }
   }
 
-  /** The kernel leaves a descriptor out when this process may have no more; without it nobody could look after the program. */
-  #abandon(id: number, { source, started, cleaned }: Job): void {
-    const error = new SyscallError({ errno: EMFILE, syscall: 'recvmsg', doing: `${source.doing}: take the process over` });
+  /** It runs and nobody will look after it: it is killed, and then the start fails. */
+  #abandon(id: number, { started, cleaned }: Job, error: Error): void {
     const reject = (): void => started.reject(error);
     cleaned.promise.then(reject, reject);
     this.#order('kill', id);
   }
 
   #onFailed(event: MonitorEvent, job: Job): void {
-    const error = startError(job.source.plan, event.a, { step: event.b, errno: event.c }, job.hints);
+    const error = job.givenUp ?? startError(job.source.plan, event.a, { step: event.b, errno: event.c }, job.hints);
     const cleanup = cleanupErrors(job.source, decodeFailures(event.payload));
-    if (cleanup.length > 0) error.cleanup = cleanup;
+    if (cleanup.length > 0) (error as StartError | AbortError).cleanup = cleanup;
     this.#fail(event.id, job, error);
   }
 

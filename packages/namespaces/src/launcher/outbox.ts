@@ -22,6 +22,15 @@ export class Outbox {
     if (this.#waiting.length > 0 || !this.#trySend(item)) this.#waiting.push(item);
   }
 
+  /** Takes back what has not been sent. False when it has. */
+  takeBack(item: Outgoing): boolean {
+    const at = this.#waiting.indexOf(item);
+    if (at < 0) return false;
+    this.#waiting.splice(at, 1);
+    closeFds(item.own);
+    return true;
+  }
+
   /** There is room again. */
   flush(): void {
     for (let next = this.#waiting[0]; next !== undefined && this.#trySend(next); next = this.#waiting[0]) this.#waiting.shift();

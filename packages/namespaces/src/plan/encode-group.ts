@@ -15,9 +15,10 @@ const COMPOSITE: Readonly<Record<string, number>> = {
   remove_tree: 2,
   assert_monitor: 3,
   close_fds: 4,
-  move_report: 5,
-  make_target: 6,
-  copy_tree: 7,
+  finish: 5,
+  move_report: 6,
+  make_target: 7,
+  copy_tree: 8,
 };
 
 /** An encoded group: everything that points into `data` is listed, so that it can be moved. */

@@ -2,7 +2,7 @@
 import { named, type Step, slot } from '@ctr/internal/steps';
 import { describe, expect, it } from 'vitest';
 import { describeSpawn, InvalidArgumentError, syscallNumber } from '../index.js';
-import { encodeOrder, encodePlan, MAX_DATAGRAM, MESSAGE_HEADER_SIZE } from './encode-plan.js';
+import { encodePlan, MAX_DATAGRAM } from './encode-plan.js';
 import { decodeMessage } from './fixtures.js';
 import { holdPlan, type Plan } from './plan.js';
 
@@ -157,16 +157,6 @@ describe('encodePlan', () => {
     for (let i = 0; i < 2000; i++) expect(() => encodePlan(plan([{ call: 'close', args: [slot(`own ${i}`)] }]), 1, 'launch')).not.toThrow();
     const many = Array.from({ length: 200 }, (_, i): Step => ({ call: 'close', args: [slot(`other ${i}`)] }));
     expect(() => encodePlan(plan(many), 1, 'launch')).toThrow('at most 128 further slots');
-  });
-
-  it('writes orders', () => {
-    for (const [kind, n] of [
-      ['release', 3],
-      ['kill', 4],
-    ] as const) {
-      const m = Buffer.from(encodeOrder(kind, 5));
-      expect([m.length, m.readUInt16LE(4), m.readUInt32LE(8)]).toEqual([MESSAGE_HEADER_SIZE, n, 5]);
-    }
   });
 
   it('writes whole containers that read back as they were described', () => {

@@ -10,7 +10,7 @@ export const MESSAGE_HEADER_SIZE = FD_SLOTS_AT + 2 * MAX_FDS;
 /** Above this the programs travel in a memfd: a datagram must fit into the socket's buffer. */
 export const MAX_DATAGRAM = 96 * 1024;
 const MAGIC = 0x31727463;
-const KINDS = { launch: 1, hold: 2, release: 3, kill: 4 } as const;
+const KINDS = { launch: 1, hold: 2 } as const;
 const FLAGS = { shareMemory: 1, writeMaps: 2, denySetgroups: 4, fromMemfd: 8 } as const;
 
 export interface EncodedPlan {
@@ -85,14 +85,3 @@ export function setProgramSizes(message: Uint8Array, launch: number, after: numb
 
 /** Writes a plan for the monitor. Throws InvalidArgumentError for what cannot be written, such as a NUL in a string. */
 export const encodePlan = (plan: Plan, id: number, kind: 'launch' | 'hold'): EncodedPlan => encodeMessage(plan, id, kind);
-
-/** The message that lets a hold go, or kills a process. */
-export function encodeOrder(kind: 'release' | 'kill', id: number): Uint8Array {
-  const message = Buffer.alloc(MESSAGE_HEADER_SIZE);
-  message.writeUInt32LE(MAGIC, 0);
-  message.writeUInt16LE(KINDS[kind], 4);
-  message.writeUInt32LE(id, 8);
-  message.writeInt32LE(-1, 24);
-  message.writeInt32LE(-1, 44);
-  return message;
-}

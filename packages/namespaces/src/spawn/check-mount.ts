@@ -6,7 +6,7 @@ import type { BindMount, Device, Mount, TmpfsMount } from './options.js';
 
 /** What each type has beside a target and flags. */
 const MOUNT_KEYS: Readonly<Record<string, readonly string[]>> = {
-  bind: ['source', 'recursive', 'propagation', 'idmap'],
+  bind: ['source', 'recursive', 'propagation', 'idMap'],
   tmpfs: ['size', 'mode', 'copyUp'],
   filesystem: ['fileSystem', 'source'],
   remount: [],
@@ -47,8 +47,8 @@ function checkWords(m: Mount, path: string): void {
   if (m.type === 'bind' && data !== undefined)
     fail(`${path}.options`, 'words for a mount: a bind has no file system of its own to take others', data);
   if (m.type !== 'bind' && words.bind) fail(`${path}.options`, "left out, or type 'bind'", 'bind');
-  if (words.idmap && (m.type !== 'bind' || m.idmap === undefined))
-    fail(`${path}.idmap`, "an Fd of a user namespace, with 'idmap'", undefined);
+  if (words.idmap && (m.type !== 'bind' || m.idMap === undefined))
+    fail(`${path}.idMap`, "an Fd of a user namespace, with 'idmap'", undefined);
   if (words.tmpcopyup && m.type !== 'tmpfs') fail(`${path}.options`, "left out, or type 'tmpfs'", 'tmpcopyup');
   if (m.type === 'dev' && (data !== undefined || words.own.set.length + words.own.clear.length + words.deep.set.length > 0))
     fail(`${path}.options`, "left out: the container's own /dev is what it is", m.options);
@@ -57,7 +57,7 @@ function checkWords(m: Mount, path: string): void {
 function checkBind(m: BindMount, path: string): void {
   if (!Fd.is(m.source)) absolute(m.source, `${path}.source`);
   if (m.recursive !== undefined) boolean(m.recursive, `${path}.recursive`);
-  if (m.idmap !== undefined && (!Fd.is(m.idmap) || m.idmap.closed)) fail(`${path}.idmap`, 'an open Fd of a user namespace', m.idmap);
+  if (m.idMap !== undefined && (!Fd.is(m.idMap) || m.idMap.closed)) fail(`${path}.idMap`, 'an open Fd of a user namespace', m.idMap);
   if (m.propagation !== undefined && !PROPAGATIONS.includes(m.propagation))
     fail(`${path}.propagation`, `one of ${PROPAGATIONS.join(', ')}`, m.propagation);
 }

@@ -34,7 +34,8 @@ function withOption(path: string, value: unknown): SpawnOptions {
   const o = {
     args: ['true'],
     env: { A: 'b' },
-    namespaces: { user: 'new', mount: 'new', uts: 'new', pid: 'new' },
+    namespaces: { user: 'new', mount: 'new', uts: 'new', pid: 'new', time: 'new' },
+    timeOffsets: {},
     idMaps: { uid: [{ containerId: 0, hostId: 0, size: 1 }], gid: [{ containerId: 0, hostId: 0, size: 1 }] },
     root: { steps: [], slot: 'root' },
     mounts: [
@@ -94,7 +95,11 @@ const TABLE: readonly (readonly [path: string, right: (value: unknown) => boolea
   ['hints', (v) => typeof v === 'function'],
   ['namespaces', () => false],
   ['namespaces.pid', () => false],
+  ['timeOffsets', (v) => v instanceof Date],
+  ['timeOffsets.monotonic', (v) => v === -1 || v === 1.5],
+  ['disableUserNamespaces', (v) => v === true],
   ['idMaps', () => false],
+  ['idMaps.setgroups', () => false],
   ['idMaps.uid', () => false],
   ['idMaps.uid.0', () => false],
   ['idMaps.uid.0.containerId', () => false],
@@ -199,13 +204,12 @@ describe('checkSpawnOptions', () => {
 
   it('says what does not go together', () => {
     const args = ['true'];
-    using fd = Fd.of(openSync('/', 'r'));
     expect([
       message({ args, mounts: [] }),
       message({ args, readOnlyRoot: true }),
       message({ args, hostname: 'x' }),
       message({ args, idMaps: { uid: [], gid: [] } }),
-      message({ args, namespaces: { user: 'new', pid: fd } }),
+      message({ args, namespaces: { user: 'new', pid: '../ns' } }),
       message({ args, namespaces: { user: 'new' }, idMaps: { uid: [{ containerId: 1, hostId: 1, size: 1 }], gid: [] } }),
       message({ args, stdio: ['pipe'] }),
       message({ args, rlimits: { nofile: { soft: 2, hard: 1 } } }),
@@ -221,7 +225,7 @@ describe('checkSpawnOptions', () => {
         "expected "namespaces.mount" to be 'new', since readOnlyRoot is given, received undefined",
         "expected "namespaces.uts" to be 'new', since a host name is given, received undefined",
         "expected "namespaces.user" to be 'new', since idMaps is given, received undefined",
-        "expected "namespaces.pid" to be 'new' or 'host', since a user namespace is made, received an object",
+        "expected "namespaces.pid" to be 'new', 'host', a pid, an absolute path, an Fd or a process, received "../ns" (string)",
         "expected "idMaps.uid" to be a map that contains id 0, with which the process starts inside, received an array of 1",
         "expected "stdio" to be stdin, stdout and stderr, received an array of 1",
         "expected "rlimits.nofile.soft" to be at most rlimits.nofile.hard (1), received 2 (number)",

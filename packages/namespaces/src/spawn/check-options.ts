@@ -2,24 +2,26 @@
 // in their own tables.
 import { Fd } from '@ctr/internal/fd';
 import { type CapabilitySets, checkCapabilitySets } from '../capabilities.js';
+import { checkNamespaces } from '../namespaces/check-namespaces.js';
 import { NAMESPACE_KINDS, type NamespaceKind } from '../plan/clone-flags.js';
 import { parseRlimits } from '../rlimits.js';
 import { checkSize, type TerminalSize } from '../terminal/size.js';
+import { checkIdMaps } from '../userns/check-maps.js';
 import { ATTRIBUTE_KEYS, checkAttributes } from './check-attributes.js';
 import { checkDevice, checkMount } from './check-mount.js';
 import { checkSysctls } from './check-sysctls.js';
 import { absolute, boolean, checkKeys, fail, functionValue, integer, list, object, steps, text } from './check-values.js';
 import { PROPAGATIONS } from './mount-words.js';
 import { parseNumberList } from './number-list.js';
-import type { CgroupEntry, Device, EnterOptions, IdMap, Mount, ProgramOptions, SpawnOptions, User } from './options.js';
+import type { CgroupEntry, Device, EnterOptions, Mount, ProgramOptions, SpawnOptions, User } from './options.js';
 
 const PROGRAM_KEYS = [
-  ...'args env cwd createCwd user capabilities noNewPrivileges seccomp rlimits oomScoreAdj stdio tty cgroup doing hints'.split(' '),
+  ...'args env cwd createCwd user capabilities noNewPrivileges seccomp rlimits oomScoreAdj stdio tty cgroup doing hints signal'.split(' '),
   ...ATTRIBUTE_KEYS,
 ];
 const SPAWN_KEYS = [
   ...PROGRAM_KEYS,
-  ...'namespaces idMaps root readOnlyRoot mounts devices rootPropagation maskedPaths readonlyPaths sysctls init hostname domainname loopback prepare cleanup'.split(
+  ...'namespaces idMaps timeOffsets disableUserNamespaces root readOnlyRoot mounts devices rootPropagation maskedPaths readonlyPaths sysctls init hostname domainname loopback prepare cleanup'.split(
     ' ',
   ),
 ];
@@ -107,37 +109,7 @@ export function checkProgramOptions(o: ProgramOptions): void {
   for (const key of ['createCwd', 'noNewPrivileges'] as const) if (o[key] !== undefined) boolean(o[key], key);
   if (o.doing !== undefined) text(o.doing, 'doing');
   if (o.hints !== undefined) functionValue(o.hints, 'hints');
-}
-
-function checkMaps(maps: readonly IdMap[], path: string, starting: number): void {
-  if (!Array.isArray(maps) || maps.length === 0) fail(path, 'a non-empty array of id maps', maps);
-  maps.forEach((m, i) => {
-    object(m, `${path}[${i}]`);
-    checkKeys(m, ['containerId', 'hostId', 'size'], `${path}[${i}]`);
-    integer(m.containerId, `${path}[${i}].containerId`, 0, MAX_ID);
-    integer(m.hostId, `${path}[${i}].hostId`, 0, MAX_ID);
-    integer(m.size, `${path}[${i}].size`, 1, MAX_ID);
-  });
-  if (!maps.some((m: IdMap) => m.containerId <= starting && starting < m.containerId + m.size))
-    fail(path, `a map that contains id ${starting}, with which the process starts inside`, maps);
-}
-
-function checkNamespaces(o: SpawnOptions): void {
-  const { namespaces: ns = {} } = o;
-  object(ns, 'namespaces');
-  checkKeys(ns, NAMESPACE_KINDS, 'namespaces');
-  for (const [kind, value] of Object.entries(ns))
-    if (value !== 'new' && value !== 'host' && !Fd.is(value)) fail(`namespaces.${kind}`, "'new', 'host' or an Fd", value);
-  const needsMount = (['root', 'mounts', 'devices', 'rootPropagation', 'maskedPaths', 'readonlyPaths', 'readOnlyRoot'] as const).find(
-    (k) => o[k] !== undefined && o[k] !== false,
-  );
-  if (needsMount && ns.mount !== 'new') fail('namespaces.mount', `'new', since ${needsMount} is given`, ns.mount);
-  if (o.init && ns.pid !== 'new') fail('namespaces.pid', "'new', since init is given", ns.pid);
-  if ((o.hostname !== undefined || o.domainname !== undefined) && ns.uts !== 'new')
-    fail('namespaces.uts', "'new', since a host name is given", ns.uts);
-  // The one who joins a pid namespace is made by a process in between, whose child the maps could not be written for.
-  if (Fd.is(ns.pid) && ns.user === 'new') fail('namespaces.pid', "'new' or 'host', since a user namespace is made", ns.pid);
-  if (o.idMaps && ns.user !== 'new') fail('namespaces.user', "'new', since idMaps is given", ns.user);
+  if (o.signal !== undefined && typeof o.signal.addEventListener !== 'function') fail('signal', 'an AbortSignal', o.signal);
 }
 
 function checkRoot(root: unknown): void {
@@ -155,10 +127,9 @@ export function checkSpawnOptions(o: SpawnOptions): void {
   checkProgramOptions(o);
   checkNamespaces(o);
   if (o.idMaps !== undefined) {
-    object(o.idMaps, 'idMaps');
-    checkKeys(o.idMaps, ['uid', 'gid'], 'idMaps');
-    checkMaps(o.idMaps.uid, 'idMaps.uid', 0);
-    checkMaps(o.idMaps.gid, 'idMaps.gid', 0);
+    checkIdMaps(o.idMaps, o.user?.uid ?? 0, o.user?.gid ?? 0);
+    if (o.idMaps.setgroups === 'deny' && o.user?.groups?.length)
+      fail('user.groups', "none, since idMaps.setgroups is 'deny'", o.user.groups);
   }
   if (o.root !== undefined) checkRoot(o.root);
   if (o.mounts !== undefined)

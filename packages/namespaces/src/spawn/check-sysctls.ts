@@ -1,6 +1,7 @@
 // Which kernel parameters belong to a namespace, and so to whoever owns it; all others are the whole host's.
 import { fstatSync, statSync } from 'node:fs';
 import { Fd } from '@ctr/internal/fd';
+import type { NamespaceChoice } from '../namespaces/join.js';
 import { NAMESPACE_FILE, type NamespaceKind } from '../plan/clone-flags.js';
 import { sysctlPath } from '../steps/sysctls.js';
 import { fail, object, text } from './check-values.js';
@@ -16,11 +17,17 @@ const OWNERS: readonly (readonly [RegExp, NamespaceKind])[] = [
 const NAMES: Readonly<Record<string, string>> = { 'kernel/hostname': 'hostname', 'kernel/domainname': 'domainname' };
 
 /** A namespace to join may be this process's own under another name. */
-function isOwn(kind: NamespaceKind, place: 'new' | 'host' | Fd | undefined): boolean {
+function isOwn(kind: NamespaceKind, place: NamespaceChoice | undefined): boolean {
   if (place === 'new') return true;
-  if (!Fd.is(place)) return false;
-  const [theirs, ours] = [fstatSync(place.fd, { bigint: true }), statSync(`/proc/self/ns/${NAMESPACE_FILE[kind]}`, { bigint: true })];
-  return theirs.ino !== ours.ino || theirs.dev !== ours.dev;
+  if (place === undefined || place === 'host') return false;
+  const file = (pid: number | string): string => `/proc/${pid}/ns/${NAMESPACE_FILE[kind]}`;
+  const options = { bigint: true, throwIfNoEntry: false } as const;
+  const ours = statSync(file('self'), options);
+  const theirs = Fd.is(place)
+    ? fstatSync(place.fd, { bigint: true })
+    : statSync(typeof place === 'string' ? place : file(typeof place === 'number' ? place : place.pid), options);
+  // One that is not there fails later, with a better word for it.
+  return theirs === undefined || theirs.ino !== ours?.ino || theirs.dev !== ours.dev;
 }
 
 /** @throws InvalidArgumentError */

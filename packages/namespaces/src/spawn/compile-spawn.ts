@@ -1,6 +1,8 @@
 // SpawnOptions -> Plan. Pure: no file, no kernel, no clock; what it says is what will happen.
 import { Fd } from '@ctr/internal/fd';
 import { named, type Step, slot } from '@ctr/internal/steps';
+import { isJoined, type Joined } from '../namespaces/join.js';
+import { enterTimeNamespace } from '../namespaces/time-offsets.js';
 import { CLONE_FLAG_OF, CLONE_FLAGS, NAMESPACE_KINDS, type NamespaceKind } from '../plan/clone-flags.js';
 import type { Plan, StepGroup } from '../plan/plan.js';
 import { makeDevices, prepareDevices } from '../steps/devices.js';
@@ -13,11 +15,14 @@ import { makeDirectories } from '../steps/paths.js';
 import { openInit } from '../steps/reaper.js';
 import { openHostProc } from '../steps/security-label.js';
 import { setSysctls } from '../steps/sysctls.js';
+import { startingId } from '../userns/check-maps.js';
+import { type IdMaps, mapsId, oneId } from '../userns/id-map.js';
+import { joinUser, type Place, planMaps } from '../userns/user-namespace.js';
 import { extraFds, labelOf } from './attribute-steps.js';
 import { makeReadonly, maskPaths, prepareMasks } from './masked-steps.js';
 import { type MountContext, type MountSteps, mountSlot, mountSteps } from './mount-plan.js';
 import { propagationFlag, readMountWords } from './mount-words.js';
-import type { IdMap, SpawnOptions } from './options.js';
+import type { SpawnOptions } from './options.js';
 import { PIPE_PLACEHOLDER } from './placeholder.js';
 import { connectStdio, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
 import { terminalOf } from './terminal-steps.js';
@@ -25,42 +30,61 @@ import { terminalOf } from './terminal-steps.js';
 const isNew = (o: SpawnOptions, kind: NamespaceKind): boolean => o.namespaces?.[kind] === 'new';
 const MNT_DETACH = named(2, 'MNT_DETACH');
 
-/** setns for each namespace that is given as a descriptor; pid and user are joined by a process in between. */
-function joins(o: SpawnOptions): { fds: Record<string, number>; enter: Step[]; setup: Step[] } {
-  const fds: Record<string, number> = {};
-  const enter: Step[] = [];
-  const setup: Step[] = [];
-  for (const kind of NAMESPACE_KINDS) {
-    const ns = o.namespaces?.[kind];
-    if (!Fd.is(ns)) continue;
-    fds[`ns.${kind}`] = ns.fd;
-    const flag = CLONE_FLAG_OF[kind];
-    (kind === 'pid' || kind === 'user' ? enter : setup).push({
-      call: 'setns',
-      args: [slot(`ns.${kind}`), named(CLONE_FLAGS[flag] as number, flag)],
-      doing: `join the ${kind} namespace`,
-    });
-  }
-  return { fds, enter, setup };
+/** What only a look at the host tells; made by spawn(). */
+export interface SpawnFacts {
+  joined?: Joined | undefined;
+  /** The user namespace in which the new one is made, and its maps as they are written there. */
+  around?: (Omit<Place, 'around' | 'release'> & { readonly fd: number }) | undefined;
 }
 
-const mapText = (maps: readonly IdMap[]): string => maps.map((m) => `${m.containerId} ${m.hostId} ${m.size}\n`).join('');
+interface Joins {
+  fds: Record<string, number>;
+  /** In a process in between, whose child is the program. */
+  enter: Step[];
+  setup: Step[];
+}
+
+const setns = (kind: NamespaceKind): Step => {
+  const flag = CLONE_FLAG_OF[kind];
+  return { call: 'setns', args: [slot(`ns.${kind}`), named(CLONE_FLAGS[flag] as number, flag)], doing: `join the ${kind} namespace` };
+};
+
+/**
+ * setns for each namespace to join. Pid and user are joined by a process in between; the others too where a new user
+ * namespace follows, in which the right to join what is owned outside is gone.
+ */
+function joins(o: SpawnOptions, { joined, around }: SpawnFacts): Joins {
+  const fds: Record<string, number> = { ...joined?.fds };
+  const [before, within, setup]: [Step[], Step[], Step[]] = [[], [], []];
+  const user: Step[] = around ? [joinUser('ns.around'), ...(around.start ? setUser(around.start, { setgroups: false }) : [])] : [];
+  if (around) fds['ns.around'] = around.fd;
+  for (const kind of NAMESPACE_KINDS) {
+    const ns = o.namespaces?.[kind];
+    if (!isJoined(ns)) continue;
+    fds[`ns.${kind}`] ??= Fd.is(ns) ? ns.fd : PIPE_PLACEHOLDER;
+    if (kind === 'user') user.push(...(joined?.sameUser ? [] : [setns(kind)]));
+    else if (joined?.before.has(kind) || (isNew(o, 'user') && !around)) before.push(setns(kind));
+    else if (kind === 'pid' || isNew(o, 'user')) within.push(setns(kind));
+    else setup.push(setns(kind));
+  }
+  return { fds, enter: [...before, ...user, ...within], setup };
+}
 
 interface Ids {
   idMaps?: NonNullable<Plan['idMaps']>;
+  /** The ids with which it begins in a new user namespace. */
+  start?: { uid: number; gid: number };
   /** False where the kernel refuses setgroups(2). */
   setgroups: boolean;
   ttyGid: boolean;
 }
 
-function ids(o: SpawnOptions, caller: { uid: number; gid: number }): Ids {
+function ids(o: SpawnOptions, caller: { uid: number; gid: number }, { around }: SpawnFacts): Ids {
   if (!isNew(o, 'user')) return { setgroups: caller.uid === 0, ttyGid: true };
-  const uid = o.idMaps?.uid ?? [{ containerId: 0, hostId: caller.uid, size: 1 }];
-  const gid = o.idMaps?.gid ?? [{ containerId: 0, hostId: caller.gid, size: 1 }];
-  // Without CAP_SETGID outside, a gid map may only be written once setgroups is denied (user_namespaces(7)).
-  const denySetgroups = caller.uid !== 0;
-  const ttyGid = gid.some((m) => m.containerId <= 5 && 5 < m.containerId + m.size);
-  return { idMaps: { uid: mapText(uid), gid: mapText(gid), denySetgroups }, setgroups: !denySetgroups, ttyGid };
+  const maps: IdMaps = o.idMaps ?? { uid: oneId(caller.uid), gid: oneId(caller.gid) };
+  const idMaps = around?.idMaps ?? planMaps(maps, caller.uid !== 0);
+  const start = { uid: startingId(maps.uid, o.user?.uid), gid: startingId(maps.gid, o.user?.gid) };
+  return { idMaps, start, setgroups: !idMaps.denySetgroups, ttyGid: mapsId(maps.gid, 5) };
 }
 
 /** What CLONE_VM allows: native/init/launch.cc says why. setns(2) to a time namespace wants a memory of one's own. */
@@ -68,7 +92,8 @@ const sharesMemory = (o: SpawnOptions, enters: boolean): boolean =>
   isNew(o, 'pid') &&
   !enters &&
   o.oomScoreAdj === undefined &&
-  !Fd.is(o.namespaces?.time) &&
+  o.timeOffsets === undefined &&
+  !isJoined(o.namespaces?.time) &&
   (o.cgroup === undefined || o.cgroup.limitsMemory === false);
 
 /** After the groups are entered, so that the new namespace's root is the container's own cgroup. */
@@ -173,10 +198,15 @@ const readOnlyRoot = () =>
  * What spawn() would do with these options, as data; nothing is done.
  * Pipes are shown but not made. See {@link describePlan} to print it.
  */
-export function describeSpawn(o: SpawnOptions, caller = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 }): Plan {
-  const cloneFlags = NAMESPACE_KINDS.filter((k) => k !== 'cgroup' && isNew(o, k)).map((k) => CLONE_FLAG_OF[k]);
-  const join = joins(o);
-  const id = ids(o, caller);
+export function describeSpawn(
+  o: SpawnOptions,
+  caller = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
+  facts: SpawnFacts = {},
+): Plan {
+  const later = (k: NamespaceKind): boolean => k === 'cgroup' || (k === 'time' && o.timeOffsets !== undefined);
+  const cloneFlags = NAMESPACE_KINDS.filter((k) => !later(k) && isNew(o, k)).map((k) => CLONE_FLAG_OF[k]);
+  const join = joins(o, facts);
+  const id = ids(o, caller, facts);
   const mounts = rootAndMounts(o, { userNamespace: id.idMaps !== undefined, ttyGid: id.ttyGid, terminal: Boolean(o.tty) });
   const stdio = stdioFds(o);
   const fds: Record<string, number> = { ...stdio.borrowed, ...join.fds, ...mounts.fds, ...extraFds(o) };
@@ -201,7 +231,8 @@ export function describeSpawn(o: SpawnOptions, caller = { uid: process.geteuid?.
         connectStdio(stdio.slots),
         join.setup,
         setOomScoreAdj(o.oomScoreAdj, caller.uid === 0),
-        id.idMaps ? setUser({ uid: 0, gid: 0 }, { setgroups: id.setgroups }) : [],
+        id.start ? setUser(id.start, { setgroups: id.setgroups }) : [],
+        o.timeOffsets ? enterTimeNamespace(o.timeOffsets, caller.uid === 0) : [],
         ...mounts.groups,
         terminal,
         hostNames(o),

@@ -10,7 +10,6 @@ import type { Plan } from '../plan/plan.js';
 import type { ContainerProcess } from '../process.js';
 import { setAffinity } from '../steps/scheduling.js';
 import { openHostProc } from '../steps/security-label.js';
-import { sizeOf } from '../terminal/size.js';
 import { extraFds, labelOf } from './attribute-steps.js';
 import { checkEnterOptions } from './check-options.js';
 import { executePlan } from './execute-plan.js';
@@ -119,7 +118,7 @@ export async function enter(target: ContainerProcess | number, options: EnterOpt
   try {
     const kinds = options.namespaces ?? (typeof target === 'number' ? differingNamespaces(pid) : target.namespaces);
     const plan = downgrade(describeEnter({ pid, pidfd }, options, kinds, kinds.includes('user') && process.geteuid?.() !== 0));
-    const started = await executePlan(plan, kinds, options.hints ?? defaultHints, sizeOf(options.tty));
+    const started = await executePlan(plan, kinds, options);
     return labelOf(options) ? await verifyLabel(started, options) : started;
   } catch (error) {
     if (!learnFrom(error)) throw error;

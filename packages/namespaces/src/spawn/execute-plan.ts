@@ -8,7 +8,9 @@ import { type PlanSource, planSource } from '../plan/plan-source.js';
 import { ContainerProcess } from '../process.js';
 import { TTY_SOCKET } from '../steps/terminal.js';
 import { receiveTerminal } from '../terminal/receive.js';
-import type { TerminalSize } from '../terminal/size.js';
+import { sizeOf, type TerminalSize } from '../terminal/size.js';
+import { defaultHints } from './hints.js';
+import type { ProgramOptions } from './options.js';
 import { PIPE_PLACEHOLDER } from './placeholder.js';
 
 const STREAMS = ['stdin', 'stdout', 'stderr'];
@@ -58,10 +60,21 @@ interface Crossing {
   readonly hints: HintSource;
   /** Of the terminal that the process makes. */
   readonly size?: TerminalSize | undefined;
+  /** Gives the start up. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Executes a plan that ends in a process. */
-export async function executeSource({ fds, pipes: slots, own = [], source, namespaces, hints, size }: Crossing): Promise<ContainerProcess> {
+export async function executeSource({
+  fds,
+  pipes: slots,
+  own = [],
+  source,
+  namespaces,
+  hints,
+  size,
+  signal,
+}: Crossing): Promise<ContainerProcess> {
   const launcher = Launcher.current;
   let pipes: Pipes;
   try {
@@ -71,7 +84,7 @@ export async function executeSource({ fds, pipes: slots, own = [], source, names
     throw e;
   }
   try {
-    const launched = await launcher.launch(source({ ...fds, ...pipes.theirs }), hints, [...own, ...Object.values(pipes.theirs)]);
+    const launched = await launcher.launch(source({ ...fds, ...pipes.theirs }), hints, [...own, ...Object.values(pipes.theirs)], signal);
     if (pipes.terminal === undefined || size === undefined) return new ContainerProcess(launched, launcher, pipes.ours, namespaces);
     return await receiveTerminal(
       pipes.terminal,
@@ -90,8 +103,7 @@ export async function executeSource({ fds, pipes: slots, own = [], source, names
 export const executePlan = (
   plan: Plan,
   namespaces: readonly NamespaceKind[],
-  hints: HintSource,
-  size?: TerminalSize,
+  { hints = defaultHints, signal, tty }: Pick<ProgramOptions, 'hints' | 'signal' | 'tty'>,
 ): Promise<ContainerProcess> =>
   executeSource({
     fds: plan.fds,
@@ -99,5 +111,6 @@ export const executePlan = (
     source: (fds) => planSource({ ...plan, fds }),
     namespaces,
     hints,
-    size,
+    size: sizeOf(tty),
+    signal,
   });

@@ -59,8 +59,8 @@ const ROWS: readonly Row[] = [
   {
     syscall: 'mount_setattr',
     code: 'EINVAL',
-    when: (f) => f.stage === 'prepare',
-    hint: 'this file system, or the mount that was given, takes no other ids; or the descriptor is of no user namespace',
+    when: (f) => (f.step?.doing ?? '').startsWith('map the ids'),
+    hint: 'this file system cannot be mounted with mapped ids on this kernel, or something mounted in it cannot: give recursive: false',
   },
   { syscall: 'mount_setattr', code: 'ENOSYS', hint: 'mount_setattr needs Linux 5.12' },
   { syscall: 'prlimit64', code: 'EPERM', hint: 'raising a hard limit needs CAP_SYS_RESOURCE; ask for no more than the present hard limit' },

@@ -89,12 +89,18 @@ function bind(m: BindMount, name: string): MountSteps {
     fds[source] = m.source.fd;
     copy = cloneGiven(source, name, recursive, doing);
   } else copy = [cloneTree(m.source, name, { recursive, doing })];
-  if (m.idmap) {
-    fds[`${name}.userns`] = m.idmap.fd;
+  if (m.idMap) {
+    fds[`${name}.userns`] = m.idMap.fd;
     // By the host's own rights: a user namespace has none over the file system that it is to see with other ids.
-    copy.push(setAttributes(name, { userns: slot(`${name}.userns`) }, { recursive: words.idmap?.recursive ?? recursive, doing }));
+    copy.push(
+      setAttributes(
+        name,
+        { userns: slot(`${name}.userns`) },
+        { recursive: words.idmap?.recursive ?? recursive, doing: `map the ids of ${m.target}` },
+      ),
+    );
   }
-  const inMonitor = Fd.is(m.source) || m.idmap !== undefined;
+  const inMonitor = Fd.is(m.source) || m.idMap !== undefined;
   const early = !inMonitor && travels(words);
   return {
     prepare: inMonitor ? copy : [],

@@ -3,17 +3,13 @@ import type { Fd } from '@ctr/internal/fd';
 import type { Step } from '@ctr/internal/steps';
 import type { CapabilitySets } from '../capabilities.js';
 import type { HintSource } from '../launcher/start-error.js';
+import type { NamespaceChoice } from '../namespaces/join.js';
+import type { TimeOffsets } from '../namespaces/time-offsets.js';
 import type { NamespaceKind } from '../plan/clone-flags.js';
 import type { Rlimit } from '../rlimits.js';
 import type { TerminalSize } from '../terminal/size.js';
+import type { IdMaps } from '../userns/id-map.js';
 import type { ProcessAttributes } from './attributes.js';
-
-/** One line of a user namespace's map: `size` ids from `containerId` inside are those from `hostId` outside. */
-export interface IdMap {
-  containerId: number;
-  hostId: number;
-  size: number;
-}
 
 /** Ids of the program. `groups` are the supplementary groups, none by default; `umask` is 0o022 by default. */
 export interface User {
@@ -49,15 +45,15 @@ export interface BindMount extends MountFlags {
   /** With all mounts below it; default true. Read-only then holds for all of them (mount_setattr(2), AT_RECURSIVE). */
   recursive?: boolean;
   /**
+   * A user namespace by whose maps owners are seen: id 0 on disk is the id outside to which that namespace maps its root.
+   * Needs CAP_SYS_ADMIN outside, and a file system that knows mapped ids (mount_setattr(2), MOUNT_ATTR_IDMAP). Default: none.
+   */
+  idMap?: Fd;
+  /**
    * Default 'private'. 'slave': what the host mounts below the source later is seen here; 'shared': the other way round too, where the
    * host's own mount is shared. 'unbindable': private, and not to be bound again.
    */
   propagation?: 'private' | 'slave' | 'shared' | 'unbindable';
-  /**
-   * A user namespace by whose maps the ids of files are seen: what belongs to id 0 inside of it belongs to its id 0's outer
-   * id on disk (mount_setattr(2), MOUNT_ATTR_IDMAP). Needs root outside, and a file system that can.
-   */
-  idmap?: Fd;
 }
 
 /** An empty file system in memory. */
@@ -167,14 +163,32 @@ export interface ProgramOptions extends ProcessAttributes {
   doing?: string;
   /** Gives the hint of an error from what failed. */
   hints?: HintSource;
+  /**
+   * Gives the start up when it fires: what was on its way is killed, and the call rejects with AbortError ABORT_ERR once nothing of it
+   * is left. It does nothing to a program that runs. Default: none.
+   */
+  signal?: AbortSignal | undefined;
 }
 
 /** What spawn() takes. Everything that is not given stays as it is for this process. */
 export interface SpawnOptions extends ProgramOptions {
-  /** For each kind 'new', 'host' (as it is) or a descriptor of the one to join; default 'host' for each. */
-  namespaces?: Readonly<Partial<Record<NamespaceKind, 'new' | 'host' | Fd>>>;
-  /** For a new user namespace; default: this process's effective uid and gid become 0 inside. */
-  idMaps?: { uid: readonly IdMap[]; gid: readonly IdMap[] };
+  /**
+   * For each kind 'new', 'host' (as it is), or the one to join: of a process (a handle or a pid), at a path such as
+   * /run/netns/blue, or a descriptor, which is borrowed until the start. Default 'host' for each.
+   */
+  namespaces?: Readonly<Partial<Record<NamespaceKind, NamespaceChoice>>>;
+  /**
+   * For a new user namespace; default: this process's effective uid and gid become 0 inside. An ordinary user may map
+   * the ranges of /etc/subuid and /etc/subgid too; see `rangeIdMaps` and `keepIdMaps`.
+   */
+  idMaps?: IdMaps;
+  /** The clocks of a new time namespace, as seconds from the host's; default: the same. */
+  timeOffsets?: TimeOffsets;
+  /**
+   * Nobody inside can make a further user namespace, whatever rights he has there. Needs namespaces.user: 'new', of which
+   * two are made, one in the other. Default false.
+   */
+  disableUserNamespaces?: boolean;
   /** Steps that leave a detached mount in `slot`, which becomes / by pivot_root. Needs namespaces.mount: 'new'. */
   root?: { steps: readonly Step[]; slot: string };
   /** Make / read-only once the targets of the mounts exist; default false. */

@@ -5,6 +5,7 @@ import type { Plan, StepGroup } from '../plan/plan.js';
 import { PlanTemplate } from '../plan/plan-template.js';
 import { SHORT_NAME } from '../plan/rename.js';
 import type { ContainerProcess } from '../process.js';
+import { needsPlace } from '../userns/user-namespace.js';
 import { checkProgramOptions, checkSpawnOptions } from './check-options.js';
 import { describeSpawn } from './compile-spawn.js';
 import { executeSource } from './execute-plan.js';
@@ -24,6 +25,8 @@ export interface StartOptions {
   stdio?: NonNullable<ProgramOptions['stdio']>;
   /** For error messages: 'start container "web"'. Default: the template's. */
   doing?: string;
+  /** Gives the start up when it fires; see {@link ProgramOptions.signal}. */
+  signal?: AbortSignal | undefined;
 }
 
 /** What one start of a {@link SpawnTemplate} has of its own. */
@@ -75,6 +78,7 @@ export class StartTemplate {
       source: (fds) => this.#template.start({ doing, name, program, fds }),
       namespaces: this.#namespaces,
       hints: this.#options.hints ?? defaultHints,
+      signal: start.signal,
     });
   }
 
@@ -140,6 +144,8 @@ export function spawnTemplate(options: SpawnOptions, placeholder: string): Spawn
   assertLinux('spawnTemplate()');
   if (typeof placeholder !== 'string' || placeholder.length < SHORT_NAME || !ASCII.test(placeholder))
     throw new InvalidArgumentError('placeholder', `at least ${SHORT_NAME} ASCII characters`, placeholder);
+  if (needsPlace(options))
+    throw new InvalidArgumentError('options', 'without disableUserNamespaces, and without ranges of an ordinary user', options.idMaps);
   const plan = describeSpawn(options);
   const other = Object.keys(plan.fds).find((slot) => !STDIO_SLOTS.includes(slot));
   if (other !== undefined) throw new InvalidArgumentError('options', 'no descriptors but those of stdio', other);

@@ -1,15 +1,14 @@
 // spawn(): the one crossing from options to a running process.
 import { setImmediate } from 'node:timers/promises';
 import { assertLinux } from '@ctr/internal/errors';
+import { openJoined } from '../namespaces/join.js';
 import { NAMESPACE_KINDS } from '../plan/clone-flags.js';
-import type { Plan } from '../plan/plan.js';
 import type { ContainerProcess } from '../process.js';
-import { sizeOf } from '../terminal/size.js';
+import { needsPlace, placeAround } from '../userns/user-namespace.js';
 import { labelOf } from './attribute-steps.js';
 import { checkSpawnOptions } from './check-options.js';
-import { describeSpawn } from './compile-spawn.js';
+import { describeSpawn, type SpawnFacts } from './compile-spawn.js';
 import { executePlan } from './execute-plan.js';
-import { defaultHints } from './hints.js';
 import { downgrade } from './legacy/downgrade.js';
 import { learnFrom } from './legacy/missing.js';
 import { withNotifySocket } from './notify.js';
@@ -40,13 +39,20 @@ export async function spawn(options: SpawnOptions): Promise<ContainerProcess> {
   assertLinux('spawn()');
   const own = NAMESPACE_KINDS.filter((kind) => (options.namespaces?.[kind] ?? 'host') !== 'host');
   const complete = withNotifySocket(options);
-  const plan = downgrade(describeSpawn(complete));
-  // Describing and sending are a turn of the event loop each: whoever else waits for it waits half as long.
-  await setImmediate();
-  const execute = (p: Plan) => executePlan(p, own, options.hints ?? defaultHints, sizeOf(options.tty));
-  const started = await execute(plan).catch((error) => {
+  const place = needsPlace(options) ? await placeAround(options.idMaps, options.disableUserNamespaces ?? false) : undefined;
+  const joined = openJoined(options.namespaces, place?.around);
+  try {
+    const facts: SpawnFacts = { joined, around: place && { ...place, fd: place.around.fd } };
+    const plan = downgrade(describeSpawn(complete, undefined, facts));
+    // Describing and sending are a turn of the event loop each: whoever else waits for it waits half as long.
+    await setImmediate();
+    const started = await executePlan(plan, own, options);
+    return labelOf(options) ? await verifyLabel(started, options) : started;
+  } catch (error) {
     if (!learnFrom(error)) throw error;
-    return spawn(options);
-  });
-  return labelOf(options) ? verifyLabel(started, options) : started;
+    return await spawn(options);
+  } finally {
+    joined?.close();
+    place?.release();
+  }
 }

@@ -31,7 +31,7 @@ export async function receiveTerminal(
 ): Promise<ContainerProcess> {
   let fds: number[] = [];
   try {
-    fds = callNative('receive the terminal', (b) => b.receiveFds(socket));
+    fds = callNative('receive the terminal', (b) => b.receiveFds(socket) ?? []);
     if (!isTerminal(fds)) throw new SyscallError(NOT_A_TERMINAL, { hint: 'somebody inside has put something else in its place' });
     const [master, slave, ...more] = fds as [number, number, ...number[]];
     closeFds(more);

@@ -4,21 +4,11 @@
 
 #include <sys/xattr.h>
 
-#include <string_view>
-
 #include "layer_failure.h"
+#include "xattr_policy.h"
 
 namespace ctr {
 namespace {
-
-/**
- * SECURITY: an allow-list. trusted.overlay.* and user.overlay.* would let an image redirect, reveal or hide files in
- * the merged view; labels and ACLs of another host have no meaning on this one.
- */
-bool isWanted(std::string_view name) {
-  if (name == "security.capability") return true;
-  return name.starts_with("user.") && !name.starts_with("user.overlay.");
-}
 
 void setTime(int dirfd, const char* name, const TarEntry& entry) {
   const struct timespec times[2] = {{0, UTIME_OMIT}, {static_cast<time_t>(entry.mtime), static_cast<long>(entry.mtime_ns)}};
@@ -56,7 +46,7 @@ void InodeMetadata::applyTo(int fd, const TarEntry& entry, uint32_t mode) {
 
 void InodeMetadata::applyXattrs(int fd, const TarEntry& entry) {
   for (const auto& [name, value] : entry.xattrs) {
-    if (isWanted(name)) {
+    if (isWantedXattr(name)) {
       if (::fsetxattr(fd, name.c_str(), value.data(), value.size(), 0) == 0) continue;
       // EPERM: a capability needs CAP_SETFCAP; EOPNOTSUPP: the file system has none; EINVAL: it is malformed;
       // ERANGE, E2BIG: more than this file system stores.

@@ -1,35 +1,31 @@
-// One layer on its way into a directory: the held root, the reader and the writer as one object with a beginning and an end.
+// A layer in the directory form: the held root, the reader and the writer as one object.
 #pragma once
 #include <memory>
 #include <string>
 
 #include "entry_writer.h"
+#include "layer_builder.h"
+#include "layer_directory.h"
 #include "tar_reader.h"
 
 namespace ctr {
 
-class LayerExtractor {
+class LayerExtractor final : public LayerBuilder {
  public:
-  LayerExtractor(std::string directory, bool user_xattrs, const Limits& limits)
-      : directory_(std::move(directory)), user_xattrs_(user_xattrs), limits_(limits) {}
+  LayerExtractor(std::string directory, bool user_xattrs, bool sync, const Limits& limits)
+      : directory_(std::move(directory)), user_xattrs_(user_xattrs), sync_(sync), limits_(limits) {}
 
-  /** Makes the directory, or takes it when it is there and empty. */
-  void open();
-  void write(const uint8_t* bytes, size_t size);
-  struct Outcome {
-    LayerStats stats;
-    bool end_marker;
-  };
-  /** The stream is over: checks that it is whole, sets what must be set last, and closes everything. */
-  Outcome end();
-  /** Closes everything; removes the directory when it is ours and was not finished. */
-  void abort();
+  void open() override;
+  void write(const uint8_t* bytes, size_t size) override { reader_->write(bytes, size); }
+  Outcome end() override;
+  void abort() override;
 
  private:
-  std::string directory_;
+  LayerDirectory directory_;
   bool user_xattrs_;
+  bool sync_;
   Limits limits_;
-  bool ours_ = false;
+  UniqueFd held_;
   std::unique_ptr<EntryWriter> writer_;
   std::unique_ptr<TarReader> reader_;
 };

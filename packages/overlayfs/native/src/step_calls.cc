@@ -26,7 +26,7 @@ constexpr Call kCalls[] = {
     {"openat", SYS_openat}, {"mkdirat", SYS_mkdirat}, {"symlinkat", SYS_symlinkat}, {"fchmodat", SYS_fchmodat},
     {"chdir", SYS_chdir},   {"mount", SYS_mount},     {"umount2", SYS_umount2},     {"open_tree", 428},
     {"move_mount", 429},    {"fsopen", 430},          {"fsconfig", 431},            {"fsmount", 432},
-    {"mount_setattr", 442},
+    {"mount_setattr", 442}, {"flock", SYS_flock},     {"syncfs", SYS_syncfs},
 };
 
 using Argument = std::variant<long, std::string>;

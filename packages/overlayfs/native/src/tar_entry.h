@@ -10,6 +10,13 @@ namespace ctr {
 
 enum class EntryKind { file, directory, symlink, hardlink, character_device, block_device, fifo };
 
+/** A part of a sparse file that has content; what lies between the parts is zeros. */
+struct Extent {
+  uint64_t offset;  // in the file
+  uint64_t size;
+  uint64_t at;  // where its content begins in the archive
+};
+
 struct TarEntry {
   EntryKind kind = EntryKind::file;
   std::string path;
@@ -17,12 +24,16 @@ struct TarEntry {
   uint32_t mode = 0;
   uint32_t uid = 0;
   uint32_t gid = 0;
-  uint64_t size = 0;
+  uint64_t size = 0;       // of the content in the archive
+  uint64_t real_size = 0;  // of the file, holes included
+  uint64_t data_at = 0;  // where the content begins in the archive
   int64_t mtime = 0;
   uint32_t mtime_ns = 0;
   uint32_t major = 0;
   uint32_t minor = 0;
   std::vector<std::pair<std::string, std::string>> xattrs;
+  /** Of a sparse file, in order; empty for one without holes. */
+  std::vector<Extent> extents;
 };
 
 /** Takes the entries in the archive's order: begin, then the data in any number of parts, then finish. */

@@ -57,7 +57,8 @@ void TarReader::write(const uint8_t* bytes, size_t size) {
   if (consumed_ > limits_.bytes) overLimit("bytes", current_);
   while (size > 0 && state_ != State::ended) {
     size_t used = 0;
-    switch (state_) {
+    const State state = state_;
+    switch (state) {
       case State::header:
         used = takeHeader(bytes, size);
         break;
@@ -70,6 +71,7 @@ void TarReader::write(const uint8_t* bytes, size_t size) {
       default:
         used = takePadding(size);
     }
+    if (state != State::header) position_ += used;
     bytes += used;
     size -= used;
   }
@@ -85,6 +87,7 @@ size_t TarReader::takeHeader(const uint8_t* bytes, size_t size) {
   const size_t used = std::min(size, block_.size() - filled_);
   std::memcpy(block_.data() + filled_, bytes, used);
   filled_ += used;
+  position_ += used;
   if (filled_ == block_.size()) {
     filled_ = 0;
     onBlock();
@@ -216,6 +219,8 @@ void TarReader::onEntry(TarHeader&& header) {
   if (++entries_ > limits_.entries) overLimit("entries", current_);
   // GNU tar skips a body here that Go does not skip: what follows would be two different archives.
   if (entry.kind != EntryKind::file && entry.size > 0) refuse("size-without-data", current_);
+  entry.data_at = position_;
+  entry.real_size = entry.size;
   remaining_ = entry.size;
   padding_ = (kBlock - entry.size % kBlock) % kBlock;
   sink_.begin(std::move(entry));

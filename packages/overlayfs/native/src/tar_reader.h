@@ -57,7 +57,8 @@ class TarReader {
   size_t filled_ = 0;        // bytes of block_ that are there
   uint64_t remaining_ = 0;   // of the body or extended header
   uint64_t padding_ = 0;     // after it, up to the block's border
-  uint64_t consumed_ = 0;    // of the whole stream
+  uint64_t consumed_ = 0;    // of the whole stream, what is being read included
+  uint64_t position_ = 0;    // of the byte that is read next
   uint64_t entries_ = 0;
   uint64_t globals_ = 0;
   bool zero_seen_ = false;

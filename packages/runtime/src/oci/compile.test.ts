@@ -691,19 +691,46 @@ describe('what cannot be', () => {
       `[InvalidArgumentError: expected "user" to be an id that the user namespace maps (0 to 0), received 7 (number)]`,
     ));
 
-  it('has only one id for an ordinary user', () =>
+  const SUBIDS = {
+    uid: [{ start: 100_000, size: 65_536 }],
+    gid: [{ start: 200_000, size: 65_536 }],
+    newuidmap: '/usr/bin/newuidmap',
+    newgidmap: '/usr/bin/newgidmap',
+    missing: undefined,
+  };
+  const other = { ...ROOT_USER, uid: 1000, gid: 1000, groups: [7] };
+  const mapsOf = ({ linux }: ReturnType<typeof compile>) => [linux.uidMappings, linux.gidMappings];
+
+  it('has only one id for an ordinary user without ranges, and says what an administrator does', () =>
     expect(() =>
-      compile({ image: 'a' }, { host: USER_HOST, user: { ...ROOT_USER, uid: 1000, gid: 1000 } }),
+      compile({ image: 'a' }, { host: { ...USER_HOST, subIds: { ...SUBIDS, missing: { why: 'no line', cure: 'add one' } } }, user: other }),
     ).toThrowErrorMatchingInlineSnapshot(`
-      [UnsupportedError: user 1000:1000 without root is not available here: it needs a range of ids from /etc/subuid, which is not supported yet
-        hint: give user: '0': it is this user's own id, outside]
+      [UnsupportedError: user 1000:1000 without root is not available here: it needs a range of ids in /etc/subuid and /etc/subgid, found no line
+        hint: add one; or give user: '0', which is this user's own id, outside]
     `));
 
-  it('has no automatic maps for root yet', () =>
-    expect(() => compile({ image: 'a', userns: 'auto' })).toThrowErrorMatchingInlineSnapshot(`
-    [UnsupportedError: userns "auto" for a privileged user is not available here: it needs id-mapped layers, which are not supported yet
-      hint: give the maps: userns: { uidMap: [{ containerId: 0, hostId: 100000, size: 65536 }], gidMap: … }, over a root that these ids can read]
-  `));
+  it('has the ranges for an ordinary user who wants to be somebody else inside, with groups', () => {
+    const oci = compile({ image: 'a' }, { host: { ...USER_HOST, subIds: SUBIDS }, user: other });
+    expect(oci.linux.uidMappings?.slice(1)).toEqual([{ containerID: 1, hostID: 100_000, size: 65_536 }]);
+    expect(oci.linux.gidMappings?.slice(1)).toEqual([{ containerID: 1, hostID: 200_000, size: 65_536 }]);
+    expect(oci.process.user).toMatchObject({ uid: 1000, additionalGids: [1000, 7] });
+  });
+
+  it('auto: the ranges where there are some, else one id; keep-id wants them', () => {
+    const without = { ...USER_HOST, subIds: { ...SUBIDS, missing: { why: 'no line', cure: 'add one' } } };
+    expect(compile({ image: 'a', userns: 'auto' }, { host: { ...USER_HOST, subIds: SUBIDS } }).linux.uidMappings).toHaveLength(2);
+    expect(compile({ image: 'a', userns: 'auto' }, { host: without }).linux.uidMappings).toEqual([
+      { containerID: 0, hostID: 1000, size: 1 },
+    ]);
+    expect(() => compile({ image: 'a', userns: 'keep-id' }, { host: without })).toThrow('a range of ids in /etc/subuid');
+  });
+
+  it('auto for root: the range that was claimed for the container', () => {
+    const map = [{ containerId: 0, hostId: 655_360, size: 65_536 }];
+    const oci = [{ containerID: 0, hostID: 655_360, size: 65_536 }];
+    expect(mapsOf(compile({ image: 'a', userns: 'auto' }, { idMaps: { uid: map, gid: map } }))).toEqual([oci, oci]);
+    expect(() => compile({ image: 'a', userns: 'keep-id' })).toThrow('userns "keep-id" for a privileged user');
+  });
 
   it('refuses groups that an ordinary user cannot have', () =>
     expect(() => compile({ image: 'a', user: { uid: 0, groups: [5] } }, { host: USER_HOST, user: { ...ROOT_USER, groups: [5] } })).toThrow(

@@ -1,10 +1,12 @@
 // Options, image and host -> the OCI runtime-spec object. Pure: the whole container can be looked at before it exists.
 
 import type { ImageConfig } from '@ctr/image';
-import { InvalidArgumentError, UnsupportedError } from '@ctr/internal/errors';
+import { InvalidArgumentError } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
+import type { IdMap, IdMaps } from '@ctr/namespaces';
 import type { RunSpec } from '../options/run-schema.js';
 import type { ResolvedUser } from '../user/resolve-user.js';
+import { knownIdMaps, wantedIds } from '../userns/container-ids.js';
 import { defaultMounts, MASKED_PATHS, OCI_VERSION, READONLY_PATHS } from './defaults.js';
 import type { HostFacts } from './host-facts.js';
 import { callerMounts } from './mounts.js';
@@ -26,6 +28,8 @@ export interface CompileInput {
   readonly cgroupsPath: string | undefined;
   /** Files of ours to show inside, such as /etc/hosts. */
   readonly files?: readonly OciMount[];
+  /** The maps of a user namespace that were made for this container alone. */
+  readonly idMaps?: IdMaps | undefined;
 }
 
 const ALWAYS_NEW: readonly OciNamespaceType[] = ['pid', 'mount', 'network', 'ipc', 'uts', 'cgroup'];
@@ -33,46 +37,33 @@ const ALWAYS_NEW: readonly OciNamespaceType[] = ['pid', 'mount', 'network', 'ipc
 /** A path for a namespace that is given as a descriptor. */
 const pathOf = (place: string | Fd): string => (Fd.is(place) ? `/proc/self/fd/${place.fd}` : place);
 
-function wantsUser(spec: RunSpec, host: HostFacts): 'new' | 'host' | string {
+function wantsUser(spec: RunSpec, host: HostFacts, user: ResolvedUser): 'new' | 'host' | string {
   const place = spec.namespaces?.get('user');
   if (place !== undefined) return pathOf(place);
-  if (spec.userns === undefined) return host.privileged ? 'host' : 'new';
-  return spec.userns === 'host' ? 'host' : 'new';
+  return wantedIds(spec, host, user) === 'host' ? 'host' : 'new';
 }
 
-export function compileNamespaces(spec: RunSpec, host: HostFacts): OciNamespace[] {
+export function compileNamespaces(spec: RunSpec, host: HostFacts, user: ResolvedUser): OciNamespace[] {
   const wanted = new Map<OciNamespaceType, string>(ALWAYS_NEW.map((type) => [type, 'new']));
   if (spec.network === 'host') wanted.set('network', 'host');
-  wanted.set('user', wantsUser(spec, host));
+  wanted.set('user', wantsUser(spec, host, user));
   for (const [type, place] of spec.namespaces ?? []) if (type !== 'user') wanted.set(type, pathOf(place));
   return [...wanted].filter(([, place]) => place !== 'host').map(([type, place]) => (place === 'new' ? { type } : { type, path: place }));
 }
 
-const one = (containerID: number, hostID: number): OciIdMap[] => [{ containerID, hostID, size: 1 }];
+const toOci = (maps: readonly IdMap[]): OciIdMap[] => maps.map((m) => ({ containerID: m.containerId, hostID: m.hostId, size: m.size }));
 
-/** The caller's maps, or this user's own id as the container's root: the one map that needs no privilege. */
-function idMappings(spec: RunSpec, user: ResolvedUser, host: HostFacts): { uidMappings: OciIdMap[]; gidMappings: OciIdMap[] } {
-  if (typeof spec.userns === 'object') {
-    const oci = (maps: readonly { containerId: number; hostId: number; size: number }[]): OciIdMap[] =>
-      maps.map((m) => ({ containerID: m.containerId, hostID: m.hostId, size: m.size }));
-    return { uidMappings: oci(spec.userns.uidMap), gidMappings: oci(spec.userns.gidMap) };
+const isOneId = (maps: readonly OciIdMap[]): boolean => maps.length === 1 && maps[0]?.size === 1;
+
+/** Those that were made for this container, or what needs nothing made: this user's own id as the container's root. */
+function idMappings({ spec, user, host, idMaps }: CompileInput): { uidMappings: OciIdMap[]; gidMappings: OciIdMap[] } {
+  const wanted = wantedIds(spec, host, user);
+  if (idMaps === undefined && wanted === 'own') {
+    return { uidMappings: [{ containerID: 0, hostID: host.uid, size: 1 }], gidMappings: [{ containerID: 0, hostID: host.gid, size: 1 }] };
   }
-  if (host.privileged) {
-    throw new UnsupportedError('userns "auto" for a privileged user', 'id-mapped layers, which are not supported yet', undefined, {
-      hint: 'give the maps: userns: { uidMap: [{ containerId: 0, hostId: 100000, size: 65536 }], gidMap: … }, over a root that these ids can read',
-    });
-  }
-  if (user.uid !== 0 || user.gid !== 0) {
-    throw new UnsupportedError(
-      `user ${user.uid}:${user.gid} without root`,
-      'a range of ids from /etc/subuid, which is not supported yet',
-      undefined,
-      {
-        hint: "give user: '0': it is this user's own id, outside",
-      },
-    );
-  }
-  return { uidMappings: one(0, host.uid), gidMappings: one(0, host.gid) };
+  if (idMaps === undefined && (wanted === 'claimed' || wanted === 'host')) throw new TypeError('no ids were claimed for this container');
+  const maps = idMaps ?? knownIdMaps(wanted as Exclude<typeof wanted, 'claimed' | 'host'>, host, user);
+  return { uidMappings: toOci(maps.uid), gidMappings: toOci(maps.gid) };
 }
 
 function checkMapped(id: number, maps: readonly OciIdMap[], path: string): void {
@@ -91,10 +82,10 @@ function mergeMounts(ours: readonly OciMount[], callers: readonly OciMount[]): O
 
 export function compileOci(input: CompileInput): OciSpec {
   const { spec, id, image, user, host } = input;
-  const namespaces = compileNamespaces(spec, host);
+  const namespaces = compileNamespaces(spec, host, user);
   const isNew = (type: OciNamespaceType): boolean => namespaces.some((n) => n.type === type && n.path === undefined);
   const ownUser = isNew('user');
-  const maps = ownUser ? idMappings(spec, user, host) : undefined;
+  const maps = ownUser ? idMappings(input) : undefined;
   if (maps !== undefined) {
     checkMapped(user.uid, maps.uidMappings, 'user');
     checkMapped(user.gid, maps.gidMappings, 'user');
@@ -102,7 +93,7 @@ export function compileOci(input: CompileInput): OciSpec {
   const hostname = isNew('uts') ? (spec.hostname ?? id.slice(0, 12)) : undefined;
   const terminalGroup = maps === undefined || maps.gidMappings.some((m) => m.containerID <= 5 && 5 < m.containerID + m.size);
   const resources = toOciResources(spec, host);
-  const process = compileProcess({ spec, image, user, hostname, host, ownUser });
+  const process = compileProcess({ spec, image, user, hostname, host, ownUser, oneId: maps !== undefined && isOneId(maps.uidMappings) });
   const seccomp = seccompProfile(spec.seccomp, process.capabilities?.bounding ?? []);
   return {
     ociVersion: OCI_VERSION,

@@ -1,4 +1,5 @@
 // What compiling has to know about the host. Plain data, so that compiling stays a pure function.
+import type { SubIds } from '@ctr/namespaces';
 
 export interface HostFacts {
   /** Effective ids of this process. */
@@ -18,4 +19,6 @@ export interface HostFacts {
   readonly controllers: Readonly<Record<string, 1 | 2>>;
   /** There is a cgroup2 hierarchy to show inside. */
   readonly cgroup2: boolean;
+  /** The ranges of ids of an ordinary user; `undefined` for others. */
+  readonly subIds?: SubIds | undefined;
 }

@@ -72,6 +72,8 @@ export interface ProcessInput {
   host: HostFacts;
   /** There is a new user namespace: every capability is to be had in it. */
   ownUser: boolean;
+  /** That namespace has one id, and setgroups(2) is denied in it. */
+  oneId: boolean;
 }
 
 /** The primary group is among them (CVE-2022-36109): a set-gid program that changes it must not lose the old one's denials. */
@@ -81,8 +83,8 @@ export const allGroups = (user: ResolvedUser): number[] => [...new Set([user.gid
  * setgroups(2) is denied where a user maps only itself (CVE-2014-8989): groups that the image lists cannot be had there,
  * and those asked for by number are refused.
  */
-function additionalGids({ spec, user, host, ownUser }: ProcessInput): { additionalGids?: number[] } {
-  if (!ownUser || host.privileged) return { additionalGids: allGroups(user) };
+function additionalGids({ spec, user, host, ownUser, oneId }: ProcessInput): { additionalGids?: number[] } {
+  if (!ownUser || host.privileged || !oneId) return { additionalGids: allGroups(user) };
   if (typeof spec.user !== 'object' || user.groups.length === 0) return {};
   throw new UnsupportedError('supplementary groups', 'root: an ordinary user cannot set groups in its user namespace');
 }

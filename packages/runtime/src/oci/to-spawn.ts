@@ -16,6 +16,8 @@ export interface SpawnContext {
   readonly stdio: readonly [Stdio, Stdio, Stdio];
   /** Namespaces to join, opened. */
   readonly joined: ReadonlyMap<OciNamespaceType, Fd>;
+  /** The user namespace by whose maps the owners in bind mounts are seen. */
+  readonly idMap?: Fd | undefined;
   /** The compiled filter. */
   readonly seccomp: Uint8Array | undefined;
   readonly prepare: readonly Step[];
@@ -23,6 +25,7 @@ export interface SpawnContext {
   readonly hints: HintSource;
   /** A reaping first process before the program. */
   readonly init?: boolean | undefined;
+  readonly signal: AbortSignal | undefined;
 }
 
 export function environment(list: readonly string[]): Record<string, string> {
@@ -96,7 +99,7 @@ export function toSpawnOptions(oci: OciSpec, context: SpawnContext): SpawnOption
     ...(maps === undefined ? {} : { idMaps: maps }),
     root: context.root,
     readOnlyRoot: oci.root.readonly ?? false,
-    mounts: oci.mounts.map(toLauncherMount),
+    mounts: oci.mounts.map(toLauncherMount).map((m) => (m.type === 'bind' && context.idMap ? { ...m, idMap: context.idMap } : m)),
     maskedPaths: linux.maskedPaths ?? [],
     readonlyPaths: linux.readonlyPaths ?? [],
     ...(linux.devices === undefined ? {} : { devices: linux.devices }),
@@ -111,5 +114,6 @@ export function toSpawnOptions(oci: OciSpec, context: SpawnContext): SpawnOption
     prepare: context.prepare,
     cleanup: context.cleanup,
     hints: context.hints,
+    signal: context.signal,
   };
 }

@@ -139,8 +139,8 @@ const idMap = object('{ containerId, hostId, size }', { containerId: id, hostId:
 /** The kernel takes 340 extents since Linux 4.15. */
 const idMaps = list('an array of { containerId, hostId, size }', idMap, 340, 1);
 export const userns = either(
-  '"host", "auto" or { uidMap, gidMap }',
-  oneOf('host', 'auto'),
+  '"host", "auto", "keep-id" or { uidMap, gidMap }',
+  oneOf('host', 'auto', 'keep-id'),
   object('{ uidMap, gidMap }', { uidMap: idMaps, gidMap: idMaps }),
 );
 

@@ -145,8 +145,13 @@ export interface RunOptions extends ProcessOptions {
   preset?: 'sandbox' | 'docker' | undefined;
   /** 'none': only loopback (default). 'host': the host's network, without any wall. */
   network?: 'none' | 'host' | undefined;
-  /** 'host': no user namespace (default as root). 'auto': one, with this user's own id (default for others). Or the maps. */
-  userns?: 'host' | 'auto' | { uidMap: readonly IdMapOption[]; gidMap: readonly IdMapOption[] } | undefined;
+  /**
+   * 'host': no user namespace (default as root). 'auto': one of the container's own; as root with a range of ids that nobody else
+   * has, layers and binds with mapped ids; for others with their ranges of /etc/subuid, or their own id where they have none.
+   * 'keep-id': as 'auto', with this user's own number. Or the maps. Default for others: their own id as root, their ranges when
+   * `user` is another one.
+   */
+  userns?: 'host' | 'auto' | 'keep-id' | { uidMap: readonly IdMapOption[]; gidMap: readonly IdMapOption[] } | undefined;
   /** Each namespace: a new one, the host's, or one to join, as path or descriptor. Default: 'new' for all but user and time. */
   namespaces?: Readonly<Partial<Record<NamespaceName, 'new' | 'host' | (string & {}) | Fd>>> | undefined;
   /** Added to and taken from the preset's capabilities. */

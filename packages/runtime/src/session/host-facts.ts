@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { release } from 'node:os';
 import type { CgroupParent } from '@ctr/cgroups';
 import { syscallErrorFrom } from '@ctr/internal/errors';
-import { capabilitiesOf, parseProcLimits } from '@ctr/namespaces';
+import { capabilitiesOf, parseProcLimits, readSubIds } from '@ctr/namespaces';
 import type { HostFacts } from '../oci/host-facts.js';
 
 /** '6.18.44-foo' -> [6, 18] */
@@ -47,5 +47,6 @@ export async function readHostFacts(parent: CgroupParent): Promise<HostFacts> {
     memoryUpper: (privileges.privileged && initialUserNamespace) || atLeast([6, 6]),
     controllers: Object.fromEntries(versions),
     cgroup2: parent.host.unified !== null,
+    ...(privileges.privileged ? {} : { subIds: readSubIds() }),
   };
 }

@@ -1,0 +1,90 @@
+// Looking at namespaces by ioctl_ns(2), and the sockets over which a process in other namespaces hands descriptors back.
+#include "namespace_calls.h"
+
+#include <linux/nsfs.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <cstring>
+
+#include "open_fds.h"
+#include "syscall_failure.h"
+
+namespace ctr {
+namespace {
+
+constexpr std::size_t kMaxFds = 64;
+
+int intArg(const Napi::CallbackInfo& info, std::size_t i) { return info[i].As<Napi::Number>().Int32Value(); }
+
+}  // namespace
+
+/** NS_GET_USERNS: the user namespace that owns it; a new descriptor */
+Napi::Value namespaceOwner(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), OpenFds::of(info.Env()).add(check(::ioctl(intArg(info, 0), NS_GET_USERNS), "ioctl")));
+}
+
+/** NS_GET_PARENT: the one around a pid or user namespace; a new descriptor */
+Napi::Value namespaceParent(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), OpenFds::of(info.Env()).add(check(::ioctl(intArg(info, 0), NS_GET_PARENT), "ioctl")));
+}
+
+/** NS_GET_NSTYPE: the CLONE_NEW… flag of its kind */
+Napi::Value namespaceType(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), check(::ioctl(intArg(info, 0), NS_GET_NSTYPE), "ioctl"));
+}
+
+/** NS_GET_OWNER_UID: who made a user namespace */
+Napi::Value namespaceOwnerUid(const Napi::CallbackInfo& info) {
+  uid_t uid = 0;
+  check(::ioctl(intArg(info, 0), NS_GET_OWNER_UID, &uid), "ioctl");
+  return Napi::Number::New(info.Env(), uid);
+}
+
+/** socketpair(2) of datagrams that keep their order: [one end, the other] */
+Napi::Value socketPair(const Napi::CallbackInfo& info) {
+  int fds[2];
+  check(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), "socketpair");
+  OpenFds& open = OpenFds::of(info.Env());
+  open.add(fds[0]);
+  open.add(fds[1]);
+  Napi::Array result = Napi::Array::New(info.Env(), 2);
+  result.Set(0u, Napi::Number::New(info.Env(), fds[0]));
+  result.Set(1u, Napi::Number::New(info.Env(), fds[1]));
+  return result;
+}
+
+/** recvmsg(2) without waiting: the descriptors of one message, or null when there is none */
+Napi::Value receiveFds(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  char byte;
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxFds * sizeof(int))];
+  iovec iov = {&byte, 1};
+  msghdr message = {};
+  message.msg_iov = &iov;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  const auto n = retry([&] { return ::recvmsg(intArg(info, 0), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
+  if (n == 0 || (n < 0 && errno == EAGAIN)) return env.Null();
+  check(n, "recvmsg");
+  OpenFds& open = OpenFds::of(env);
+  int fds[kMaxFds];
+  std::size_t count = 0;
+  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    std::memcpy(fds, CMSG_DATA(c), count * sizeof(int));
+    for (std::size_t i = 0; i < count; i++) open.add(fds[i]);
+  }
+  // This process has no number left for one of them (unix(7)).
+  if (message.msg_flags & MSG_CTRUNC) {
+    for (std::size_t i = 0; i < count; i++) ::close(open.release(fds[i]));
+    throw SyscallFailure{EMFILE, "recvmsg", {}};
+  }
+  Napi::Array result = Napi::Array::New(env, count);
+  for (std::uint32_t i = 0; i < count; i++) result.Set(i, Napi::Number::New(env, fds[i]));
+  return result;
+}
+
+}  // namespace ctr

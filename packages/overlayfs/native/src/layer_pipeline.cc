@@ -1,0 +1,133 @@
+#include "layer_pipeline.h"
+
+#include "decompressor.h"
+#include "layer_failure.h"
+#include "sha256.h"
+
+namespace ctr {
+namespace {
+
+/** Below this a high ratio is harmless: a file of zeros. */
+constexpr uint64_t kRatioFree = uint64_t{1} << 30;
+
+}  // namespace
+
+void LayerPipeline::start() {
+  inflating_.start([this] { inflate(); });
+  storing_.start([this] { store(); });
+}
+
+bool LayerPipeline::write(Bytes&& bytes) {
+  input_.pushNow(std::move(bytes));
+  if (!input_.isFull()) return true;
+  waiting_ = true;
+  // It may have been emptied in between.
+  return !input_.isFull() && waiting_.exchange(false);
+}
+
+void LayerPipeline::inflate() {
+  try {
+    Sha256 hash;
+    std::unique_ptr<Decompressor> decompressor;
+    Bytes head;
+    const auto onward = [this](Bytes&& bytes) { return output_.push(std::move(bytes)); };
+    // Whether damaged data came damaged or was made so is for the digest to say, which covers what lies behind it, too.
+    std::exception_ptr damage;
+    bool wanted = true;
+    while (auto chunk = input_.pop()) {
+      if (waiting_ && !input_.isFull() && waiting_.exchange(false)) drained_();
+      hash.update(chunk->data(), chunk->size());
+      input_bytes_ += chunk->size();
+      if (expected_.size != 0 && input_bytes_ > expected_.size) refuse("blob-size");
+      if (decompressor == nullptr) {
+        head.insert(head.end(), chunk->begin(), chunk->end());
+        if (head.size() < 4) continue;
+        *chunk = std::move(head);
+        decompressor = decompressorFor(chunk->data(), chunk->size());
+        if (decompressor == nullptr) refuse("no-decompressor");
+      }
+      try {
+        wanted = wanted && decompressor->feed(chunk->data(), chunk->size(), onward);
+      } catch (const LayerFailure&) {
+        damage = std::current_exception();
+        wanted = false;
+      }
+    }
+    if (input_.isStopped()) return;  // that was no end
+    outcome_.digest = hash.digest();
+    outcome_.size = input_bytes_;
+    if (expected_.size != 0 && outcome_.size != expected_.size) refuse("blob-size");
+    if (!expected_.digest.empty() && outcome_.digest != expected_.digest) refuse("blob-digest");
+    if (damage != nullptr) std::rethrow_exception(damage);
+    if (decompressor == nullptr && !head.empty()) onward(std::move(head));
+    if (decompressor != nullptr) decompressor->finish(onward);
+    complete_ = true;
+    output_.close();
+  } catch (...) {
+    fail();
+  }
+  if (waiting_.exchange(false)) drained_();
+}
+
+void LayerPipeline::store() {
+  try {
+    storeAll();
+  } catch (...) {
+    fail();
+    if (waiting_.exchange(false)) drained_();
+  }
+}
+
+void LayerPipeline::storeAll() {
+  Sha256 hash;
+  uint64_t size = 0;
+  builder_->open();
+  while (auto chunk = output_.pop()) {
+    size += chunk->size();
+    if (size > kRatioFree && size / max_ratio_ > input_bytes_) overLimit("ratio");
+    hash.update(chunk->data(), chunk->size());
+    builder_->write(chunk->data(), chunk->size());
+  }
+  if (!complete_ || output_.isStopped()) return;
+  outcome_.diff_id = hash.digest();
+  if (!expected_.diff_id.empty() && outcome_.diff_id != expected_.diff_id) refuse("diff-id");
+  outcome_.layer = builder_->end();
+}
+
+/** The first failure is the one that is told. */
+void LayerPipeline::fail() {
+  {
+    const Locked lock(failure_mutex_);
+    if (failure_ == nullptr) failure_ = std::current_exception();
+  }
+  input_.stop();
+  output_.stop();
+}
+
+void LayerPipeline::join() {
+  inflating_.join();
+  storing_.join();
+}
+
+LayerPipeline::Outcome LayerPipeline::end() {
+  input_.close();
+  join();
+  if (failure_ != nullptr) std::rethrow_exception(failure_);
+  return outcome_;
+}
+
+void LayerPipeline::abort() {
+  input_.stop();
+  output_.stop();
+  join();
+  builder_->abort();
+}
+
+void LayerPipeline::abortQuietly() noexcept {
+  try {
+    abort();
+  } catch (...) {
+  }
+}
+
+}  // namespace ctr

@@ -1,0 +1,73 @@
+// A compressed layer on its way to the disk, over two threads:
+//
+//   JS ──write──> [4 MiB] ──> thread A: sha256, inflate ──> [4 MiB] ──> thread B: sha256, tar, form ──> disk
+//
+// JS only hands over; nothing of it waits for a hash or a disk.
+#pragma once
+#include <atomic>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "bounded_queue.h"
+#include "layer_builder.h"
+#include "layer_limits.h"
+
+namespace ctr {
+
+/** What the layer must turn out to be; an empty digest and a size of 0 are not compared. */
+struct Expected {
+  std::string digest;
+  uint64_t size = 0;
+  std::string diff_id;
+};
+
+class LayerPipeline {
+ public:
+  struct Outcome {
+    LayerBuilder::Outcome layer;
+    std::string digest;
+    uint64_t size = 0;
+    std::string diff_id;
+  };
+
+  /** `drained` is called on thread A when there is room again, and when it failed. */
+  LayerPipeline(std::unique_ptr<LayerBuilder> builder, Expected expected, uint64_t max_ratio, std::function<void()> drained)
+      : builder_(std::move(builder)), expected_(std::move(expected)), max_ratio_(max_ratio), drained_(std::move(drained)) {}
+  ~LayerPipeline() { abortQuietly(); }
+
+  void start();
+  /** Takes the bytes; false when the caller should wait for `drained`. */
+  bool write(Bytes&& bytes);
+  /** No more bytes will come: waits until all is done. Throws what failed on either thread; abort() then removes what was made. */
+  Outcome end();
+  /** Stops both threads and removes what was made. */
+  void abort();
+  /** The same, when nobody is left to be told what fails. */
+  void abortQuietly() noexcept;
+
+ private:
+  void inflate();
+  void store();
+  void storeAll();
+  void fail();
+  void join();
+
+  std::unique_ptr<LayerBuilder> builder_;
+  Expected expected_;
+  uint64_t max_ratio_;
+  std::function<void()> drained_;
+  BoundedQueue input_{4 << 20};
+  BoundedQueue output_{4 << 20};
+  std::atomic<uint64_t> input_bytes_{0};
+  std::atomic<bool> waiting_{false};
+  /** Thread A came to the end of its input, and it was whole. */
+  std::atomic<bool> complete_{false};
+  Mutex failure_mutex_;
+  std::exception_ptr failure_;
+  Outcome outcome_{};
+  Thread inflating_, storing_;
+};
+
+}  // namespace ctr
