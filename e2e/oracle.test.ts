@@ -201,6 +201,7 @@ const ROWS: Row[] = [
 ];
 
 const MOUNTS =
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's own.
   'while read a b c d point o rest; do tags="${rest%%- *}"; case $point in /[a-f]|/bin|/not/*|/late/*) echo "mount:$point $o $tags";; /) echo "peers:/ $tags";; esac; done </proc/self/mountinfo';
 const lineFor = (row: Row): string => `/facts; ${MOUNTS}; ${row.script ?? 'true'}; true`;
 
