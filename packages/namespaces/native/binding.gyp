@@ -13,8 +13,10 @@
   'targets': [
     {
       'target_name': 'ctr_namespaces',
-      'sources': ['src/addon.cc', 'src/monitor_handle.cc', 'src/monitor_link.cc', 'src/monitor_spawn.cc', 'src/fd_watch.cc', 'src/fd_watcher.cc',
-                  'src/namespace_calls.cc', 'src/seccomp_notify.cc'],
+      'sources': [
+        'src/addon.cc', 'src/monitor_handle.cc', 'src/monitor_link.cc', 'src/monitor_spawn.cc', 'src/fd_watch.cc', 'src/fd_watcher.cc',
+        'src/namespace_calls.cc', 'src/node_lacks.cc', 'src/seccomp_notify.cc'
+      ],
       # The third: in a worker thread that is being terminated nothing can be thrown, and must not end the process.
       'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_DEPRECATED', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
       'dependencies': ['<!(node -p "require(\'node-addon-api\').targets"):node_addon_api_except']
@@ -28,14 +30,16 @@
         'init_cxx': '<!(node -p "process.env.CXX || \'g++\'")',
         'init_sources': [
           'init/main.cc', 'init/monitor.cc', 'init/requests.cc', 'init/lifecycle.cc', 'init/events.cc',
-          'init/launch.cc', 'init/steps.cc', 'init/decode.cc', 'init/listener.cc', 'init/remove_tree.cc'
+          'init/launch.cc', 'init/steps.cc', 'init/decode.cc', 'init/listener.cc', 'init/remove_tree.cc',
+          'init/make_target.cc', 'init/copy_tree.cc', 'init/reaper.cc'
         ]
       },
       'actions': [
         {
           'action_name': 'ctr_init',
           'inputs': [
-            '<@(init_sources)', 'init/sys.h', 'init/plan.h', 'init/steps.h', 'init/launch.h', 'init/container.h', 'init/monitor.h'
+            '<@(init_sources)', 'init/sys.h', 'init/plan.h', 'init/steps.h', 'init/launch.h', 'init/container.h', 'init/monitor.h',
+            'init/reaper.h'
           ],
           'outputs': ['<(PRODUCT_DIR)/ctr-init'],
           'action': [

@@ -65,6 +65,7 @@ export { SIGNALS, signalName, signalNumber } from './signals.js';
 export type { SocketAddress, SocketFamily } from './sockets/address.js';
 export { bindIn, type ConnectAddress, connectIn, type ListenAddress, listenIn } from './sockets/node-sockets.js';
 export { type SocketOptions, socketIn } from './sockets/socket-in.js';
+export type { ProcessAttributes } from './spawn/attributes.js';
 export { describeSpawn } from './spawn/compile-spawn.js';
 export { enter } from './spawn/enter.js';
 export { EnterTemplate, enterTemplate } from './spawn/enter-template.js';
@@ -72,11 +73,14 @@ export { defaultHints } from './spawn/hints.js';
 export type {
   BindMount,
   CgroupEntry,
+  Device,
   EnterOptions,
+  FileSystemMount,
   KernelMount,
   Mount,
   MountFlags,
   ProgramOptions,
+  Remount,
   SpawnOptions,
   Stdio,
   TmpfsMount,
@@ -85,8 +89,14 @@ export type {
 export { spawn } from './spawn/spawn.js';
 export type { StartOptions, TemplateStartOptions } from './spawn/spawn-template.js';
 export { SpawnTemplate, spawnTemplate } from './spawn/spawn-template.js';
+export type { Landlock } from './steps/landlock.js';
+export type { MemoryPolicy } from './steps/memory-policy.js';
+export type { Personality } from './steps/personality.js';
+export type { IoPriority, Scheduler } from './steps/scheduling.js';
 export type { SyscallArch, SyscallConvention } from './syscalls/index.js';
 export { syscallNumber, syscallTable } from './syscalls/index.js';
+export type { TerminalSize } from './terminal/size.js';
+export { Terminal } from './terminal/terminal.js';
 export { keepIdMaps, ownIdMaps, rangeIdMaps } from './userns/choices.js';
 export { type ClaimedIds, type ClaimOptions, claimIds } from './userns/claim.js';
 export { type IdMap, type IdMaps, type IdRange, parseIdMaps, toHostId } from './userns/id-map.js';

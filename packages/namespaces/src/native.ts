@@ -16,6 +16,15 @@ export interface MonitorHandle {
   setRef(ref: boolean): void;
 }
 
+/** native/src/fd_watcher.h */
+export interface FdWatcher {
+  /** What to wait for; nothing when both are false. */
+  watch(readable: boolean, writable: boolean): void;
+  setRef(ref: boolean): void;
+  /** Before the descriptor is closed. */
+  close(): void;
+}
+
 /** Tells once that a descriptor is readable; keeps the event loop going until then. */
 export interface FdWatch {
   setRef(ref: boolean): void;
@@ -57,6 +66,12 @@ export interface Binding {
   release(fd: number): void;
   /** memfd_create(2) and write(2) */
   memfd(bytes: Uint8Array): number;
+  /** ioctl(2), TIOCSWINSZ */
+  setWindowSize(fd: number, columns: number, rows: number): void;
+  /** The version of Landlock's interface; 0: there is none. */
+  landlockAbi(): number;
+  /** poll(2): whether there is something to read now. */
+  readable(fd: number): boolean;
   /** ioctl_ns(2), NS_GET_USERNS: a new descriptor. */
   namespaceOwner(fd: number): number;
   /** NS_GET_PARENT: a new descriptor. */

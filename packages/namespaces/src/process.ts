@@ -6,6 +6,7 @@ import type { Launched, Launcher, ProcessExit } from './launcher/launcher.js';
 import { callNative, closeFds, native } from './native.js';
 import type { NamespaceKind } from './plan/clone-flags.js';
 import { signalNumber } from './signals.js';
+import type { Terminal } from './terminal/terminal.js';
 
 const ESRCH = -3;
 
@@ -27,17 +28,27 @@ export class ContainerProcess {
   readonly exited: Promise<ProcessExit>;
   /** Resolves when nothing of it is left on the host. Rejects with CleanupError CTR_CLEANUP_FAILED. */
   readonly cleaned: Promise<void>;
+  /** Its terminal; `null` unless `tty` was asked for. It is also `stdin` and `stdout`. */
+  readonly tty: Terminal | null;
   /** The kinds of namespaces that it does not share with this process. */
   readonly namespaces: readonly NamespaceKind[];
   readonly #launcher: Launcher;
   /** Our ends of the pipes until they become streams: stdin, stdout, stderr. */
   readonly #pipes: (number | undefined)[];
   readonly #streams: (Socket | undefined)[] = [];
+  #closed: Promise<ProcessExit> | undefined;
   #ended = false;
   #referenced = true;
 
   /** @internal */
-  constructor(launched: Launched, launcher: Launcher, pipes: (number | undefined)[], namespaces: readonly NamespaceKind[]) {
+  constructor(
+    launched: Launched,
+    launcher: Launcher,
+    pipes: (number | undefined)[],
+    namespaces: readonly NamespaceKind[],
+    terminal?: Terminal,
+  ) {
+    this.tty = terminal ?? null;
     this.namespaces = namespaces;
     this.pid = launched.pid;
     this.pidfd = launched.pidfd;
@@ -47,6 +58,7 @@ export class ContainerProcess {
     this.exited = launched.exited.then((exit) => {
       this.#ended = true;
       this.pidfd.close();
+      terminal?.programEnded();
       return exit;
     });
     const settled = () => {
@@ -58,17 +70,30 @@ export class ContainerProcess {
 
   /** Writable end of its standard input; `null` unless stdio[0] is 'pipe'. */
   get stdin(): Writable | null {
-    return this.#stream(0);
+    return this.tty ?? this.#stream(0);
   }
 
   /** Its standard output; `null` unless stdio[1] is 'pipe'. */
   get stdout(): Readable | null {
-    return this.#stream(1);
+    return this.tty ?? this.#stream(1);
   }
 
   /** Its standard error; `null` unless stdio[2] is 'pipe'. */
   get stderr(): Readable | null {
     return this.#stream(2);
+  }
+
+  /**
+   * Resolves when it has ended and all its output was read: 'close' of `node:child_process`, where {@link exited} is its
+   * 'exit'. It waits for whoever reads, and for what the program left running that still holds a pipe.
+   */
+  get closed(): Promise<ProcessExit> {
+    this.#closed ??= this.exited.then(async (exit) => {
+      const outputs = this.tty ? [this.tty] : [this.stdout, this.stderr];
+      await Promise.all(outputs.map((s) => (s === null || s.closed ? undefined : new Promise((done) => s.once('close', done)))));
+      return exit;
+    });
+    return this.#closed;
   }
 
   /** True once the kernel has confirmed the end. */
@@ -113,6 +138,7 @@ export class ContainerProcess {
   ref(): this {
     if (!this.#referenced && !this.#ended) this.#launcher.addRef(1);
     if (!this.#ended) this.#referenced = true;
+    this.tty?.ref();
     return this;
   }
 
@@ -120,6 +146,7 @@ export class ContainerProcess {
   unref(): this {
     if (this.#referenced && !this.#ended) this.#launcher.addRef(-1);
     if (!this.#ended) this.#referenced = false;
+    this.tty?.unref();
     return this;
   }
 
@@ -128,6 +155,7 @@ export class ContainerProcess {
     forgotten.unregister(this);
     closeFds(this.#pipes.splice(0));
     for (const s of this.#streams) s?.destroy();
+    this.tty?.destroy();
   }
 
   /** SIGKILL, and resolves when nothing of it is left. */

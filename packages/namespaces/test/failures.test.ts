@@ -108,8 +108,8 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
   it('mkdirat: a target below a file', async () => {
     const mounts = [{ type: 'tmpfs', target: '/bin/busybox/below' }] as const;
     expect(await messageFor({ namespaces, root: rootOf(dir), mounts })).toMatchInlineSnapshot(`
-      "start /bin/true: mount a tmpfs on /bin/busybox/below: move_mount: ENOTDIR (not a directory)
-        move_mount(mount0, "", AT_FDCWD, "/bin/busybox/below", MOVE_MOUNT_F_EMPTY_PATH)"
+      "start /bin/true: mount a tmpfs on /bin/busybox/below: make_target: ENOTDIR (not a directory)
+        target = make_target(mount0, "/bin/busybox/below")"
     `);
   });
 
@@ -119,15 +119,15 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
       { type: 'tmpfs', target: '/tmp/below' },
     ] as const;
     expect(await messageFor({ namespaces, root: rootOf(dir), mounts })).toMatchInlineSnapshot(`
-      "start /bin/true: mount a tmpfs on /tmp/below: mkdirat: EROFS (read-only file system)
-        mkdirat(AT_FDCWD, "/tmp/below", 0755)"
+      "start /bin/true: mount a tmpfs on /tmp/below: make_target: EROFS (read-only file system)
+        target = make_target(mount1, "/tmp/below")"
     `);
   });
 
   it('move_mount: a folder on a file', async () => {
     expect(await messageFor({ namespaces, root: rootOf(dir), mounts: [{ type: 'tmpfs', target: '/bin/busybox' }] })).toMatchInlineSnapshot(`
       "start /bin/true: mount a tmpfs on /bin/busybox: move_mount: EINVAL (invalid argument)
-        move_mount(mount0, "", AT_FDCWD, "/bin/busybox", MOVE_MOUNT_F_EMPTY_PATH)"
+        move_mount(mount0, "", target, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)"
     `);
   });
 

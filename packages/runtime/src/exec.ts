@@ -1,12 +1,12 @@
 // Starts a further program in a running container.
 import { type CgroupDirectories, describeEnter, oomKills } from '@ctr/cgroups';
 import { AbortError, errnoNumber, SyscallError } from '@ctr/internal/errors';
-import { type ContainerProcess, type EnterTemplate, enterTemplate } from '@ctr/namespaces';
+import { type ContainerProcess, type EnterOptions, type EnterTemplate, enter, enterTemplate } from '@ctr/namespaces';
 import { readFileInRoot } from '@ctr/overlayfs';
 import { hintSource } from './hints.js';
 import { compileExec } from './oci/compile-exec.js';
 import { compiledFilter } from './oci/seccomp.js';
-import { environment, toProgramOptions } from './oci/to-spawn.js';
+import { environment, toInherited, toProgramOptions } from './oci/to-spawn.js';
 import type { OciProcess, OciSpec } from './oci/types.js';
 import type { ExecSpec } from './options/run-schema.js';
 import { RunningProcess } from './running-process.js';
@@ -50,6 +50,19 @@ const recipes = new WeakMap<ContainerProcess, ExecRecipe[]>();
 const decisive = (spec: ExecSpec): Map<string, unknown> => new Map(Object.entries(spec).filter(([key]) => !OF_ONE_START.has(key)));
 const placesOf = ({ stdio }: StdioPlan): string => stdio.map((s) => (s === 'pipe' || s === 'ignore' ? s : 'descriptor')).join();
 
+const affinity = ({ execCPUAffinity: cpus }: OciProcess) => ({
+  ...(cpus?.initial ? { initialCpuAffinity: cpus.initial } : {}),
+  ...(cpus?.final ? { cpuAffinity: cpus.final } : {}),
+});
+
+const enterOptions = (target: ExecTarget, process: OciProcess, stdio: StdioPlan): EnterOptions => ({
+  ...toProgramOptions(process, compiledFilter(target.oci), stdio.stdio),
+  ...toInherited(target.oci.linux),
+  ...affinity(process),
+  cgroup: { ...describeEnter(target.directories), collect: [], cleanup: [] },
+  hints: hintSource({ root: 'the container', rootless: false }),
+});
+
 function recipeFor(
   target: ExecTarget,
   spec: ExecSpec,
@@ -65,12 +78,7 @@ function recipeFor(
   const found = known.find(same);
   if (found !== undefined) return found;
   const process = compileExec(target.oci.process, command, spec, user);
-  const template = enterTemplate(target.process, {
-    ...toProgramOptions(process, compiledFilter(target.oci)),
-    stdio: stdio.stdio,
-    cgroup: { ...describeEnter(target.directories), collect: [], cleanup: [] },
-    hints: hintSource({ root: 'the container', rootless: false }),
-  });
+  const template = enterTemplate(target.process, enterOptions(target, process, stdio));
   const made: ExecRecipe = { options, user, places, template, command: [], env: undefined, args: [], variables: {} };
   if (known.length >= MOST) known.pop();
   known.unshift(made);
@@ -88,6 +96,26 @@ function programOf(recipe: ExecRecipe, container: OciProcess, command: readonly 
   return recipe;
 }
 
+/** A terminal is each program's own, so that there is nothing to keep for the next one. */
+function launch(
+  target: ExecTarget,
+  spec: ExecSpec,
+  command: readonly string[],
+  user: ResolvedUser | undefined,
+  stdio: StdioPlan,
+  doing: string,
+): { entering: Promise<ContainerProcess>; args: readonly string[] } {
+  if (spec.tty) {
+    const process = compileExec(target.oci.process, command, spec, user);
+    return {
+      entering: enter(target.process, { ...enterOptions(target, process, stdio), doing, ...(spec.signal ? { signal: spec.signal } : {}) }),
+      args: process.args,
+    };
+  }
+  const { template, args, variables } = programOf(recipeFor(target, spec, command, user, stdio), target.oci.process, command, spec);
+  return { entering: template.enter({ args, env: variables, stdio: stdio.stdio, doing, signal: spec.signal }), args };
+}
+
 export async function startExec(target: ExecTarget, command: readonly string[], spec: ExecSpec): Promise<RunningProcess> {
   const doing = `run ${JSON.stringify(command[0])} in container ${JSON.stringify(target.name)}`;
   if (target.process.ended) {
@@ -96,8 +124,7 @@ export async function startExec(target: ExecTarget, command: readonly string[], 
   if (spec.signal?.aborted) throw new AbortError(doing, spec.signal.reason);
   const user = await userOf(target, spec);
   const stdio = planStdio(spec);
-  const { template, args, variables } = programOf(recipeFor(target, spec, command, user, stdio), target.oci.process, command, spec);
-  const entering = template.enter({ args, env: variables, stdio: stdio.stdio, doing, signal: spec.signal });
+  const { entering, args } = launch(target, spec, command, user, stdio, doing);
   // While the launcher works: the program has not begun, and would have to fill the container's memory first.
   const before = oomKills(target.directories);
   const process = await entering;

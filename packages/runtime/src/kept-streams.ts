@@ -42,7 +42,8 @@ export class KeptStreams {
   /** To be called when the process has ended. */
   settle(): void {
     // As in node:child_process: nobody is there to read it any more.
-    if (this.#open[0]) this.#process.stdin?.destroy();
+    // A terminal is its output too, of which something may still wait.
+    if (this.#open[0] && this.#process.tty === null) this.#process.stdin?.destroy();
     if (this.#open[1]) this.#keep('stdout');
     if (this.#open[2]) this.#keep('stderr');
   }

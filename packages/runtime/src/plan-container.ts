@@ -137,6 +137,7 @@ export function planContainer(input: ContainerInput): ContainerPlan {
         root: rootSteps,
         cgroup: session.cgroups.usable ? { ...cgroup, limitsMemory: limitsMemory(oci) } : undefined,
         stdio: stdio.stdio,
+        init: spec.init,
         joined,
         seccomp: compiledFilter(oci),
         prepare,

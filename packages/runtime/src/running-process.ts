@@ -3,7 +3,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { CgroupDirectories } from '@ctr/cgroups';
 import { AbortError } from '@ctr/internal/errors';
 import type { Fd } from '@ctr/internal/fd';
-import type { ContainerProcess, ProcessExit } from '@ctr/namespaces';
+import type { ContainerProcess, ProcessExit, Terminal } from '@ctr/namespaces';
 import { KeptStreams } from './kept-streams.js';
 import type { ExecSpec } from './options/run-schema.js';
 import type { SignalName } from './options/units.js';
@@ -80,6 +80,11 @@ export class RunningProcess implements AsyncDisposable {
   /** `null` unless `stderr` is 'pipe'. */
   get stderr(): Readable | null {
     return this.#streams.stderr;
+  }
+
+  /** Its terminal: `resize(columns, rows)` and the size it has. `null` without the option `tty`. */
+  get tty(): Pick<Terminal, 'columns' | 'rows' | 'resize'> | null {
+    return this.#facts.process.tty;
   }
 
   /** How it ended; `undefined` while it runs. */

@@ -56,13 +56,13 @@ export class StartRecipe {
     this.#program = this.#makeProgram(input.spec);
   }
 
-  /** Undefined for what is one of its kind: with a hook that may do anything, or with descriptors. */
+  /** Undefined for what is one of its kind: with a hook that may do anything, with descriptors, or with a terminal. */
   static make(input: ContainerInput): StartRecipe | undefined {
     const { spec, session, user } = input;
     if (isOfOneContainer(wantedIds(spec, session.host, user), session.host)) return undefined;
     const joins = [...(spec.namespaces?.values() ?? [])].some((place) => place !== 'new' && place !== 'host');
     const byDescriptor = (spec.mounts ?? []).some((m) => 'source' in m && typeof m.source === 'object');
-    return spec.spec !== undefined || joins || byDescriptor ? undefined : new StartRecipe(input);
+    return spec.spec !== undefined || joins || byDescriptor || spec.tty ? undefined : new StartRecipe(input);
   }
 
   matches(input: ContainerInput): boolean {

@@ -6,7 +6,7 @@ import { Fd } from '@ctr/internal/fd';
 import type { ContainerProcess, Stdio } from '@ctr/namespaces';
 import type { ExecSpec } from './options/run-schema.js';
 
-type StreamSpec = Pick<ExecSpec, 'stdin' | 'stdout' | 'stderr' | 'input'>;
+type StreamSpec = Pick<ExecSpec, 'stdin' | 'stdout' | 'stderr' | 'input' | 'tty'>;
 
 export interface StdioPlan {
   readonly stdio: readonly [Stdio, Stdio, Stdio];
@@ -70,7 +70,42 @@ function pump(process: ContainerProcess, name: 'stdout' | 'stderr', to: Writable
   to.once('close', () => from.resume());
 }
 
+/** This process's own terminal passes keys on as they are typed, and its size. */
+function joinOwnTerminal(process: ContainerProcess): () => void {
+  const [keys, screen] = [OWN[0](), OWN[1]()];
+  const { tty } = process;
+  if (tty === null || !keys.isTTY || !screen.isTTY) return () => {};
+  const fit = (): void => tty.resize(screen.columns, screen.rows);
+  const wasRaw = keys.isRaw;
+  keys.setRawMode(true);
+  fit();
+  screen.on('resize', fit);
+  return () => {
+    screen.off('resize', fit);
+    keys.setRawMode(wasRaw);
+  };
+}
+
+/** With a terminal there is one stream each way, and somebody must read it, or the program stops when a few KiB wait. */
+function planTerminal(spec: StreamSpec): StdioPlan {
+  return {
+    stdio: ['ignore', 'ignore', 'ignore'],
+    open: [spec.stdin === undefined || spec.stdin === 'pipe', (spec.stdout ?? 'pipe') === 'pipe', false],
+    connect(process) {
+      if (spec.stdout === 'ignore') process.tty?.resume();
+      else pump(process, 'stdout', target(spec.stdout, 1));
+      const release = spec.stdin === 'inherit' && spec.stdout === 'inherit' ? joinOwnTerminal(process) : () => {};
+      const disconnect = feed(spec, process);
+      return () => {
+        disconnect();
+        release();
+      };
+    },
+  };
+}
+
 export function planStdio(spec: StreamSpec): StdioPlan {
+  if (spec.tty) return planTerminal(spec);
   const stdio = [
     place(spec.stdin, 0, spec.input === undefined ? 'ignore' : 'pipe'),
     place(spec.stdout, 1, 'pipe'),

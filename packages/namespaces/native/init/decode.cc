@@ -17,12 +17,13 @@ bool validArg(const WireStep& step, u32 i, u32 data_size) {
 }
 
 bool validStep(const WireStep& step, u32 data_size, u32 patch_count) {
-  if (step.op > static_cast<u16>(Op::listen_seccomp)) return false;
+  if (step.op > static_cast<u16>(Op::copy_tree)) return false;
   if (step.into < -1 || step.into >= static_cast<i32>(kMaxSlots)) return false;
   if (u32{step.patch_first} + step.patch_count > patch_count) return false;
   for (u32 i = 0; i < 6; i++)
     if (!validArg(step, i, data_size)) return false;
   const bool takes_path = step.op == static_cast<u16>(Op::report_file) || step.op == static_cast<u16>(Op::remove_tree);
+  if (step.op == static_cast<u16>(Op::make_target) && static_cast<ArgKind>(step.arg_kind[1]) != ArgKind::pointer) return false;
   return !takes_path || static_cast<ArgKind>(step.arg_kind[0]) == ArgKind::pointer;
 }
 

@@ -51,7 +51,7 @@ void unblockSignals() {
 void runChildStage(const LaunchRequest& request, int report, Stage stage, u32 index) {
   const StepContext context{&request.arena->slots, request.monitor_pidfd, nullptr, nullptr, report, &request.arena->note->exec_tried};
   const Failure f = runStage(request.arena->program, index, context);
-  if (f.failed()) fail(report, stage, f.step, f.error);
+  if (f.failed()) fail(context.report_fd, stage, f.step, f.error);
 }
 
 void waitAtGate(const Child& child) {

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "monitor.h"
+#include "reaper.h"
 
 // The compiler may call these for copies and fills of its own (GCC manual, -ffreestanding).
 extern "C" {
@@ -23,7 +24,11 @@ std::size_t strlen(const char* s) {
   return n;
 }
 
-[[noreturn]] void ctrMain() {
+/** `stack` is what the kernel begins a program with: argc, argv, a null, envp. */
+[[noreturn]] void ctrMain(char** stack) {
+  const int argc = static_cast<int>(reinterpret_cast<u64>(stack[0]));
+  // The monitor has a name only; with more it is the first process of a container.
+  if (argc > 1) ctr::runReaper(argc, stack + 1, stack + 2 + argc);
   // Not on the stack, since it is large; never destroyed, since the process ends here.
   alignas(ctr::Monitor) static u8 memory[sizeof(ctr::Monitor)];
   auto* monitor = new (memory) ctr::Monitor{3, 4};
@@ -33,8 +38,8 @@ std::size_t strlen(const char* s) {
 
 // The kernel starts here with the stack aligned to 16 and no return address.
 #if defined(__x86_64__)
-asm(".globl _start\n_start:\n\txor %ebp, %ebp\n\tcall ctrMain\n\tud2\n");
+asm(".globl _start\n_start:\n\txor %ebp, %ebp\n\tmov %rsp, %rdi\n\tcall ctrMain\n\tud2\n");
 #else
-asm(".globl _start\n_start:\n\tmov x29, xzr\n\tbl ctrMain\n\tbrk 1\n");
+asm(".globl _start\n_start:\n\tmov x29, xzr\n\tmov x0, sp\n\tbl ctrMain\n\tbrk 1\n");
 #endif
 }

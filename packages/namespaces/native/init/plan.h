@@ -60,7 +60,10 @@ struct ProgramHeader {
 };
 static_assert(sizeof(ProgramHeader) == 16);
 
-enum class Op : u16 { syscall = 0, report_file = 1, remove_tree = 2, assert_monitor = 3, close_fds = 4, finish = 5, listen_seccomp = 6 };
+enum class Op : u16 {
+  syscall = 0, report_file = 1, remove_tree = 2, assert_monitor = 3, close_fds = 4, finish = 5, listen_seccomp = 6, move_report = 7,
+  make_target = 8, copy_tree = 9
+};
 enum class ArgKind : u8 { value = 0, pointer = 1, slot = 2 };
 
 struct WireStep {

@@ -66,6 +66,15 @@ i64 closeFds(u64 first, int report, int socket) {
   return syscall6(__NR_close_range, first, ~0u, 0);
 }
 
+/** Out of the way of the numbers that the program is to have: from `lowest` on. */
+i64 moveReport(u64 lowest, int& report) {
+  const i64 moved = syscall6(__NR_fcntl, static_cast<u64>(report), F_DUPFD_CLOEXEC, lowest);
+  if (moved < 0) return moved;
+  syscall6(__NR_close, static_cast<u64>(report));
+  report = static_cast<int>(moved);
+  return 0;
+}
+
 /** A process that was made for its steps alone ends here, as a program would that ran. Never the monitor itself. */
 i64 finish(u64 exit_code, u32* exec_tried) {
   if (exec_tried == nullptr) return -kEINVAL;
@@ -107,6 +116,17 @@ i64 runStep(const Program& program, const WireStep& step, u32 index, const StepC
     case Op::close_fds:
       return closeFds(step.args[0], context.report_fd,
                       static_cast<ArgKind>(step.arg_kind[1]) == ArgKind::slot ? context.slots->fd[step.args[1]] : -1);
+    case Op::move_report:
+      return moveReport(step.args[0], context.report_fd);
+    case Op::make_target: {
+      const int mount = static_cast<int>(argument(program, step, 0, *context.slots));
+      const i64 place = makeTarget(mount, program.text(static_cast<u32>(step.args[1])));
+      if (place >= 0 && step.into >= 0) store(*context.slots, step.into, place);
+      return place;
+    }
+    case Op::copy_tree:
+      return copyTree(static_cast<int>(argument(program, step, 0, *context.slots)), static_cast<int>(argument(program, step, 1, *context.slots)),
+                      argument(program, step, 2, *context.slots) != 0);
     case Op::finish:
       return finish(step.args[0], context.exec_tried);
     case Op::listen_seccomp:

@@ -32,7 +32,7 @@ struct StepContext {
   int monitor_pidfd;                                       // readable once the monitor is dead
   void (*report_file)(void* sink, u32 step, const char* path);  // null where the stage may not report
   void* sink;
-  int report_fd = -1;              // of a child: stays open until exec
+  mutable int report_fd = -1;      // of a child: stays open until exec; move_report changes the number
   u32* exec_tried = nullptr;       // of a child: set before each execve
 };
 
@@ -53,5 +53,14 @@ i64 removeTree(const char* path);
  * `step` and `report` are for a failure. See listener.cc.
  */
 i64 listenSeccomp(u64 flags, u64 program, int socket, u32 step, int report);
+
+/**
+ * The place of a path that something is to be mounted on, made where it is missing: a descriptor (O_PATH), or -errno. `mount`
+ * tells whether a file or a directory; below 0: a directory. See make_target.cc.
+ */
+i64 makeTarget(int mount, const char* path);
+
+/** Copies what is in directory `from` into directory `to`, and its own owner and mode too if asked. See copy_tree.cc. */
+i64 copyTree(int from, int to, bool with_mode);
 
 }  // namespace ctr

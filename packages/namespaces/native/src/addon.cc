@@ -10,6 +10,7 @@
 #include "fd_watcher.h"
 #include "monitor_handle.h"
 #include "namespace_calls.h"
+#include "node_lacks.h"
 #include "open_fds.h"
 #include "seccomp_notify.h"
 #include "syscall_failure.h"
@@ -81,6 +82,7 @@ Napi::Value memfd(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new OpenFds);
   exports.Set("MonitorHandle", MonitorHandle::define(env));
+  exports.Set("FdWatcher", FdWatcher::define(env));
   exports.Set("FdWatch", FdWatch::define(env));
   exports.Set("FdWatcher", FdWatcher::define(env));
   const auto add = [&](const char* name, auto body) { exports.Set(name, Napi::Function::New(env, guarded(body), name)); };
@@ -93,6 +95,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("close", close);
   add("release", release);
   add("memfd", memfd);
+  add("setWindowSize", setWindowSize);
+  add("readable", readable);
+  add("landlockAbi", landlockAbi);
   add("namespaceOwner", namespaceOwner);
   add("namespaceParent", namespaceParent);
   add("namespaceType", namespaceType);

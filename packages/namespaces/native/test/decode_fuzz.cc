@@ -80,7 +80,7 @@ void use(const ctr::Program& p) {
         if (static_cast<ctr::ArgKind>(s.arg_kind[a]) == ctr::ArgKind::pointer) sink += std::strlen(p.text(static_cast<u32>(s.args[a])));
         if (static_cast<ctr::ArgKind>(s.arg_kind[a]) == ctr::ArgKind::slot && s.args[a] >= ctr::kMaxSlots) std::abort();
       }
-      if (s.into >= static_cast<i32>(ctr::kMaxSlots) || s.into < -1 || s.op > 5) std::abort();
+      if (s.into >= static_cast<i32>(ctr::kMaxSlots) || s.into < -1 || s.op > static_cast<u16>(ctr::Op::copy_tree)) std::abort();
     }
 }
 

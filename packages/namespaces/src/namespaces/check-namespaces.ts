@@ -35,10 +35,11 @@ export function checkNamespaces(o: SpawnOptions): void {
   object(ns, 'namespaces');
   checkKeys(ns, NAMESPACE_KINDS, 'namespaces');
   for (const [kind, value] of Object.entries(ns)) checkChoice(value, `namespaces.${kind}`);
-  const needsMount = (['root', 'mounts', 'maskedPaths', 'readonlyPaths', 'readOnlyRoot'] as const).find(
+  const needsMount = (['root', 'mounts', 'devices', 'rootPropagation', 'maskedPaths', 'readonlyPaths', 'readOnlyRoot'] as const).find(
     (k) => o[k] !== undefined && o[k] !== false,
   );
   if (needsMount && ns.mount !== 'new') fail('namespaces.mount', `'new', since ${needsMount} is given`, ns.mount);
+  if (o.init && ns.pid !== 'new') fail('namespaces.pid', "'new', since init is given", ns.pid);
   if ((o.hostname !== undefined || o.domainname !== undefined) && ns.uts !== 'new')
     fail('namespaces.uts', "'new', since a host name is given", ns.uts);
   if (o.idMaps && ns.user !== 'new') fail('namespaces.user', "'new', since idMaps is given", ns.user);

@@ -17,6 +17,9 @@ const COMPOSITE: Readonly<Record<string, number>> = {
   close_fds: 4,
   finish: 5,
   listen_seccomp: 6,
+  move_report: 7,
+  make_target: 8,
+  copy_tree: 9,
 };
 
 /** An encoded group: everything that points into `data` is listed, so that it can be moved. */

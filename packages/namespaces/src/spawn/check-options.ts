@@ -5,21 +5,29 @@ import { type CapabilitySets, checkCapabilitySets } from '../capabilities.js';
 import { checkNamespaces } from '../namespaces/check-namespaces.js';
 import { NAMESPACE_KINDS, type NamespaceKind } from '../plan/clone-flags.js';
 import { parseRlimits } from '../rlimits.js';
-import { checkSeccompFilter } from '../seccomp/load.js';
+import { checkSeccompFilter, listenerOf } from '../seccomp/load.js';
+import { checkSize, type TerminalSize } from '../terminal/size.js';
 import { checkIdMaps } from '../userns/check-maps.js';
-import { checkMount } from './check-mount.js';
+import { ATTRIBUTE_KEYS, checkAttributes } from './check-attributes.js';
+import { checkDevice, checkMount } from './check-mount.js';
+import { checkSysctls } from './check-sysctls.js';
 import { absolute, boolean, checkKeys, fail, functionValue, integer, list, object, steps, text } from './check-values.js';
-import type { CgroupEntry, EnterOptions, Mount, ProgramOptions, SpawnOptions, User } from './options.js';
+import { PROPAGATIONS } from './mount-words.js';
+import { parseNumberList } from './number-list.js';
+import type { CgroupEntry, Device, EnterOptions, Mount, ProgramOptions, SpawnOptions, User } from './options.js';
 
-const PROGRAM_KEYS =
-  'args env cwd createCwd user capabilities noNewPrivileges seccomp rlimits oomScoreAdj stdio cgroup doing hints signal'.split(' ');
+const PROGRAM_KEYS = [
+  ...'args env cwd createCwd user capabilities noNewPrivileges seccomp rlimits oomScoreAdj stdio tty cgroup doing hints signal'.split(' '),
+  ...ATTRIBUTE_KEYS,
+];
 const SPAWN_KEYS = [
   ...PROGRAM_KEYS,
-  ...'namespaces idMaps timeOffsets disableUserNamespaces root readOnlyRoot mounts maskedPaths readonlyPaths hostname domainname loopback prepare cleanup'.split(
+  ...'namespaces idMaps timeOffsets disableUserNamespaces root readOnlyRoot mounts devices rootPropagation maskedPaths readonlyPaths sysctls init hostname domainname loopback prepare cleanup'.split(
     ' ',
   ),
 ];
-const ENTER_KEYS = [...PROGRAM_KEYS, 'namespaces'];
+const ENTER_KEYS = [...PROGRAM_KEYS, 'namespaces', 'initialCpuAffinity'];
+const ROOT_PROPAGATIONS: readonly string[] = PROPAGATIONS.flatMap((p) => [p, `r${p}`]);
 const CAPABILITY_SETS = ['bounding', 'effective', 'permitted', 'inheritable', 'ambient'];
 const MAX_ID = 0xfffffffe;
 const MAX_NAME = 64;
@@ -59,6 +67,15 @@ function checkStdio(stdio: unknown): void {
   });
 }
 
+function checkTty({ tty, stdio }: ProgramOptions): void {
+  if (typeof tty !== 'boolean') {
+    object(tty, 'tty');
+    checkKeys(tty as object, ['columns', 'rows'], 'tty');
+    checkSize(tty as TerminalSize, 'tty');
+  }
+  if (tty && stdio !== undefined) fail('stdio', 'left out: the terminal takes its place', stdio);
+}
+
 function checkCgroup(c: CgroupEntry): void {
   object(c, 'cgroup');
   for (const stage of ['prepare', 'setup', 'collect', 'cleanup'] as const) steps(c[stage], `cgroup.${stage}`);
@@ -85,7 +102,12 @@ export function checkProgramOptions(o: ProgramOptions): void {
   if (o.rlimits !== undefined) parseRlimits(o.rlimits);
   if (o.oomScoreAdj !== undefined) integer(o.oomScoreAdj, 'oomScoreAdj', -1000, 1000);
   if (o.seccomp !== undefined) checkSeccompFilter(o.seccomp);
+  // Its socket would be among the numbers that are cleared for the others.
+  if (listenerOf(o.seccomp) !== undefined && ((o.fds?.length ?? 0) > 0 || (o as SpawnOptions).init === true))
+    fail('seccomp.onListener', "left out together with 'fds' or 'init'", o.seccomp);
   if (o.stdio !== undefined) checkStdio(o.stdio);
+  if (o.tty !== undefined) checkTty(o);
+  checkAttributes(o);
   if (o.cgroup !== undefined) checkCgroup(o.cgroup);
   for (const key of ['createCwd', 'noNewPrivileges'] as const) if (o[key] !== undefined) boolean(o[key], key);
   if (o.doing !== undefined) text(o.doing, 'doing');
@@ -117,13 +139,20 @@ export function checkSpawnOptions(o: SpawnOptions): void {
     list(o.mounts, 'mounts').forEach((m, i) => {
       checkMount(m as Mount, i);
     });
+  if (o.devices !== undefined)
+    list(o.devices, 'devices').forEach((d, i) => {
+      checkDevice(d as Device, i);
+    });
+  if (o.rootPropagation !== undefined && !ROOT_PROPAGATIONS.includes(o.rootPropagation))
+    fail('rootPropagation', `one of ${ROOT_PROPAGATIONS.join(', ')}`, o.rootPropagation);
   const { maskedPaths = [], readonlyPaths = [] } = o;
   for (const [key, paths] of Object.entries({ maskedPaths, readonlyPaths }))
     list(paths, key).forEach((p, i) => {
       absolute(p, `${key}[${i}]`);
     });
+  if (o.sysctls !== undefined) checkSysctls(o.sysctls, o.namespaces ?? {});
   for (const key of ['hostname', 'domainname'] as const) if (o[key] !== undefined) text(o[key], key, MAX_NAME);
-  for (const key of ['readOnlyRoot', 'loopback'] as const) if (o[key] !== undefined) boolean(o[key], key);
+  for (const key of ['readOnlyRoot', 'loopback', 'init'] as const) if (o[key] !== undefined) boolean(o[key], key);
   for (const key of ['prepare', 'cleanup'] as const) if (o[key] !== undefined) steps(o[key], key);
 }
 
@@ -132,6 +161,7 @@ export function checkEnterOptions(o: EnterOptions): void {
   object(o, 'options');
   checkKeys(o, ENTER_KEYS, '');
   checkProgramOptions(o);
+  if (o.initialCpuAffinity !== undefined) parseNumberList(o.initialCpuAffinity, 'initialCpuAffinity');
   const { namespaces = [] } = o;
   list(namespaces, 'namespaces').forEach((kind, i) => {
     if (!NAMESPACE_KINDS.includes(kind as NamespaceKind)) fail(`namespaces[${i}]`, `one of ${NAMESPACE_KINDS.join(', ')}`, kind);

@@ -19,6 +19,7 @@ describe('describeSpawn', () => {
         dup3(stderr, 2, 0)
         cwd = openat2(AT_FDCWD, "/", {flags=O_PATH|O_DIRECTORY|O_CLOEXEC, resolve=RESOLVE_NO_MAGICLINKS}, 24)
         fchdir(cwd)
+        keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)  # ENOSYS, EPERM, EACCES, EDQUOT is no failure
         umask(18)
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
         assert_monitor()
@@ -59,11 +60,12 @@ describe('describeSpawn', () => {
         oom = openat(AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY|O_CLOEXEC)
         write(oom, "100", 3)
         close(oom)
-        mkdirat(AT_FDCWD, "/work", 0755)  # EEXIST is no failure
+        target = make_target(-1, "/work")
         cwd = openat2(AT_FDCWD, "/work", {flags=O_PATH|O_DIRECTORY|O_CLOEXEC, resolve=RESOLVE_NO_MAGICLINKS}, 24)
         fchdir(cwd)
         prlimit64(0, RLIMIT_NOFILE, {10, 20}, NULL)
         prlimit64(0, RLIMIT_CORE, {0, Infinity}, NULL)
+        keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)  # ENOSYS, EPERM, EACCES, EDQUOT is no failure
         …
         prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
         setgroups(2, [5, 6])
@@ -152,24 +154,15 @@ describe('describeSpawn', () => {
         pivot_root(".", ".")
         umount2(".", MNT_DETACH)
         chdir("/")
-        move_mount(mount0, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH)  # ENOENT is no failure; success skips 5
-        mkdirat(AT_FDCWD, "/proc", 0755)  # EEXIST is no failure
-        move_mount(mount0, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH)  # EINVAL is no failure; success skips 3
-        unlinkat(AT_FDCWD, "/proc", AT_REMOVEDIR)
-        mknodat(AT_FDCWD, "/proc", S_IFREG|0644, 0)
-        move_mount(mount0, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH)
-        move_mount(mount1, "", AT_FDCWD, "/tmp", MOVE_MOUNT_F_EMPTY_PATH)  # ENOENT is no failure; success skips 5
-        mkdirat(AT_FDCWD, "/tmp", 0755)  # EEXIST is no failure
-        move_mount(mount1, "", AT_FDCWD, "/tmp", MOVE_MOUNT_F_EMPTY_PATH)  # EINVAL is no failure; success skips 3
-        unlinkat(AT_FDCWD, "/tmp", AT_REMOVEDIR)
-        mknodat(AT_FDCWD, "/tmp", S_IFREG|0644, 0)
-        move_mount(mount1, "", AT_FDCWD, "/tmp", MOVE_MOUNT_F_EMPTY_PATH)
-        move_mount(mount2, "", AT_FDCWD, "/data", MOVE_MOUNT_F_EMPTY_PATH)  # ENOENT is no failure; success skips 5
-        mkdirat(AT_FDCWD, "/data", 0755)  # EEXIST is no failure
-        move_mount(mount2, "", AT_FDCWD, "/data", MOVE_MOUNT_F_EMPTY_PATH)  # EINVAL is no failure; success skips 3
-        unlinkat(AT_FDCWD, "/data", AT_REMOVEDIR)
-        mknodat(AT_FDCWD, "/data", S_IFREG|0644, 0)
-        move_mount(mount2, "", AT_FDCWD, "/data", MOVE_MOUNT_F_EMPTY_PATH)
+        move_mount(mount0, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH)  # ENOENT, EINVAL, ENOTDIR is no failure; success skips 2
+        target = make_target(mount0, "/proc")
+        move_mount(mount0, "", target, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
+        move_mount(mount1, "", AT_FDCWD, "/tmp", MOVE_MOUNT_F_EMPTY_PATH)  # ENOENT, EINVAL, ENOTDIR is no failure; success skips 2
+        target = make_target(mount1, "/tmp")
+        move_mount(mount1, "", target, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
+        move_mount(mount2, "", AT_FDCWD, "/data", MOVE_MOUNT_F_EMPTY_PATH)  # ENOENT, EINVAL, ENOTDIR is no failure; success skips 2
+        target = make_target(mount2, "/data")
+        move_mount(mount2, "", target, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
         mask.at = openat(AT_FDCWD, "/image/secret", O_PATH|O_CLOEXEC|O_NOFOLLOW)  # ENOENT is no failure, skips 6
         mask.at = openat(AT_FDCWD, "/image/secret", O_PATH|O_CLOEXEC|O_NOFOLLOW|O_DIRECTORY)  # ENOTDIR is no failure, skips 2
         mask = open_tree(mask.empty, "", OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH)  # EINVAL is no failure; success skips 3
@@ -189,6 +182,7 @@ describe('describeSpawn', () => {
         close(lo)
         cwd = openat2(AT_FDCWD, "/", {flags=O_PATH|O_DIRECTORY|O_CLOEXEC, resolve=RESOLVE_NO_MAGICLINKS}, 24)
         fchdir(cwd)
+        keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)  # ENOSYS, EPERM, EACCES, EDQUOT is no failure
         umask(18)
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
         assert_monitor()
@@ -268,27 +262,21 @@ describe('describeSpawn', () => {
         fsconfig(mount1.fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)
         mount1 = fsmount(mount1.fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID|MOUNT_ATTR_NOEXEC)
         close(mount1.fs)
-        move_mount(dev, "", AT_FDCWD, "/dev", MOVE_MOUNT_F_EMPTY_PATH)  # ENOENT is no failure; success skips 5
-        mkdirat(AT_FDCWD, "/dev", 0755)  # EEXIST is no failure
-        move_mount(dev, "", AT_FDCWD, "/dev", MOVE_MOUNT_F_EMPTY_PATH)  # EINVAL is no failure; success skips 3
-        unlinkat(AT_FDCWD, "/dev", AT_REMOVEDIR)
-        mknodat(AT_FDCWD, "/dev", S_IFREG|0644, 0)
-        move_mount(dev, "", AT_FDCWD, "/dev", MOVE_MOUNT_F_EMPTY_PATH)
+        move_mount(dev, "", AT_FDCWD, "/dev", MOVE_MOUNT_F_EMPTY_PATH)  # ENOENT, EINVAL, ENOTDIR is no failure; success skips 2
+        target = make_target(dev, "/dev")
+        move_mount(dev, "", target, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
         move_mount(dev.null, "", AT_FDCWD, "/dev/null", MOVE_MOUNT_F_EMPTY_PATH)
         move_mount(dev.zero, "", AT_FDCWD, "/dev/zero", MOVE_MOUNT_F_EMPTY_PATH)
         move_mount(dev.full, "", AT_FDCWD, "/dev/full", MOVE_MOUNT_F_EMPTY_PATH)
         move_mount(dev.random, "", AT_FDCWD, "/dev/random", MOVE_MOUNT_F_EMPTY_PATH)
         move_mount(dev.urandom, "", AT_FDCWD, "/dev/urandom", MOVE_MOUNT_F_EMPTY_PATH)
         move_mount(dev.tty, "", AT_FDCWD, "/dev/tty", MOVE_MOUNT_F_EMPTY_PATH)
-        move_mount(mount1, "", AT_FDCWD, "/dev/pts", MOVE_MOUNT_F_EMPTY_PATH)  # ENOENT is no failure; success skips 6
-        mkdirat(AT_FDCWD, "/dev", 0755)  # EEXIST is no failure
-        mkdirat(AT_FDCWD, "/dev/pts", 0755)  # EEXIST is no failure
-        move_mount(mount1, "", AT_FDCWD, "/dev/pts", MOVE_MOUNT_F_EMPTY_PATH)  # EINVAL is no failure; success skips 3
-        unlinkat(AT_FDCWD, "/dev/pts", AT_REMOVEDIR)
-        mknodat(AT_FDCWD, "/dev/pts", S_IFREG|0644, 0)
-        move_mount(mount1, "", AT_FDCWD, "/dev/pts", MOVE_MOUNT_F_EMPTY_PATH)
+        move_mount(mount1, "", AT_FDCWD, "/dev/pts", MOVE_MOUNT_F_EMPTY_PATH)  # ENOENT, EINVAL, ENOTDIR is no failure; success skips 2
+        target = make_target(mount1, "/dev/pts")
+        move_mount(mount1, "", target, "", MOVE_MOUNT_F_EMPTY_PATH|MOVE_MOUNT_T_EMPTY_PATH)
         cwd = openat2(AT_FDCWD, "/", {flags=O_PATH|O_DIRECTORY|O_CLOEXEC, resolve=RESOLVE_NO_MAGICLINKS}, 24)
         fchdir(cwd)
+        keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)  # ENOSYS, EPERM, EACCES, EDQUOT is no failure
         umask(18)
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
         assert_monitor()

@@ -5,22 +5,27 @@ import { isJoined, type Joined } from '../namespaces/join.js';
 import { enterTimeNamespace } from '../namespaces/time-offsets.js';
 import { CLONE_FLAG_OF, CLONE_FLAGS, NAMESPACE_KINDS, type NamespaceKind } from '../plan/clone-flags.js';
 import type { Plan, StepGroup } from '../plan/plan.js';
+import { makeDevices, prepareDevices } from '../steps/devices.js';
 import { AT_FDCWD, atFlags, mountAttrBytes } from '../steps/flags.js';
 import { setUser } from '../steps/identity.js';
 import { keep } from '../steps/keep.js';
 import { attach } from '../steps/mount-steps.js';
 import { raiseLoopback } from '../steps/network.js';
 import { makeDirectories } from '../steps/paths.js';
+import { openInit } from '../steps/reaper.js';
+import { openHostProc } from '../steps/security-label.js';
+import { setSysctls } from '../steps/sysctls.js';
 import { startingId } from '../userns/check-maps.js';
 import { type IdMaps, mapsId, oneId } from '../userns/id-map.js';
 import { joinUser, type Place, planMaps } from '../userns/user-namespace.js';
+import { extraFds, labelOf } from './attribute-steps.js';
 import { makeReadonly, maskPaths, prepareMasks } from './masked-steps.js';
-import { type MountContext, type MountSteps, mountSteps } from './mount-plan.js';
+import { type MountContext, type MountSteps, mountSlot, mountSteps } from './mount-plan.js';
+import { propagationFlag, readMountWords } from './mount-words.js';
 import type { SpawnOptions } from './options.js';
+import { PIPE_PLACEHOLDER } from './placeholder.js';
 import { connectStdio, listenerFds, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
-
-/** 'pipe' ends are made when the plan is executed; until then the plan has these numbers in their place. */
-export const PIPE_PLACEHOLDER = -1;
+import { terminalOf } from './terminal-steps.js';
 
 const isNew = (o: SpawnOptions, kind: NamespaceKind): boolean => o.namespaces?.[kind] === 'new';
 const MNT_DETACH = named(2, 'MNT_DETACH');
@@ -133,25 +138,52 @@ function hostNames(o: SpawnOptions): Step[] {
   return [...name('sethostname', o.hostname), ...name('setdomainname', o.domainname)];
 }
 
+function sysctlSteps(o: SpawnOptions): Step[] {
+  const proc = o.mounts?.findLastIndex((m) => m.type === 'proc') ?? -1;
+  return setSysctls(o.sysctls ?? {}, proc < 0 ? undefined : mountSlot(proc));
+}
+
 function rootAndMounts(o: SpawnOptions, c: MountContext): { prepare: StepGroup[]; groups: StepGroup[]; fds: Record<string, number> } {
-  if (!isNew(o, 'mount')) return { prepare: [], groups: [], fds: {} };
+  if (!isNew(o, 'mount')) return { prepare: [], groups: o.sysctls ? [sysctlSteps(o)] : [], fds: {} };
   const masked = o.maskedPaths ?? [];
   const mounts: MountSteps[] = (o.mounts ?? []).map((m, i) => mountSteps(m, i, c));
+  const devices = o.devices ?? [];
+  // A root that hears of the host's mounts is copied while it is still joined with them.
+  const joined = /slave|shared/.test(o.rootPropagation ?? '');
   const groups = [
+    ...mounts.map((m) => m.early ?? []),
+    joined ? (o.root?.steps ?? []) : [],
     detachPropagation(o.root !== undefined),
-    o.root?.steps ?? [],
+    joined ? [] : (o.root?.steps ?? []),
+    devices.length > 0 ? prepareDevices(devices, !c.userNamespace) : [],
     ...mounts.map((m) => m.before),
+    o.sysctls ? sysctlSteps(o) : [],
     prepareMasks(masked),
     o.root ? pivot(o.root.slot) : [],
     ...mounts.map((m) => m.after),
+    devices.length > 0 ? makeDevices(devices, !c.userNamespace) : [],
     maskPaths(masked),
     makeReadonly(o.readonlyPaths ?? []),
     // Before the root may become read-only.
     o.createCwd && o.cwd ? makeDirectories(o.cwd, `make the working directory ${o.cwd}`) : [],
+    o.rootPropagation ? propagateRoot(o.rootPropagation) : [],
     o.readOnlyRoot ? readOnlyRoot() : [],
   ];
   return { prepare: mounts.map((m) => m.prepare ?? []), groups, fds: Object.assign({}, ...mounts.map((m) => m.fds)) };
 }
+
+const propagateRoot = (words: string) =>
+  keep(`root propagation ${words}`, () => {
+    const { kind, recursive } = readMountWords([words]).propagation ?? { kind: 'private', recursive: true };
+    const attr = mountAttrBytes({ propagation: propagationFlag(kind) });
+    return [
+      {
+        call: 'mount_setattr',
+        args: [AT_FDCWD, '/', atFlags(...(recursive ? ['AT_RECURSIVE'] : [])), attr, 32],
+        doing: `make the root ${words}`,
+      },
+    ];
+  });
 
 const readOnlyRoot = () =>
   keep('read-only root', () => [
@@ -175,15 +207,17 @@ export function describeSpawn(
   const cloneFlags = NAMESPACE_KINDS.filter((k) => !later(k) && isNew(o, k)).map((k) => CLONE_FLAG_OF[k]);
   const join = joins(o, facts);
   const id = ids(o, caller, facts);
-  const mounts = rootAndMounts(o, { userNamespace: id.idMaps !== undefined, ttyGid: id.ttyGid });
+  const mounts = rootAndMounts(o, { userNamespace: id.idMaps !== undefined, ttyGid: id.ttyGid, terminal: Boolean(o.tty) });
   const stdio = stdioFds(o);
   const fds: Record<string, number> = {
     ...stdio.borrowed,
     ...join.fds,
     ...mounts.fds,
     ...listenerFds(o, PIPE_PLACEHOLDER),
+    ...extraFds(o),
   };
   for (const n of stdio.pipes) fds[stdio.slots[n] as string] = PIPE_PLACEHOLDER;
+  const terminal = o.tty ? terminalOf(o, fds) : [];
   return {
     doing: o.doing ?? `start ${o.args[0]}`,
     cloneFlags,
@@ -198,12 +232,15 @@ export function describeSpawn(
         o.cgroup?.setup ?? [],
         isNew(o, 'cgroup') ? unshareCgroup() : [],
         begin(),
+        labelOf(o) ? [openHostProc()] : [],
+        o.init ? [openInit()] : [],
         connectStdio(stdio.slots),
         join.setup,
         setOomScoreAdj(o.oomScoreAdj, caller.uid === 0),
         id.start ? setUser(id.start, { setgroups: id.setgroups }) : [],
         o.timeOffsets ? enterTimeNamespace(o.timeOffsets, caller.uid === 0) : [],
         ...mounts.groups,
+        terminal,
         hostNames(o),
         isNew(o, 'network') && (o.loopback ?? true) ? raiseLoopback() : [],
         ...programSteps(o, id.setgroups),

@@ -4,6 +4,8 @@ import { callNative } from '../native.js';
 import type { ContainerProcess } from '../process.js';
 import { checkEnterOptions } from './check-options.js';
 import { describeEnter, endedError } from './enter.js';
+import { downgrade } from './legacy/downgrade.js';
+import { learnFrom } from './legacy/missing.js';
 import type { EnterOptions } from './options.js';
 import { type StartOptions, StartTemplate } from './spawn-template.js';
 
@@ -11,7 +13,8 @@ import { type StartOptions, StartTemplate } from './spawn-template.js';
 export class EnterTemplate {
   readonly #target: ContainerProcess;
   readonly #options: EnterOptions;
-  readonly #template: StartTemplate;
+  readonly #make: () => StartTemplate;
+  #template: StartTemplate;
 
   /** @internal */
   constructor(target: ContainerProcess, options: EnterOptions) {
@@ -19,7 +22,9 @@ export class EnterTemplate {
     const ownUser = kinds.includes('user') && process.geteuid?.() !== 0;
     this.#target = target;
     this.#options = options;
-    this.#template = new StartTemplate(options, describeEnter({ pid: target.pid, pidfd: -1 }, options, kinds, ownUser), kinds, '');
+    this.#make = () =>
+      new StartTemplate(options, downgrade(describeEnter({ pid: target.pid, pidfd: -1 }, options, kinds, ownUser)), kinds, '');
+    this.#template = this.#make();
   }
 
   /**
@@ -31,7 +36,12 @@ export class EnterTemplate {
     const target = this.#target;
     if (target.ended) throw endedError(target, { ...this.#options, ...start });
     // A copy, since the target may end, and its descriptor be closed, before the message is sent.
-    return this.#template.start('', start, () => ({ target: callNative(`open process ${target.pid}`, (b) => b.dup(target.pidfd.fd)) }));
+    const open = () => ({ target: callNative(`open process ${target.pid}`, (b) => b.dup(target.pidfd.fd)) });
+    return this.#template.start('', start, open).catch((error) => {
+      if (!learnFrom(error)) throw error;
+      this.#template = this.#make();
+      return this.enter(start);
+    });
   }
 }
 

@@ -8,12 +8,20 @@ import { callNative, closeFds } from '../native.js';
 import { CLONE_FLAG_OF, CLONE_FLAGS, type NamespaceKind } from '../plan/clone-flags.js';
 import type { Plan } from '../plan/plan.js';
 import type { ContainerProcess } from '../process.js';
+import { setAffinity } from '../steps/scheduling.js';
+import { openHostProc } from '../steps/security-label.js';
+import { extraFds, labelOf } from './attribute-steps.js';
 import { checkEnterOptions } from './check-options.js';
-import { PIPE_PLACEHOLDER } from './compile-spawn.js';
 import { executePlan } from './execute-plan.js';
 import { defaultHints } from './hints.js';
+import { downgrade } from './legacy/downgrade.js';
+import { learnFrom } from './legacy/missing.js';
+import { parseNumberList } from './number-list.js';
 import type { EnterOptions } from './options.js';
+import { PIPE_PLACEHOLDER } from './placeholder.js';
 import { connectStdio, listenerFds, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
+import { terminalOf } from './terminal-steps.js';
+import { verifyLabel } from './verify-label.js';
 
 const ESRCH = 3;
 
@@ -30,6 +38,14 @@ function join(kinds: readonly NamespaceKind[], pid: number): Step[] {
   ];
 }
 
+/** What needs the host's files, or is to hold before the cgroup is entered; a child has both from the process in between. */
+const beforeJoining = (o: EnterOptions): Step[] => [
+  ...(o.initialCpuAffinity === undefined
+    ? []
+    : [setAffinity(parseNumberList(o.initialCpuAffinity, 'initialCpuAffinity'), o.initialCpuAffinity)]),
+  ...(labelOf(o) ? [openHostProc()] : []),
+];
+
 /** What enter() would do, as data. `pidfd` is borrowed. */
 export function describeEnter(
   target: { pid: number; pidfd: number },
@@ -38,7 +54,12 @@ export function describeEnter(
   ownUser: boolean,
 ): Plan {
   const stdio = stdioFds(o);
-  const fds: Record<string, number> = { target: target.pidfd, ...stdio.borrowed, ...listenerFds(o, PIPE_PLACEHOLDER) };
+  const fds: Record<string, number> = {
+    target: target.pidfd,
+    ...stdio.borrowed,
+    ...listenerFds(o, PIPE_PLACEHOLDER),
+    ...extraFds(o),
+  };
   for (const n of stdio.pipes) fds[stdio.slots[n] as string] = PIPE_PLACEHOLDER;
   return {
     doing: o.doing ?? `run ${o.args[0]} beside process ${target.pid}`,
@@ -49,11 +70,12 @@ export function describeEnter(
     stages: {
       prepare: [o.cgroup?.prepare ?? []],
       // Before the mount namespace changes, oom_score_adj is the host's file; the child inherits the value.
-      enter: [setOomScoreAdj(o.oomScoreAdj, (process.geteuid?.() ?? 0) === 0), join(kinds, target.pid)],
+      enter: [beforeJoining(o), setOomScoreAdj(o.oomScoreAdj, (process.geteuid?.() ?? 0) === 0), join(kinds, target.pid)],
       setup: [
         o.cgroup?.setup ?? [],
         [{ call: 'setsid', args: [], doing: 'make a session' }],
         connectStdio(stdio.slots),
+        o.tty ? terminalOf(o, fds) : [],
         ...programSteps(o, !ownUser),
       ],
       kill: [],
@@ -100,8 +122,12 @@ export async function enter(target: ContainerProcess | number, options: EnterOpt
       : callNative(`open process ${pid}`, (b) => b.dup(target.pidfd.fd));
   try {
     const kinds = options.namespaces ?? (typeof target === 'number' ? differingNamespaces(pid) : target.namespaces);
-    const plan = describeEnter({ pid, pidfd }, options, kinds, kinds.includes('user') && process.geteuid?.() !== 0);
-    return await executePlan(plan, kinds, options);
+    const plan = downgrade(describeEnter({ pid, pidfd }, options, kinds, kinds.includes('user') && process.geteuid?.() !== 0));
+    const started = await executePlan(plan, kinds, options);
+    return labelOf(options) ? await verifyLabel(started, options) : started;
+  } catch (error) {
+    if (!learnFrom(error)) throw error;
+    return await enter(target, options);
   } finally {
     closeFds([pidfd]);
   }

@@ -9,9 +9,12 @@ import { ContainerProcess } from '../process.js';
 import { type ListenerReceiver, receiveListener } from '../seccomp/listener/receiver.js';
 import { listenerOf, type SeccompFilter } from '../seccomp/load.js';
 import { LISTENER_SLOT } from '../steps/identity.js';
-import { PIPE_PLACEHOLDER } from './compile-spawn.js';
+import { TTY_SOCKET } from '../steps/terminal.js';
+import { receiveTerminal } from '../terminal/receive.js';
+import { sizeOf, type TerminalSize } from '../terminal/size.js';
 import { defaultHints } from './hints.js';
 import type { ProgramOptions } from './options.js';
+import { PIPE_PLACEHOLDER } from './placeholder.js';
 
 const STREAMS = ['stdin', 'stdout', 'stderr'];
 
@@ -20,19 +23,29 @@ interface Pipes {
   theirs: Record<string, number>;
   /** Ours: stdin, stdout, stderr. */
   ours: (number | undefined)[];
+  /** Our end of the socket over which the terminal comes. */
+  terminal?: number;
+}
+
+function makeOne(pipes: Pipes, name: string): void {
+  if (name === TTY_SOCKET) {
+    const [ours, theirs] = callNative('make the socket of the terminal', (b) => b.socketPair());
+    pipes.terminal = ours;
+    pipes.theirs[name] = theirs;
+    return;
+  }
+  const n = STREAMS.indexOf(name);
+  const [read, write] = callNative('make the pipes of the standard streams', (b) => b.pipe());
+  pipes.theirs[name] = n === 0 ? read : write;
+  pipes.ours[n] = n === 0 ? write : read;
 }
 
 function makePipes(slots: readonly string[]): Pipes {
   const pipes: Pipes = { theirs: {}, ours: [undefined, undefined, undefined] };
   try {
-    for (const name of slots) {
-      const n = STREAMS.indexOf(name);
-      const [read, write] = callNative('make the pipes of the standard streams', (b) => b.pipe());
-      pipes.theirs[name] = n === 0 ? read : write;
-      pipes.ours[n] = n === 0 ? write : read;
-    }
+    for (const name of slots) makeOne(pipes, name);
   } catch (e) {
-    closeFds([...Object.values(pipes.theirs), ...pipes.ours]);
+    closeFds([...Object.values(pipes.theirs), ...pipes.ours, pipes.terminal]);
     throw e;
   }
   return pipes;
@@ -61,6 +74,8 @@ interface Crossing {
   /** The kinds in which the process will differ from this one. */
   readonly namespaces: readonly NamespaceKind[];
   readonly hints: HintSource;
+  /** Of the terminal that the process makes. */
+  readonly size?: TerminalSize | undefined;
   /** Gives the start up. */
   readonly signal?: AbortSignal | undefined;
   /** Takes the listener of the seccomp filter. */
@@ -75,6 +90,7 @@ export async function executeSource({
   source,
   namespaces,
   hints,
+  size,
   signal,
   onListener,
 }: Crossing): Promise<ContainerProcess> {
@@ -90,12 +106,18 @@ export async function executeSource({
   }
   try {
     const launched = await launcher.launch(source({ ...fds, ...pipes.theirs }), hints, [...own, ...Object.values(pipes.theirs)], signal);
-    return new ContainerProcess(launched, launcher, pipes.ours, namespaces);
+    if (pipes.terminal === undefined || size === undefined) return new ContainerProcess(launched, launcher, pipes.ours, namespaces);
+    return await receiveTerminal(
+      pipes.terminal,
+      size,
+      (terminal) => new ContainerProcess(launched, launcher, pipes.ours, namespaces, terminal),
+    );
   } catch (e) {
     closeFds(pipes.ours);
     throw e;
   } finally {
     listener?.finish();
+    if (pipes.terminal !== undefined) closeFds([pipes.terminal]);
   }
 }
 
@@ -103,14 +125,15 @@ export async function executeSource({
 export const executePlan = (
   plan: Plan,
   namespaces: readonly NamespaceKind[],
-  { hints = defaultHints, signal, seccomp }: Pick<ProgramOptions, 'hints' | 'signal' | 'seccomp'>,
+  { hints = defaultHints, signal, seccomp, tty }: Pick<ProgramOptions, 'hints' | 'signal' | 'seccomp' | 'tty'>,
 ): Promise<ContainerProcess> =>
   executeSource({
     fds: plan.fds,
-    pipes: STREAMS.filter((name) => plan.fds[name] === PIPE_PLACEHOLDER),
+    pipes: [...STREAMS, TTY_SOCKET].filter((name) => plan.fds[name] === PIPE_PLACEHOLDER),
     source: (fds) => planSource({ ...plan, fds }),
     namespaces,
     hints,
+    size: sizeOf(tty),
     signal,
     onListener: listenerOf(seccomp),
   });

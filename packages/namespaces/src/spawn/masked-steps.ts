@@ -3,7 +3,7 @@
 import type { Step } from '@ctr/internal/steps';
 import { AT_FDCWD, openFlags } from '../steps/flags.js';
 import { keep } from '../steps/keep.js';
-import { attach, cloneSlot, cloneTree, closeSlot, newMount, setAttributes } from '../steps/mount-steps.js';
+import { attach, attributeName, cloneSlot, cloneTree, closeSlot, newMount, setAttributes } from '../steps/mount-steps.js';
 import { isKernelPath, kernelPathKind } from './host-facts.js';
 
 const NULL = 'mask.null';
@@ -15,7 +15,11 @@ export function prepareMasks(paths: readonly string[]): readonly Step[] {
   const doing = 'make the masks';
   return keep('masks', () => [
     cloneTree('/dev/null', NULL, { recursive: false, doing }),
-    ...newMount('tmpfs', EMPTY, { options: { mode: '755', nr_inodes: '1' }, attributes: ['ro', 'nosuid', 'nodev', 'noexec'], doing }),
+    ...newMount('tmpfs', EMPTY, {
+      options: { mode: '755', nr_inodes: '1' },
+      attributes: ['ro', 'nosuid', 'nodev', 'noexec'].map(attributeName),
+      doing,
+    }),
   ]);
 }
 

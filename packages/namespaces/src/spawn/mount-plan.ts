@@ -3,22 +3,27 @@
 import { Fd } from '@ctr/internal/fd';
 import { named, type Step, slot } from '@ctr/internal/steps';
 import { attachDevNodes, DEV_SLOT, prepareDev } from '../steps/dev.js';
-import { atFlags, mountAttrBytes } from '../steps/flags.js';
+import { AT_FDCWD, atFlags, type MountAttr, mountAttrBytes, openHow } from '../steps/flags.js';
 import { keep } from '../steps/keep.js';
-import { attributeName, cloneSlot, cloneTree, newMount, setAttributes } from '../steps/mount-steps.js';
+import { attributeName, cloneSlot, cloneTree, newMount, reconfigure, setAttributes } from '../steps/mount-steps.js';
 import { attachMaking } from '../steps/paths.js';
-import type { BindMount, KernelMount, Mount, MountFlags, TmpfsMount } from './options.js';
+import { attributesOf, type MountWords, newAttributes, propagationFlag, readMountWords } from './mount-words.js';
+import type { BindMount, FileSystemMount, KernelMount, Mount, MountFlags, Remount, TmpfsMount } from './options.js';
 
 export interface MountContext {
   /** In a user namespace of its own: no mknod, one gid perhaps. */
   userNamespace: boolean;
   /** Whether gid 5 (tty) exists inside. */
   ttyGid: boolean;
+  /** Whether there will be a terminal, to be shown as /dev/console. */
+  terminal: boolean;
 }
 
 export interface MountSteps {
   /** In the monitor, which has the same mounts as this process: a descriptor of theirs is worth nothing in new mount namespaces. */
   prepare?: readonly Step[];
+  /** In the new process, while its mounts are still joined with the host's. */
+  early?: readonly Step[];
   before: readonly Step[];
   after: readonly Step[];
   /** Descriptors of this process that go along. */
@@ -34,11 +39,14 @@ const FLAG_NAMES = [
 ] as const;
 
 const flagsOf = (m: MountFlags): string[] => FLAG_NAMES.filter(([key]) => m[key]).map(([, name]) => name);
-/** Flags that a kernel mount has unless told otherwise. */
-const withDefaults = (m: MountFlags, defaults: string[]): string[] =>
-  [...new Set([...defaults, ...flagsOf(m)])].filter((f) => (m as Record<string, unknown>)[f] !== false);
 
-const PROPAGATION = { private: 'MS_PRIVATE', slave: 'MS_SLAVE', shared: 'MS_SHARED' } as const;
+/** What a new mount has: the defaults of its type unless a flag or a word takes them away, then what is asked for. */
+function attributes(m: MountFlags, defaults: readonly string[], words: MountWords): string[] {
+  const kept = defaults.filter((f) => (m as Record<string, unknown>)[f === 'ro' ? 'readOnly' : f] !== false);
+  const names = [...new Set([...kept, ...flagsOf(m)])].map(attributeName);
+  const all = { set: [...words.own.set, ...words.deep.set], clear: [...words.own.clear, ...words.deep.clear] };
+  return newAttributes(names, all);
+}
 
 /** A copy of what the caller holds; before Linux 6.15 a detached mount cannot be copied, it is then used itself. */
 const cloneGiven = (from: string, into: string, recursive: boolean, doing: string): Step[] => [
@@ -46,37 +54,96 @@ const cloneGiven = (from: string, into: string, recursive: boolean, doing: strin
   { call: 'fcntl', args: [slot(from), named(1030, 'F_DUPFD_CLOEXEC'), 0], into, doing },
 ];
 
+/** mount_setattr for all below, then for the mount alone: what the plain words of OCI mean. */
+function change(name: string, words: MountWords, recursive: boolean, doing: string): Step[] {
+  const { propagation } = words;
+  const together = propagation !== undefined && propagation.recursive === recursive;
+  const flag = propagation && { propagation: propagationFlag(propagation.kind) };
+  const deep = attributesOf(words.deep);
+  const own = attributesOf(words.own);
+  return [
+    ...(deep || together ? [setAttributes(name, { ...(deep ?? { set: [] }), ...(together ? flag : {}) }, { recursive, doing })] : []),
+    ...(flag && !together ? [setAttributes(name, flag, { recursive: propagation?.recursive === true, doing })] : []),
+    ...(own ? [setAttributes(name, own, { doing })] : []),
+  ];
+}
+
+/** The flags of our own options hold for all below, as the words with r do. */
+function bindWords(m: BindMount): MountWords & { recursive: boolean } {
+  const words = readMountWords([...flagsOf(m).map((f) => `r${f}`), ...(m.options ?? [])]);
+  const recursive = words.bind?.recursive ?? m.recursive ?? true;
+  return { ...words, recursive, propagation: words.propagation ?? { kind: m.propagation ?? 'private', recursive } };
+}
+
+/** Where later mounts of the host are to be seen, the copy is made while it is still joined with them. */
+const travels = (words: MountWords): boolean => words.propagation?.kind === 'slave' || words.propagation?.kind === 'shared';
+
 function bind(m: BindMount, name: string): MountSteps {
   const doing = `mount ${Fd.is(m.source) ? `fd ${m.source.fd}` : m.source} on ${m.target}`;
-  const recursive = m.recursive ?? true;
+  const words = bindWords(m);
+  const { recursive } = words;
   const source = `${name}.source`;
-  const [fds, prepare] = Fd.is(m.source) ? [{ [source]: m.source.fd }, cloneGiven(source, name, recursive, doing)] : [{}, []];
-  const before = Fd.is(m.source) ? [] : [cloneTree(m.source, name, { recursive, doing })];
-  const attr = { set: flagsOf(m).map(attributeName), propagation: PROPAGATION[m.propagation ?? 'private'] };
-  before.push({
-    call: 'mount_setattr',
-    args: [slot(name), '', atFlags('AT_EMPTY_PATH', ...(recursive ? ['AT_RECURSIVE'] : [])), mountAttrBytes(attr), 32],
-    doing,
-  });
-  const after = attachMaking(name, m.target, doing);
-  if (m.idMap === undefined) return { prepare, before, after, fds };
-  // The right to map the owners of a file system is that of its own user namespace, which the new process may have left.
-  const userns = `${name}.userns`;
-  const map = setAttributes(name, { userns: slot(userns) }, { recursive, doing: `map the ids of ${m.target}` });
-  return { prepare: [...prepare, ...before, map], before: [], after, fds: { ...fds, [userns]: m.idMap.fd } };
+  const fds: Record<string, number> = {};
+  let copy: Step[];
+  if (Fd.is(m.source)) {
+    fds[source] = m.source.fd;
+    copy = cloneGiven(source, name, recursive, doing);
+  } else copy = [cloneTree(m.source, name, { recursive, doing })];
+  if (m.idMap) {
+    fds[`${name}.userns`] = m.idMap.fd;
+    // By the host's own rights: a user namespace has none over the file system that it is to see with other ids.
+    copy.push(
+      setAttributes(
+        name,
+        { userns: slot(`${name}.userns`) },
+        { recursive: words.idmap?.recursive ?? recursive, doing: `map the ids of ${m.target}` },
+      ),
+    );
+  }
+  const inMonitor = Fd.is(m.source) || m.idMap !== undefined;
+  const early = !inMonitor && travels(words);
+  return {
+    prepare: inMonitor ? copy : [],
+    early: early ? copy : [],
+    before: [...(inMonitor || early ? [] : copy), ...change(name, words, recursive, doing)],
+    after: attachMaking(name, m.target, doing),
+    fds,
+  };
+}
+
+/** What is at the target goes into the new mount before it covers it. */
+function copyUp(name: string, target: string, withMode: boolean, doing: string): Step[] {
+  const from = `${name}.from`;
+  const how = openHow(['O_RDONLY', 'O_DIRECTORY', 'O_CLOEXEC'], ['RESOLVE_NO_MAGICLINKS']);
+  return [
+    { call: 'openat2', args: [AT_FDCWD, target, how, 24], into: from, allow: ['ENOENT'], skipOnAllowed: 1, doing },
+    { call: 'copy_tree', args: [slot(from), slot(name), withMode ? 1 : 0], doing, path: target },
+  ];
 }
 
 function tmpfs(m: TmpfsMount, name: string): MountSteps {
   const doing = `mount a tmpfs on ${m.target}`;
-  const options: Record<string, string> = { mode: (m.mode ?? 0o1777).toString(8) };
+  const words = readMountWords(m.options);
+  const copies = m.copyUp || words.tmpcopyup;
+  const given = m.mode !== undefined || words.data['mode'] !== undefined;
+  const options: Record<string, string | true> = { mode: (m.mode ?? 0o1777).toString(8), ...words.data };
   if (m.size !== undefined) options['size'] = String(m.size);
+  const all = attributes(m, ['nosuid', 'nodev'], words);
+  // It is written to before it may become read-only.
+  const readOnly = copies && all.includes('MOUNT_ATTR_RDONLY');
   return {
-    before: newMount('tmpfs', name, { options, attributes: withDefaults(m, ['nosuid', 'nodev']), doing }),
-    after: attachMaking(name, m.target, doing),
+    before: newMount('tmpfs', name, { options, attributes: readOnly ? all.filter((n) => n !== 'MOUNT_ATTR_RDONLY') : all, doing }),
+    after: [
+      ...(copies ? copyUp(name, m.target, !given, doing) : []),
+      ...(readOnly ? [setAttributes(name, { set: ['MOUNT_ATTR_RDONLY'] }, { doing })] : []),
+      ...attachMaking(name, m.target, doing),
+      ...(words.propagation ? change(name, { ...words, own: NONE, deep: NONE }, false, doing) : []),
+    ],
     fds: {},
   };
 }
 
+const NONE = { set: [], clear: [] };
 const KERNEL: Readonly<Record<string, { type: string; flags: string[] }>> = {
   proc: { type: 'proc', flags: ['nosuid', 'nodev', 'noexec'] },
   sysfs: { type: 'sysfs', flags: ['ro', 'nosuid', 'nodev', 'noexec'] },
@@ -85,39 +152,88 @@ const KERNEL: Readonly<Record<string, { type: string; flags: string[] }>> = {
   cgroup: { type: 'cgroup2', flags: ['ro', 'nosuid', 'nodev', 'noexec'] },
 };
 
+function devices(m: KernelMount, c: MountContext): MountSteps {
+  const mknod = !c.userNamespace;
+  return {
+    before: prepareDev({ mknod, console: c.terminal }),
+    after: [...attachMaking(DEV_SLOT, m.target, `mount ${m.target}`), ...attachDevNodes({ mknod, target: m.target })],
+    fds: {},
+  };
+}
+
 function kernel(m: KernelMount, name: string, c: MountContext): MountSteps {
-  if (m.type === 'dev') {
-    const mknod = !c.userNamespace;
-    return {
-      before: prepareDev({ mknod }),
-      after: [...attachMaking(DEV_SLOT, m.target, `mount ${m.target}`), ...attachDevNodes({ mknod, target: m.target })],
-      fds: {},
-    };
-  }
+  if (m.type === 'dev') return devices(m, c);
   const { type, flags } = KERNEL[m.type] as { type: string; flags: string[] };
   const doing = `mount ${type} on ${m.target}`;
-  const options: Record<string, string | true> =
-    m.type === 'devpts' ? { newinstance: true, ptmxmode: '0666', mode: '0620', ...(c.ttyGid ? { gid: '5' } : {}) } : {};
+  const words = readMountWords(m.options);
+  const pts = { newinstance: true, ptmxmode: '0666', mode: '0620', ...(c.ttyGid ? { gid: '5' } : {}) } as const;
+  const options: Record<string, string | true> = { ...(m.type === 'devpts' ? pts : {}), ...words.data };
   return {
-    before: newMount(type, name, { options, attributes: withDefaults(m, flags), doing }),
+    before: newMount(type, name, { options, attributes: attributes(m, flags, words), doing }),
     after: attachMaking(name, m.target, doing),
     fds: {},
   };
 }
 
+function fileSystem(m: FileSystemMount, name: string): MountSteps {
+  const doing = `mount ${m.fileSystem} on ${m.target}`;
+  const words = readMountWords(m.options);
+  return {
+    before: newMount(m.fileSystem, name, { options: words.data, attributes: attributes(m, [], words), source: m.source ?? 'none', doing }),
+    after: [
+      ...attachMaking(name, m.target, doing),
+      ...(words.propagation ? change(name, { ...words, own: NONE, deep: NONE }, false, doing) : []),
+    ],
+    fds: {},
+  };
+}
+
+/** fspick(2) for what is of the file system, mount_setattr(2) for what is of the mount. */
+function remount(m: Remount, name: string): MountSteps {
+  const doing = `remount ${m.target}`;
+  const words = readMountWords([...flagsOf(m), ...(m.options ?? [])]);
+  const at = (attr: MountAttr, recursive: boolean): Step => ({
+    call: 'mount_setattr',
+    args: [AT_FDCWD, m.target, atFlags(...(recursive ? ['AT_RECURSIVE'] : [])), mountAttrBytes(attr), 32],
+    doing,
+  });
+  const own = attributesOf(words.own);
+  const deep = attributesOf(words.deep);
+  const { propagation } = words;
+  return {
+    before: [],
+    after: [
+      ...(Object.keys(words.data).length > 0 ? reconfigure(m.target, `${name}.fs`, words.data, doing) : []),
+      ...(deep ? [at(deep, true)] : []),
+      ...(own ? [at(own, false)] : []),
+      ...(propagation ? [at({ propagation: propagationFlag(propagation.kind) }, propagation.recursive)] : []),
+    ],
+    fds: {},
+  };
+}
+
+function notBind(m: Exclude<Mount, BindMount>, name: string, c: MountContext): MountSteps {
+  if (m.type === 'tmpfs') return tmpfs(m, name);
+  if (m.type === 'filesystem') return fileSystem(m, name);
+  return m.type === 'remount' ? remount(m, name) : kernel(m, name, c);
+}
+
 /** Made once for equal mounts: all but binds depend on nothing else. */
-function keepMount(m: TmpfsMount | KernelMount, name: string, c: MountContext): MountSteps {
-  const key = `${name} ${c.userNamespace} ${c.ttyGid} ${JSON.stringify(m)}`;
+function keepMount(m: Exclude<Mount, BindMount>, name: string, c: MountContext): MountSteps {
+  const key = `${name} ${c.userNamespace} ${c.ttyGid} ${c.terminal} ${JSON.stringify(m)}`;
   let made: MountSteps | undefined;
   const make = () => {
-    made ??= m.type === 'tmpfs' ? tmpfs(m, name) : kernel(m, name, c);
+    made ??= notBind(m, name, c);
     return made;
   };
   return { before: keep(`before ${key}`, () => [...make().before]), after: keep(`after ${key}`, () => [...make().after]), fds: {} };
 }
 
+/** The slot of the mount that has this place among the options. */
+export const mountSlot = (index: number): string => `mount${index}`;
+
 /** The steps of one mount; `index` makes its slot's name. */
 export function mountSteps(m: Mount, index: number, c: MountContext): MountSteps {
-  const name = `mount${index}`;
+  const name = mountSlot(index);
   return m.type === 'bind' ? bind(m, name) : keepMount(m, name, c);
 }

@@ -8,7 +8,9 @@ import type { TimeOffsets } from '../namespaces/time-offsets.js';
 import type { NamespaceKind } from '../plan/clone-flags.js';
 import type { Rlimit } from '../rlimits.js';
 import type { SeccompFilter } from '../seccomp/load.js';
+import type { TerminalSize } from '../terminal/size.js';
 import type { IdMaps } from '../userns/id-map.js';
+import type { ProcessAttributes } from './attributes.js';
 
 /** Ids of the program. `groups` are the supplementary groups, none by default; `umask` is 0o022 by default. */
 export interface User {
@@ -25,6 +27,12 @@ export interface MountFlags {
   nodev?: boolean;
   noexec?: boolean;
   noatime?: boolean;
+  /**
+   * Further words as OCI and mount(8) have them: 'nosuid', 'suid', 'strictatime', 'nosymfollow' …; with an r before them
+   * for all mounts below ('rro', 'rnosuid' …); 'rslave' and its kin; for a new file system its own, such as 'size=64m'. Later
+   * words win. What the kernel does not know is an error of the start.
+   */
+  options?: readonly string[];
 }
 
 /**
@@ -42,8 +50,11 @@ export interface BindMount extends MountFlags {
    * Needs CAP_SYS_ADMIN outside, and a file system that knows mapped ids (mount_setattr(2), MOUNT_ATTR_IDMAP). Default: none.
    */
   idMap?: Fd;
-  /** Default 'private'. */
-  propagation?: 'private' | 'slave' | 'shared';
+  /**
+   * Default 'private'. 'slave': what the host mounts below the source later is seen here; 'shared': the other way round too, where the
+   * host's own mount is shared. 'unbindable': private, and not to be bound again.
+   */
+  propagation?: 'private' | 'slave' | 'shared' | 'unbindable';
 }
 
 /** An empty file system in memory. */
@@ -54,6 +65,8 @@ export interface TmpfsMount extends MountFlags {
   size?: number;
   /** Default 0o1777. */
   mode?: number;
+  /** Begin with a copy of what is at the target: OCI's 'tmpcopyup'. Without `mode` it has the target's own. Default false. */
+  copyUp?: boolean;
 }
 
 /** A file system of the kernel: `dev` is the container's own /dev with the OCI default devices. */
@@ -62,7 +75,39 @@ export interface KernelMount extends MountFlags {
   target: string;
 }
 
-export type Mount = BindMount | TmpfsMount | KernelMount;
+/** Any file system that the kernel has and this process may mount. */
+export interface FileSystemMount extends MountFlags {
+  type: 'filesystem';
+  /** Its name, such as 'ext4' or 'overlay'. */
+  fileSystem: string;
+  /** The device or whatever else it is of, as seen from the host. Default 'none'. */
+  source?: string;
+  target: string;
+}
+
+/** Changes a mount that is there: flags and words for the mount, and such as 'size=64m' for its file system. */
+export interface Remount extends MountFlags {
+  type: 'remount';
+  target: string;
+}
+
+export type Mount = BindMount | TmpfsMount | KernelMount | FileSystemMount | Remount;
+
+/** A device file; in a user namespace, where none can be made, the host's own of the same path is shown. */
+export interface Device {
+  /** Absolute path inside. */
+  path: string;
+  /** Character device (also 'u'), block device or FIFO. */
+  type: 'c' | 'u' | 'b' | 'p';
+  /** Of a device. */
+  major?: number;
+  minor?: number;
+  /** Default 0o666. */
+  fileMode?: number;
+  /** Default 0. */
+  uid?: number;
+  gid?: number;
+}
 
 /** How a process enters its control groups; `@ctr/cgroups` makes it. Plain data. */
 export interface CgroupEntry {
@@ -87,7 +132,7 @@ export interface CgroupEntry {
 export type Stdio = 'pipe' | 'ignore' | 'inherit' | Fd;
 
 /** What a program gets, whether it is started in a new container or inside a running one. */
-export interface ProgramOptions {
+export interface ProgramOptions extends ProcessAttributes {
   /** The program and its arguments. A name without a slash is looked up in the PATH of `env` inside the new root. */
   args: readonly string[];
   /** The whole environment; nothing of this process's is added. Default: none. */
@@ -109,6 +154,11 @@ export interface ProgramOptions {
   oomScoreAdj?: number;
   /** stdin, stdout, stderr; default ['ignore', 'pipe', 'pipe']. */
   stdio?: readonly [Stdio, Stdio, Stdio];
+  /**
+   * A terminal of its own instead of `stdio`, as its controlling terminal; `true` is 80 columns and 24 rows. In a new
+   * root it is made in the mount of type 'devpts', and shown as /dev/console in the one of type 'dev'.
+   */
+  tty?: boolean | TerminalSize;
   cgroup?: CgroupEntry;
   /** What is being done, the beginning of every error message; default 'start <program>'. */
   doing?: string;
@@ -146,10 +196,28 @@ export interface SpawnOptions extends ProgramOptions {
   readOnlyRoot?: boolean;
   /** In this order. */
   mounts?: readonly Mount[];
+  /** Beside the default ones of a mount of type 'dev'. */
+  devices?: readonly Device[];
+  /**
+   * Of / itself, once all is mounted; with an r before it for all mounts. Default: private. 'slave' and 'rslave': what the host
+   * mounts below a folder that is the root is seen inside.
+   */
+  rootPropagation?: 'private' | 'rprivate' | 'slave' | 'rslave' | 'shared' | 'rshared' | 'unbindable' | 'runbindable';
   /** Paths that show nothing: a file as /dev/null, a folder as an empty one. Missing ones are left out. */
   maskedPaths?: readonly string[];
   /** Paths that become read-only. Missing ones are left out. */
   readonlyPaths?: readonly string[];
+  /**
+   * Kernel parameters of the namespaces that are not this process's own, such as { 'net.ipv4.ip_forward': '1' }: net.* with
+   * a network namespace, kernel.shm*, kernel.msg*, kernel.sem and fs.mqueue.* with an ipc namespace. Others are the host's, and refused.
+   */
+  sysctls?: Readonly<Record<string, string>>;
+  /**
+   * Put a tiny first process before the program, which passes signals on to it, takes in what others leave behind and ends as
+   * it does (with 128 and the signal's number when one ended it). Default false: the program is the first process itself, gets
+   * only signals that it handles, and must reap. Needs namespaces.pid: 'new'.
+   */
+  init?: boolean;
   hostname?: string;
   domainname?: string;
   /** Bring up `lo` in a new network namespace; default true. */
@@ -163,4 +231,6 @@ export interface SpawnOptions extends ProgramOptions {
 export interface EnterOptions extends ProgramOptions {
   /** Which namespaces to join; default: all in which the target differs from this process. */
   namespaces?: readonly NamespaceKind[];
+  /** The processors to run on until it is in its cgroup, where `cpuAffinity` takes over: OCI's `execCPUAffinity.initial`. */
+  initialCpuAffinity?: string;
 }

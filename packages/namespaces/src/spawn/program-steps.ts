@@ -3,7 +3,9 @@ import type { Fd } from '@ctr/internal/fd';
 import { named, type Step, slot } from '@ctr/internal/steps';
 import type { StepGroup } from '../plan/plan.js';
 import type { SeccompFilter } from '../seccomp/load.js';
+import { signalNumber } from '../signals.js';
 import { closeFds, FIRST_PRIVATE_FD } from '../steps/close-fds.js';
+import { placeFds } from '../steps/extra-fds.js';
 import { AT_FDCWD, openFlags, openHow } from '../steps/flags.js';
 import {
   dieWithMonitor,
@@ -18,10 +20,18 @@ import {
   setUser,
 } from '../steps/identity.js';
 import { keep } from '../steps/keep.js';
+import { restrictSelf } from '../steps/landlock.js';
 import { makeDirectories } from '../steps/paths.js';
+import { executeInit } from '../steps/reaper.js';
+import { attributeSteps, initNumber, keptFds, labelOf, labelSteps } from './attribute-steps.js';
 import type { ProgramOptions } from './options.js';
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** `init` is of spawn() alone. */
+type Program = ProgramOptions & { init?: boolean };
+
+const NO_STDIO = [undefined, undefined, undefined];
 
 const setDumpable = (value: 0 | 1, doing: string): Step => ({ call: 'prctl', args: [named(4, 'PR_SET_DUMPABLE'), value, 0, 0, 0], doing });
 
@@ -68,7 +78,7 @@ function changeDirectory(o: ProgramOptions): Step[] {
 }
 
 /** execve of each candidate of PATH in turn; the last one's failure is the one that is told. */
-export function execute(o: Pick<ProgramOptions, 'args' | 'env'>): Step[] {
+export function execute(o: Pick<Program, 'args' | 'env' | 'init' | 'fds'>): Step[] {
   const program = o.args[0] ?? '';
   const argv = { strings: o.args };
   const variables = Object.entries(o.env ?? {}).map(([k, v]) => `${k}=${v}`);
@@ -77,6 +87,7 @@ export function execute(o: Pick<ProgramOptions, 'args' | 'env'>): Step[] {
   const candidates = program.includes('/')
     ? [program]
     : (o.env?.['PATH'] || DEFAULT_PATH).split(':').map((d) => `${d === '' ? '.' : d}/${program}`);
+  if (o.init) return executeInit(initNumber(o), candidates, o.args, envp);
   return candidates.map(
     (path, i): Step => ({
       call: 'execve',
@@ -92,18 +103,23 @@ export function execute(o: Pick<ProgramOptions, 'args' | 'env'>): Step[] {
 const filtersWithRights = (o: ProgramOptions): boolean => o.seccomp !== undefined && !o.noNewPrivileges;
 
 /** Ids, groups, capabilities: in the order in which each still has the right to do its part. */
-function identity(o: ProgramOptions, setgroups: boolean): Step[] {
+function identity(o: Program, setgroups: boolean): Step[] {
   const { user, capabilities } = o;
   const early = filtersWithRights(o);
+  const kept = keptFds(o);
   return [
+    // CAP_SYS_ADMIN is enough while it is there; without it no_new_privs must come first.
+    ...(o.landlock && !o.noNewPrivileges ? [restrictSelf()] : []),
     ...(capabilities ? dropBounding(capabilities.bounding) : []),
     ...(user && user.uid !== 0 && (early || (capabilities && capabilities.permitted.length > 0)) ? [keepCapabilities()] : []),
     ...(user ? setUser(user, { setgroups }) : []),
     { call: 'umask', args: [user?.umask ?? 0o022] },
     ...(early ? keepRightToFilter(user, capabilities) : capabilities ? setCapabilities(capabilities) : []),
     ...(o.noNewPrivileges ? [noNewPrivileges()] : []),
-    ...dieWithMonitor(),
-    closeFds(FIRST_PRIVATE_FD, listens(o) ? LISTENER_SLOT : undefined),
+    ...(o.landlock && o.noNewPrivileges ? [restrictSelf()] : []),
+    ...labelSteps(o),
+    ...dieWithMonitor(o.parentDeathSignal === undefined ? undefined : signalNumber(o.parentDeathSignal)),
+    ...(kept.length > 0 ? placeFds(kept) : [closeFds(FIRST_PRIVATE_FD, listens(o) ? LISTENER_SLOT : undefined)]),
   ];
 }
 
@@ -129,12 +145,14 @@ export const listenerFds = (o: ProgramOptions, placeholder: number): Record<stri
   listens(o) ? { [LISTENER_SLOT]: placeholder } : {};
 
 /** Everything after the mounts. `setgroups`: false where the user namespace denies it. */
-export function programSteps(o: ProgramOptions, setgroups: boolean): StepGroup[] {
-  const who = JSON.stringify([o.user, o.capabilities, o.noNewPrivileges, setgroups, listens(o), filtersWithRights(o)]);
+export function programSteps(o: Program, setgroups: boolean): StepGroup[] {
+  const late = [Boolean(o.landlock), labelOf(o), o.parentDeathSignal, keptFds(o)];
+  const who = JSON.stringify([o.user, o.capabilities, o.noNewPrivileges, setgroups, listens(o), filtersWithRights(o), ...late]);
   return [
     keep(`cwd ${o.createCwd} ${o.cwd}`, () => changeDirectory(o)),
     // After the last descriptor was opened, since the limit of their number may be below those that are open now.
     keep(`rlimits ${JSON.stringify(o.rlimits)}`, () => setRlimits(o.rlimits ?? {})),
+    attributeSteps(o),
     keep(`identity ${who}`, () => identity(o, setgroups)),
     filter(o.seccomp),
     filtersWithRights(o) && o.capabilities ? setCapabilities(o.capabilities) : [],
@@ -144,6 +162,8 @@ export function programSteps(o: ProgramOptions, setgroups: boolean): StepGroup[]
 
 /** Descriptors that travel with the plan for the standard streams. */
 export function stdioFds(o: ProgramOptions): { slots: (string | undefined)[]; borrowed: Record<string, number>; pipes: number[] } {
+  // A terminal is connected later, when there is one.
+  if (o.tty) return { slots: NO_STDIO, borrowed: {}, pipes: [] };
   const stdio = o.stdio ?? ['ignore', 'pipe', 'pipe'];
   const borrowed: Record<string, number> = {};
   const pipes: number[] = [];

@@ -10,6 +10,8 @@ import { checkProgramOptions, checkSpawnOptions } from './check-options.js';
 import { describeSpawn } from './compile-spawn.js';
 import { executeSource } from './execute-plan.js';
 import { defaultHints } from './hints.js';
+import { downgrade } from './legacy/downgrade.js';
+import { learnFrom } from './legacy/missing.js';
 import type { ProgramOptions, SpawnOptions } from './options.js';
 import { execute, stdioFds } from './program-steps.js';
 
@@ -36,16 +38,23 @@ export interface TemplateStartOptions extends StartOptions {
 const STDIO_SLOTS = ['stdin', 'stdout', 'stderr'];
 const ASCII = /^[\x01-\x7f]*$/;
 
+/** What is made or read back for each start apart cannot be of a template. */
+function refuseWhatIsOfOneStart(options: ProgramOptions): void {
+  for (const key of ['tty', 'fds', 'apparmorProfile', 'selinuxLabel', 'notifySocket'] as const)
+    if (options[key]) throw new InvalidArgumentError(key, 'left out of a template: use spawn() or enter()', options[key]);
+}
+
 /** What spawn and enter templates have in common: a plan without its program, and the last program. */
 export class StartTemplate {
   readonly #template: PlanTemplate;
-  readonly #options: ProgramOptions;
+  readonly #options: ProgramOptions & { init?: boolean };
   readonly #namespaces: readonly NamespaceKind[];
   readonly #slots: string;
   #program: { readonly args: readonly string[]; readonly env: ProgramOptions['env']; readonly steps: StepGroup } | undefined;
 
   /** The last group of the plan's setup stage is the program. */
-  constructor(options: ProgramOptions, plan: Plan, namespaces: readonly NamespaceKind[], placeholder: string) {
+  constructor(options: ProgramOptions & { init?: boolean }, plan: Plan, namespaces: readonly NamespaceKind[], placeholder: string) {
+    refuseWhatIsOfOneStart(options);
     const { setup } = plan.stages;
     this.#template = new PlanTemplate({ ...plan, stages: { ...plan.stages, setup: setup.slice(0, -1) } }, placeholder);
     this.#options = options;
@@ -78,7 +87,7 @@ export class StartTemplate {
     if (known !== undefined && known.args === args && known.env === env) return known.steps;
     const options = { args, ...(env === undefined ? {} : { env }) };
     checkProgramOptions(options);
-    const steps = execute(options);
+    const steps = execute({ ...options, ...(this.#options.init ? { init: true } : {}) });
     if (Object.isFrozen(args) && (env === undefined || Object.isFrozen(env))) this.#program = { args, env, steps };
     return steps;
   }
@@ -86,12 +95,14 @@ export class StartTemplate {
 
 /** Made by {@link spawnTemplate}. */
 export class SpawnTemplate {
-  readonly #template: StartTemplate;
+  readonly #make: () => StartTemplate;
   readonly #length: number;
+  #template: StartTemplate;
 
   /** @internal */
-  constructor(template: StartTemplate, length: number) {
-    this.#template = template;
+  constructor(make: () => StartTemplate, length: number) {
+    this.#make = make;
+    this.#template = make();
     this.#length = length;
   }
 
@@ -104,7 +115,11 @@ export class SpawnTemplate {
     const { name } = start;
     if (typeof name !== 'string' || name.length !== this.#length || !ASCII.test(name))
       throw new InvalidArgumentError('name', `${this.#length} ASCII characters, as the placeholder has`, name);
-    return this.#template.start(name, start);
+    return this.#template.start(name, start).catch((error) => {
+      if (!learnFrom(error)) throw error;
+      this.#template = this.#make();
+      return this.spawn(start);
+    });
   }
 }
 
@@ -134,6 +149,7 @@ export function spawnTemplate(options: SpawnOptions, placeholder: string): Spawn
   const plan = describeSpawn(options);
   const other = Object.keys(plan.fds).find((slot) => !STDIO_SLOTS.includes(slot));
   if (other !== undefined) throw new InvalidArgumentError('options', 'no descriptors but those of stdio', other);
+  const make = () => new StartTemplate(options, downgrade(describeSpawn(options)), own, placeholder);
   const own = NAMESPACE_KINDS.filter((kind) => (options.namespaces?.[kind] ?? 'host') !== 'host');
-  return new SpawnTemplate(new StartTemplate(options, plan, own, placeholder), placeholder.length);
+  return new SpawnTemplate(make, placeholder.length);
 }

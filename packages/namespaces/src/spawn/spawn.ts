@@ -5,10 +5,15 @@ import { openJoined } from '../namespaces/join.js';
 import { NAMESPACE_KINDS } from '../plan/clone-flags.js';
 import type { ContainerProcess } from '../process.js';
 import { needsPlace, placeAround } from '../userns/user-namespace.js';
+import { labelOf } from './attribute-steps.js';
 import { checkSpawnOptions } from './check-options.js';
 import { describeSpawn, type SpawnFacts } from './compile-spawn.js';
 import { executePlan } from './execute-plan.js';
+import { downgrade } from './legacy/downgrade.js';
+import { learnFrom } from './legacy/missing.js';
+import { withNotifySocket } from './notify.js';
 import type { SpawnOptions } from './options.js';
+import { verifyLabel } from './verify-label.js';
 
 /**
  * Starts a program in new namespaces, in existing ones, or in this process's own, with every attribute that a
@@ -33,14 +38,19 @@ export async function spawn(options: SpawnOptions): Promise<ContainerProcess> {
   checkSpawnOptions(options);
   assertLinux('spawn()');
   const own = NAMESPACE_KINDS.filter((kind) => (options.namespaces?.[kind] ?? 'host') !== 'host');
+  const complete = withNotifySocket(options);
   const place = needsPlace(options) ? await placeAround(options.idMaps, options.disableUserNamespaces ?? false) : undefined;
   const joined = openJoined(options.namespaces, place?.around);
   try {
     const facts: SpawnFacts = { joined, around: place && { ...place, fd: place.around.fd } };
-    const plan = describeSpawn(options, undefined, facts);
+    const plan = downgrade(describeSpawn(complete, undefined, facts));
     // Describing and sending are a turn of the event loop each: whoever else waits for it waits half as long.
     await setImmediate();
-    return await executePlan(plan, own, options);
+    const started = await executePlan(plan, own, options);
+    return labelOf(options) ? await verifyLabel(started, options) : started;
+  } catch (error) {
+    if (!learnFrom(error)) throw error;
+    return await spawn(options);
   } finally {
     joined?.close();
     place?.release();

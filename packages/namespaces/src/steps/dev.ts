@@ -28,7 +28,7 @@ const DOING = 'make /dev';
 const makedev = (major: number, minor: number): number => (major << 8) | minor;
 
 /** Before the pivot: the tmpfs with its nodes, detached; without CAP_MKNOD copies of the host's nodes are taken along. */
-export function prepareDev(o: { mknod: boolean }): Step[] {
+export function prepareDev(o: { mknod: boolean; console: boolean }): Step[] {
   const dev = slot(DEV_SLOT);
   const node = ([name, major, minor]: (typeof NODES)[number]): Step[] =>
     o.mknod
@@ -45,7 +45,11 @@ export function prepareDev(o: { mknod: boolean }): Step[] {
           cloneTree(`/dev/${name}`, `dev.${name}`, { recursive: false, doing: DOING }),
         ];
   return [
-    ...newMount('tmpfs', DEV_SLOT, { options: { mode: '755', size: '65536k' }, attributes: ['nosuid', 'noexec'], doing: DOING }),
+    ...newMount('tmpfs', DEV_SLOT, {
+      options: { mode: '755', size: '65536k' },
+      attributes: ['MOUNT_ATTR_NOSUID', 'MOUNT_ATTR_NOEXEC'],
+      doing: DOING,
+    }),
     // The nodes' modes are final, whatever the umask: set to 0 here, to the program's own later.
     { call: 'umask', args: [0] },
     ...NODES.flatMap(node),
@@ -53,6 +57,17 @@ export function prepareDev(o: { mknod: boolean }): Step[] {
     ...['pts', 'shm', 'mqueue'].map(
       (d): Step => ({ call: 'mkdirat', args: [dev, d, named(0o755, '0755')], doing: DOING, path: `/dev/${d}` }),
     ),
+    // Where a terminal is shown, if there is one.
+    ...(o.console
+      ? [
+          {
+            call: 'mknodat',
+            args: [dev, 'console', named(S_IFREG | 0o620, 'S_IFREG|0620'), 0],
+            doing: DOING,
+            path: '/dev/console',
+          } satisfies Step,
+        ]
+      : []),
     { call: 'umask', args: [0o022] },
   ];
 }

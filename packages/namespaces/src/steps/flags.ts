@@ -29,6 +29,8 @@ export const O: Readonly<Record<string, number>> = {
   O_CREAT: 0x40,
   O_EXCL: 0x80,
   O_TRUNC: 0x200,
+  O_NOCTTY: 0x100,
+  O_NONBLOCK: 0x800,
   O_DIRECTORY: ARM ? 0x4000 : 0x10000,
   O_NOFOLLOW: ARM ? 0x8000 : 0x20000,
   O_CLOEXEC: 0x80000,
@@ -51,6 +53,10 @@ export const MOUNT_ATTR: Readonly<Record<string, number>> = {
   MOUNT_ATTR_NODEV: 4,
   MOUNT_ATTR_NOEXEC: 8,
   MOUNT_ATTR_NOATIME: 0x10,
+  MOUNT_ATTR_STRICTATIME: 0x20,
+  /** The whole field of access times: to be cleared when one is set (mount_setattr(2)). */
+  MOUNT_ATTR__ATIME: 0x70,
+  MOUNT_ATTR_NODIRATIME: 0x80,
   MOUNT_ATTR_NOSYMFOLLOW: 0x200000,
 };
 
@@ -65,6 +71,7 @@ const RESOLVE: Readonly<Record<string, number>> = {
 export const atFlags = (...names: string[]): Named => flags(AT, names);
 export const openFlags = (...names: string[]): Named => flags(O, names);
 export const openTreeFlags = (...names: string[]): Named => flags(OPEN_TREE, names);
+export const MOVE_TO_SLOT = flags(MOVE_MOUNT, ['MOVE_MOUNT_F_EMPTY_PATH', 'MOVE_MOUNT_T_EMPTY_PATH']);
 export const moveMountFlags = (...names: string[]): Named => flags(MOVE_MOUNT, names);
 export const mountAttr = (names: readonly string[]): Named => flags(MOUNT_ATTR, names);
 
@@ -80,7 +87,7 @@ export function openHow(open: readonly string[], resolve: readonly string[], mod
 export interface MountAttr {
   set?: readonly string[];
   clear?: readonly string[];
-  propagation?: 'MS_PRIVATE' | 'MS_SLAVE' | 'MS_SHARED';
+  propagation?: 'MS_PRIVATE' | 'MS_SLAVE' | 'MS_SHARED' | 'MS_UNBINDABLE';
   /** For MOUNT_ATTR_IDMAP: the user namespace whose maps are applied. */
   userns?: Slot;
 }

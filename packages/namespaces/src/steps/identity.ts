@@ -5,6 +5,7 @@ import { CAPABILITIES, type CapabilityName, type CapabilitySets, capabilityMask,
 import { encodeRlimit, parseRlimitName, RLIMITS, type Rlimit } from '../rlimits.js';
 import { seccompFlags } from '../seccomp/flags.js';
 import type { SeccompFilter } from '../seccomp/load.js';
+import { signalName } from '../signals.js';
 import type { User } from '../spawn/options.js';
 
 const PR = {
@@ -108,9 +109,11 @@ export function setCapabilities(sets: CapabilitySets): Step[] {
 
 export const noNewPrivileges = (): Step => ({ call: 'prctl', args: [PR.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0], doing: 'set no_new_privs' });
 
-/** SIGKILL when the monitor dies; after every change of ids, which clears it, and then a look if it is too late. */
-export const dieWithMonitor = (): Step[] => [
-  { call: 'prctl', args: [PR.PR_SET_PDEATHSIG, named(9, 'SIGKILL'), 0, 0, 0], doing: 'tie the process to the monitor' },
+const SIGKILL = 9;
+
+/** A signal when the monitor dies, SIGKILL unless another is wanted; after every change of ids, which clears it, and then a look if it is too late. */
+export const dieWithMonitor = (signal = SIGKILL): Step[] => [
+  { call: 'prctl', args: [PR.PR_SET_PDEATHSIG, named(signal, signalName(signal)), 0, 0, 0], doing: 'tie the process to the monitor' },
   { call: 'assert_monitor', args: [], doing: 'tie the process to the monitor' },
 ];
 

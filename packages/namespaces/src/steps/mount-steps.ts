@@ -2,7 +2,12 @@
 import { type Bytes, named, type Step, slot } from '@ctr/internal/steps';
 import { AT_FDCWD, atFlags, type MountAttr, mountAttr, mountAttrBytes, moveMountFlags, openTreeFlags } from './flags.js';
 
-const FSCONFIG = { set: named(1, 'FSCONFIG_SET_STRING'), flag: named(0, 'FSCONFIG_SET_FLAG'), create: named(6, 'FSCONFIG_CMD_CREATE') };
+const FSCONFIG = {
+  set: named(1, 'FSCONFIG_SET_STRING'),
+  flag: named(0, 'FSCONFIG_SET_FLAG'),
+  create: named(6, 'FSCONFIG_CMD_CREATE'),
+  reconfigure: named(7, 'FSCONFIG_CMD_RECONFIGURE'),
+};
 const FSOPEN_CLOEXEC = named(1, 'FSOPEN_CLOEXEC');
 const FSMOUNT_CLOEXEC = named(1, 'FSMOUNT_CLOEXEC');
 
@@ -10,14 +15,14 @@ const FSMOUNT_CLOEXEC = named(1, 'FSMOUNT_CLOEXEC');
 export function newMount(
   type: string,
   into: string,
-  o: { options?: Record<string, string | true>; attributes?: readonly string[]; doing: string },
+  o: { options?: Record<string, string | true>; attributes?: readonly string[]; source?: string; doing: string },
 ): Step[] {
   const fs = slot(`${into}.fs`);
   const { doing } = o;
   return [
     { call: 'fsopen', args: [type, FSOPEN_CLOEXEC], into: fs.slot, doing },
     // What mountinfo shows as the source; 'none' would do, but people look for the type.
-    { call: 'fsconfig', args: [fs, FSCONFIG.set, 'source', type, 0], doing },
+    { call: 'fsconfig', args: [fs, FSCONFIG.set, 'source', o.source ?? type, 0], doing },
     ...Object.entries(o.options ?? {}).map(
       ([key, value]): Step => ({
         call: 'fsconfig',
@@ -26,8 +31,26 @@ export function newMount(
       }),
     ),
     { call: 'fsconfig', args: [fs, FSCONFIG.create, null, null, 0], doing, path: type },
-    { call: 'fsmount', args: [fs, FSMOUNT_CLOEXEC, mountAttr((o.attributes ?? []).map(attributeName))], into, doing },
+    { call: 'fsmount', args: [fs, FSMOUNT_CLOEXEC, mountAttr(o.attributes ?? [])], into, doing },
     closeSlot(fs.slot),
+  ];
+}
+
+/** Other options for a file system that is mounted already: fspick, fsconfig …, FSCONFIG_CMD_RECONFIGURE. */
+export function reconfigure(target: string, into: string, options: Record<string, string | true>, doing: string): Step[] {
+  const fs = slot(into);
+  return [
+    { call: 'fspick', args: [AT_FDCWD, target, named(5, 'FSPICK_CLOEXEC|FSPICK_NO_AUTOMOUNT')], into, doing },
+    ...Object.entries(options).map(
+      ([key, value]): Step => ({
+        call: 'fsconfig',
+        args: value === true ? [fs, FSCONFIG.flag, key, null, 0] : [fs, FSCONFIG.set, key, value, 0],
+        doing,
+        path: target,
+      }),
+    ),
+    { call: 'fsconfig', args: [fs, FSCONFIG.reconfigure, null, null, 0], doing, path: target },
+    closeSlot(into),
   ];
 }
 

@@ -32,7 +32,7 @@ describe('applySpecHook', () => {
   });
 
   it.each([
-    ['a field that is not supported', (oci: OciSpec) => void Object.assign(oci.linux, { sysctl: { 'net.ipv4.ip_forward': '1' } })],
+    ['a field that is not supported', (oci: OciSpec) => void Object.assign(oci.linux, { intelRdt: { closID: 'a' } })],
     ['a misspelled field', (oci: OciSpec) => void Object.assign(oci.linux, { maskedPath: [] })],
     ['a wrong type', (oci: OciSpec) => void Object.assign(oci.process, { args: 'ls -l' })],
     ['a promise', async (oci: OciSpec) => oci],

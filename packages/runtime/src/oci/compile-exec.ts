@@ -3,6 +3,7 @@
 import type { ExecSpec } from '../options/run-schema.js';
 import type { ResolvedUser } from '../user/resolve-user.js';
 import { allGroups } from './process.js';
+import { terminalFields, withTerm } from './terminal.js';
 import type { CapabilitySet, OciProcess } from './types.js';
 
 type Sets = Record<CapabilitySet, string[]>;
@@ -30,10 +31,13 @@ export function compileExec(container: OciProcess, command: readonly string[], s
   // Where the container's process could be given groups, so can this one.
   const groups = user === undefined || container.user.additionalGids === undefined ? {} : { additionalGids: allGroups(user) };
   const capabilities = user === undefined ? container.capabilities : capabilitiesFor(container.capabilities, user);
+  // The terminal is the call's own affair.
+  const { consoleSize: _, ...inherited } = container;
   return {
-    ...container,
+    ...inherited,
+    ...(spec.tty || container.terminal ? terminalFields(spec.tty) : {}),
     args: [...command],
-    env: environment(container.env, spec.env, user?.home),
+    env: withTerm(environment(container.env, spec.env, user?.home), spec.tty),
     cwd: spec.cwd ?? container.cwd,
     ...(user === undefined ? {} : { user: { uid: user.uid, gid: user.gid, umask: user.umask, ...groups } }),
     ...(capabilities === undefined ? {} : { capabilities }),

@@ -114,6 +114,7 @@ export function compileOci(input: CompileInput): OciSpec {
       ...(seccomp === undefined ? {} : { seccomp }),
       maskedPaths: [...(spec.maskedPaths ?? MASKED_PATHS)],
       readonlyPaths: [...(spec.readonlyPaths ?? READONLY_PATHS)],
+      ...(spec.sysctls === undefined ? {} : { sysctl: Object.fromEntries(spec.sysctls) }),
     },
   };
 }

@@ -62,12 +62,18 @@ const PROPAGATION_WORDS = PROPAGATION.flatMap((p) => [p, `r${p}`]);
 /** Words that say what is done anyway, or what concerns only the time stamps of memory. */
 const NEUTRAL = ['rw', 'relatime', 'strictatime', 'newinstance', 'suid', 'exec', 'dev', 'async'];
 const COMMON = ['ro', 'nosuid', 'nodev', 'noexec', ...NEUTRAL];
+/** Handed on word for word. */
+const HANDED_ON = ['noatime', 'atime', 'nodiratime', 'diratime', 'nosymfollow', 'symfollow', 'norelatime', 'nostrictatime'];
+const DEEP = [...COMMON, ...HANDED_ON].map((word) => `r${word}`);
+const FURTHER = [...HANDED_ON, ...DEEP, 'unbindable', 'runbindable', 'tmpcopyup'];
+
+const TMPFS_DATA = ['nr_inodes', 'nr_blocks', 'uid', 'gid', 'huge', 'mpol'];
 
 /** What each type may say; a word outside of this is refused, because leaving it out could mean less safety. */
 const WORDS: Readonly<Record<string, { flags: readonly string[]; data: readonly string[] }>> = {
-  bind: { flags: [...COMMON, 'bind', 'rbind', ...PROPAGATION_WORDS], data: [] },
-  tmpfs: { flags: [...COMMON], data: ['size', 'mode'] },
-  proc: { flags: COMMON, data: [] },
+  bind: { flags: [...COMMON, 'bind', 'rbind', ...PROPAGATION_WORDS, ...HANDED_ON, ...DEEP, 'unbindable', 'runbindable'], data: [] },
+  tmpfs: { flags: [...COMMON, ...HANDED_ON, 'tmpcopyup'], data: ['size', 'mode', ...TMPFS_DATA] },
+  proc: { flags: [...COMMON, ...HANDED_ON], data: ['hidepid', 'subset', 'gid'] },
   sysfs: { flags: COMMON, data: [] },
   mqueue: { flags: COMMON, data: [] },
   cgroup: { flags: COMMON, data: [] },
@@ -112,7 +118,15 @@ function bindOf(mount: OciMount, words: Words): Mount {
     recursive: words.flags.has('rbind'),
     propagation,
     ...flagsOf(words),
+    ...furtherWords(mount),
   };
+}
+
+/** What the launcher reads itself; nothing for most mounts. */
+function furtherWords({ options = [], type }: OciMount): { options?: string[] } {
+  const data = type === 'tmpfs' ? TMPFS_DATA : type === 'proc' ? ['hidepid', 'subset', 'gid'] : [];
+  const further = options.filter((o) => FURTHER.includes(o) || data.includes(o.split('=', 1)[0] as string));
+  return further.length === 0 ? {} : { options: further };
 }
 
 function tmpfsOf(mount: OciMount, words: Words): Mount {
@@ -124,6 +138,7 @@ function tmpfsOf(mount: OciMount, words: Words): Mount {
     ...(size === undefined ? {} : { size }),
     ...(mode === undefined ? {} : { mode: Number.parseInt(mode, 8) }),
     ...flagsOf(words),
+    ...furtherWords(mount),
   };
 }
 
@@ -146,9 +161,13 @@ export function toLauncherMount(mount: OciMount): Mount {
 /** A tmpfs on /dev is the container's own /dev with OCI's default devices. */
 function launcherMountOf(mount: OciMount): Mount {
   const words = splitWords(mount.options ?? []);
+  if (words.flags.has('remount')) {
+    const options = (mount.options ?? []).filter((o) => !['remount', 'bind', 'rbind'].includes(o));
+    return { type: 'remount', target: mount.destination, options };
+  }
   const type = typeOf(mount, words);
   refuseUnknownWords(type, words, mount.destination);
   if (type === 'bind') return bindOf(mount, words);
   if (type === 'tmpfs') return mount.destination === '/dev' ? { type: 'dev', target: '/dev' } : tmpfsOf(mount, words);
-  return { type: type as 'proc', target: mount.destination, ...flagsOf(words) };
+  return { type: type as 'proc', target: mount.destination, ...flagsOf(words), ...furtherWords(mount) };
 }

@@ -23,7 +23,8 @@ const plainRecord = (expected: string): Schema<Record<string, string>> => {
 const process = object(
   'the process',
   {
-    terminal: optional(scalar('false: terminals are not supported yet', (v) => (v === false ? v : undefined))),
+    terminal: optional(boolean),
+    consoleSize: optional(object('the size of the terminal', { height: integer(1, 65_535), width: integer(1, 65_535) })),
     user: object('the user', {
       uid: id,
       gid: id,
@@ -45,8 +46,24 @@ const process = object(
     ),
     noNewPrivileges: optional(boolean),
     oomScoreAdj: optional(integer(-1000, 1000)),
+    // The words and ranges of these are the launcher's affair, which knows the kernel's own.
+    scheduler: optional(
+      object('the scheduler', {
+        policy: line,
+        nice: optional(integer(-20, 19)),
+        priority: optional(integer(0, 99)),
+        flags: optional(texts),
+        runtime: optional(whole),
+        deadline: optional(whole),
+        period: optional(whole),
+      }),
+    ),
+    ioPriority: optional(object('the I/O priority', { class: line, priority: optional(integer(0, 7)) })),
+    execCPUAffinity: optional(object('sets of processors', { initial: optional(line), final: optional(line) })),
+    apparmorProfile: optional(line),
+    selinuxLabel: optional(line),
   },
-  later('consoleSize', 'apparmorProfile', 'selinuxLabel', 'scheduler', 'ioPriority', 'execCPUAffinity'),
+  {},
 ); // prettier-ignore
 
 const deviceRule = object('a device rule', {
@@ -86,6 +103,16 @@ const namespace = object('a namespace', {
   path: optional(absolutePath('the path of a namespace')),
 });
 
+const device = object('a device', {
+  path: absolutePath('an absolute path inside the container'),
+  type: oneOf('c', 'u', 'b', 'p'),
+  major: optional(whole),
+  minor: optional(whole),
+  fileMode: optional(integer(0, 0o7777)),
+  uid: optional(id),
+  gid: optional(id),
+});
+
 const linux = object(
   'the Linux part',
   {
@@ -97,8 +124,13 @@ const linux = object(
     seccomp: optional(seccompProfile),
     maskedPaths: optional(paths),
     readonlyPaths: optional(paths),
+    devices: optional(list('an array of devices', device, 1024)),
+    sysctl: optional(plainRecord('an object of kernel parameters')),
+    rootfsPropagation: optional(oneOf('private', 'rprivate', 'slave', 'rslave', 'shared', 'rshared', 'unbindable', 'runbindable')),
+    memoryPolicy: optional(object('the memory policy', { mode: line, nodes: optional(line), flags: optional(texts) })),
+    personality: optional(object('the personality', { domain: line, flags: optional(texts) })),
   },
-  later('devices', 'netDevices', 'sysctl', 'rootfsPropagation', 'mountLabel', 'intelRdt', 'memoryPolicy', 'personality', 'timeOffsets'),
+  later('netDevices', 'mountLabel', 'intelRdt', 'timeOffsets'),
 ); // prettier-ignore
 
 const mount = object(

@@ -9,6 +9,7 @@ import type { ResolvedUser } from '../user/resolve-user.js';
 import { capabilitySets, PRESET_CAPABILITIES } from './capabilities.js';
 import { DEFAULT_PATH } from './defaults.js';
 import type { HostFacts } from './host-facts.js';
+import { terminalFields, withTerm } from './terminal.js';
 import type { OciProcess, OciRlimit } from './types.js';
 
 /** What 2^64-1, the kernel's "no limit", becomes as a number. */
@@ -92,10 +93,10 @@ export function compileProcess(input: ProcessInput): OciProcess {
   const { spec, image, user, hostname, host, ownUser } = input;
   const preset = spec.preset ?? 'sandbox';
   return {
-    terminal: false,
+    ...terminalFields(spec.tty),
     user: { uid: user.uid, gid: user.gid, umask: user.umask, ...additionalGids(input) },
     args: effectiveArgs(spec, image),
-    env: effectiveEnv(spec.env, image, hostname, user.home),
+    env: withTerm(effectiveEnv(spec.env, image, hostname, user.home), spec.tty),
     // The image's may be relative or hold '..': it is resolved from the root, and inside the root by the kernel.
     cwd: spec.cwd ?? posix.join('/', image?.WorkingDir ?? ''),
     capabilities: capabilitySets({

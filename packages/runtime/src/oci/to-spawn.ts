@@ -5,7 +5,7 @@ import type { Step } from '@ctr/internal/steps';
 import type { CapabilitySets, CgroupEntry, HintSource, Rlimit, SpawnOptions, Stdio } from '@ctr/namespaces';
 import { toLauncherMount } from './mounts.js';
 import { RLIM_INFINITY } from './process.js';
-import type { OciIdMap, OciNamespaceType, OciProcess, OciSpec } from './types.js';
+import type { OciIdMap, OciLinux, OciNamespaceType, OciProcess, OciSpec } from './types.js';
 
 /** What the object only names: descriptors, and the steps of the other packages. */
 export interface SpawnContext {
@@ -23,6 +23,8 @@ export interface SpawnContext {
   readonly prepare: readonly Step[];
   readonly cleanup: readonly Step[];
   readonly hints: HintSource;
+  /** A reaping first process before the program. */
+  readonly init?: boolean | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -50,8 +52,11 @@ function namespaces(oci: OciSpec, joined: SpawnContext['joined']): NonNullable<S
   return Object.fromEntries(oci.linux.namespaces.map((n) => [n.type, n.path === undefined ? 'new' : (joined.get(n.type) ?? 'host')]));
 }
 
+const terminalSize = ({ consoleSize: size }: OciProcess): true | { columns: number; rows: number } =>
+  size === undefined ? true : { columns: size.width, rows: size.height };
+
 /** What a program gets, in a new container or a running one. */
-export function toProgramOptions(process: OciProcess, seccomp: Uint8Array | undefined) {
+export function toProgramOptions(process: OciProcess, seccomp: Uint8Array | undefined, stdio: readonly [Stdio, Stdio, Stdio]) {
   const { user } = process;
   return {
     args: process.args,
@@ -69,14 +74,26 @@ export function toProgramOptions(process: OciProcess, seccomp: Uint8Array | unde
     rlimits: rlimits(process),
     ...(process.oomScoreAdj === undefined ? {} : { oomScoreAdj: process.oomScoreAdj }),
     ...(seccomp === undefined ? {} : { seccomp }),
+    ...(process.scheduler === undefined ? {} : { scheduler: process.scheduler }),
+    ...(process.ioPriority === undefined ? {} : { ioPriority: process.ioPriority }),
+    // Docker's and podman's word for none.
+    ...(process.apparmorProfile && process.apparmorProfile !== 'unconfined' ? { apparmorProfile: process.apparmorProfile } : {}),
+    ...(process.selinuxLabel ? { selinuxLabel: process.selinuxLabel } : {}),
+    ...(process.terminal ? { tty: terminalSize(process) } : { stdio }),
   };
 }
+
+/** What of `linux` a further program has too. */
+export const toInherited = ({ memoryPolicy, personality }: OciLinux) => ({
+  ...(memoryPolicy === undefined ? {} : { memoryPolicy }),
+  ...(personality === undefined ? {} : { personality }),
+});
 
 export function toSpawnOptions(oci: OciSpec, context: SpawnContext): SpawnOptions {
   const { linux } = oci;
   const maps = linux.uidMappings && linux.gidMappings ? { uid: idMap(linux.uidMappings), gid: idMap(linux.gidMappings) } : undefined;
   return {
-    ...toProgramOptions(oci.process, context.seccomp),
+    ...toProgramOptions(oci.process, context.seccomp, context.stdio),
     doing: context.doing,
     namespaces: namespaces(oci, context.joined),
     ...(maps === undefined ? {} : { idMaps: maps }),
@@ -85,11 +102,15 @@ export function toSpawnOptions(oci: OciSpec, context: SpawnContext): SpawnOption
     mounts: oci.mounts.map(toLauncherMount).map((m) => (m.type === 'bind' && context.idMap ? { ...m, idMap: context.idMap } : m)),
     maskedPaths: linux.maskedPaths ?? [],
     readonlyPaths: linux.readonlyPaths ?? [],
+    ...(linux.devices === undefined ? {} : { devices: linux.devices }),
+    ...(linux.sysctl === undefined ? {} : { sysctls: linux.sysctl }),
+    ...(linux.rootfsPropagation === undefined ? {} : { rootPropagation: linux.rootfsPropagation }),
+    ...toInherited(linux),
+    ...(context.init ? { init: true } : {}),
     ...(oci.hostname === undefined ? {} : { hostname: oci.hostname }),
     ...(oci.domainname === undefined ? {} : { domainname: oci.domainname }),
     loopback: true,
     ...(context.cgroup === undefined ? {} : { cgroup: context.cgroup }),
-    stdio: context.stdio,
     prepare: context.prepare,
     cleanup: context.cleanup,
     hints: context.hints,

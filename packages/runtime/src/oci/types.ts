@@ -1,6 +1,6 @@
 // The parts of the OCI runtime specification that are made and understood here.
 // <https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md>
-import type { OciSeccomp } from '@ctr/namespaces';
+import type { Device, IoPriority, MemoryPolicy, OciSeccomp, Personality, Scheduler } from '@ctr/namespaces';
 
 /** An OCI runtime-spec configuration: the middle language between options and the kernel. */
 export interface OciSpec {
@@ -16,6 +16,7 @@ export interface OciSpec {
 
 export interface OciProcess {
   terminal?: boolean;
+  consoleSize?: { height: number; width: number };
   user: { uid: number; gid: number; umask?: number; additionalGids?: number[] };
   args: string[];
   env: string[];
@@ -24,6 +25,12 @@ export interface OciProcess {
   rlimits?: OciRlimit[];
   noNewPrivileges?: boolean;
   oomScoreAdj?: number;
+  scheduler?: Scheduler;
+  ioPriority?: IoPriority;
+  /** Of further programs alone: until they are in the container's cgroup, and from then on. */
+  execCPUAffinity?: { initial?: string; final?: string };
+  apparmorProfile?: string;
+  selinuxLabel?: string;
 }
 
 export type CapabilitySet = 'bounding' | 'effective' | 'permitted' | 'inheritable' | 'ambient';
@@ -64,6 +71,11 @@ export interface OciLinux {
   seccomp?: OciSeccomp;
   maskedPaths?: string[];
   readonlyPaths?: string[];
+  devices?: Device[];
+  sysctl?: Record<string, string>;
+  rootfsPropagation?: 'private' | 'rprivate' | 'slave' | 'rslave' | 'shared' | 'rshared' | 'unbindable' | 'runbindable';
+  memoryPolicy?: MemoryPolicy;
+  personality?: Personality;
 }
 
 export interface OciResources {

@@ -12,7 +12,8 @@ const PROCESS_ALIASES: Aliases = {
   abortsignal: 'signal',
   cancelsignal: 'signal',
   stdio: 'the three streams have an option each: stdin, stdout, stderr',
-  tty: 'terminals are not supported yet: streams are pipes',
+  terminal: 'tty',
+  consolesize: 'tty',
   shell: 'say which shell: command: ["sh", "-c", "…"]',
 };
 
@@ -34,7 +35,6 @@ export const RUN_ALIASES: Aliases = {
   capdrop: 'capabilities go into "capabilities", such as capabilities: { drop: "all" }',
   securityopt: 'see "seccomp", "noNewPrivileges", "maskedPaths"',
   privileged: 'there is no such switch: say what is needed by "capabilities", "seccomp", "maskedPaths", "mounts"',
-  init: 'a reaper as PID 1 is not supported yet: the command is PID 1',
   detached: 'detached containers are not supported yet: a container ends with this process',
   detach: 'detached containers are not supported yet: a container ends with this process',
   restart: 'restart policies are not supported yet',
@@ -46,7 +46,7 @@ export const RUN_ALIASES: Aliases = {
   net: 'network',
   networkmode: 'network',
   healthcheck: 'health checks are not supported yet',
-  sysctls: 'sysctls are not supported yet',
+  sysctl: 'sysctls',
   devices: 'devices are not supported yet; resources.devices loosens the device rules',
   readonlyrootfs: 'readOnly',
   usernsmode: 'userns',

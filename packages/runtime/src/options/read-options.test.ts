@@ -40,9 +40,9 @@ describe('unknown and misspelled options', () => {
       "expected "memory" to be a known option, received "512m" (string)
         hint: limits go into "resources", such as resources: { memory: "512m" }"
     `);
-    expect(withImage({ init: true })).toMatchInlineSnapshot(`
-      "expected "init" to be a known option, received true (boolean)
-        hint: a reaper as PID 1 is not supported yet: the command is PID 1"
+    expect(withImage({ restart: 'always' })).toMatchInlineSnapshot(`
+      "expected "restart" to be a known option, received "always" (string)
+        hint: restart policies are not supported yet"
     `);
   });
 

@@ -1,6 +1,6 @@
 // Arguments of runContainer() and exec() -> checked snapshots.
 import { CtrError, InvalidArgumentError } from '@ctr/internal/errors';
-import { checkRules } from './rules.js';
+import { checkRules, checkStreamRules } from './rules.js';
 import type { ExecOptions, RunOptions } from './run-options.js';
 import { command as commandSchema, type ExecSpec, execSchema, type RunSpec, runSchema } from './run-schema.js';
 import { list, reject } from './schema.js';
@@ -45,8 +45,7 @@ export function readExecOptions(command: readonly string[], options: ExecOptions
     const args = execCommand.read(command, 'command');
     if (args[0] === '') reject('command[0]', 'the name of a program', args[0]);
     const spec = execSchema.read(options, '');
-    if (spec.input !== undefined && spec.stdin !== undefined && spec.stdin !== 'pipe')
-      reject('input', 'left out when "stdin" is given', spec.input);
+    checkStreamRules(spec);
     return { command: args, spec };
   });
 }

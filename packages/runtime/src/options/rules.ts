@@ -1,6 +1,7 @@
 // What the options must be together, as a table: each rule looks at the whole snapshot and names the option that is wrong.
 import { InvalidArgumentError } from '@ctr/internal/errors';
-import type { RunSpec } from './run-schema.js';
+import { Fd } from '@ctr/internal/fd';
+import type { ExecSpec, RunSpec } from './run-schema.js';
 
 interface Finding {
   path: string;
@@ -61,6 +62,19 @@ function hostNamespace(spec: RunSpec): Finding | undefined {
 
 const ownUts = (spec: RunSpec): boolean => (spec.namespaces?.get('uts') ?? 'new') === 'new';
 
+type StreamRule = (spec: ExecSpec) => Finding | undefined;
+
+const withTty = (s: ExecSpec, name: 'stdin' | 'stdout' | 'stderr', wrong: boolean, expected: string): Finding | undefined =>
+  when(Boolean(s.tty) && wrong, name, expected, s[name]);
+
+/** What holds for every program, in a new container or beside another. */
+const STREAM_RULES: readonly StreamRule[] = [
+  (s) => when(s.input !== undefined && s.stdin !== undefined && s.stdin !== 'pipe', 'input', 'left out when "stdin" is given', s.input),
+  (s) => withTty(s, 'stderr', s.stderr !== undefined, 'left out with "tty": a terminal has one output'),
+  (s) => withTty(s, 'stdin', Fd.is(s.stdin), 'a stream or a word with "tty"'),
+  (s) => withTty(s, 'stdout', Fd.is(s.stdout), 'a stream or a word with "tty"'),
+];
+
 const RULES: readonly Rule[] = [
   (s) => when(s.image === undefined && s.rootfs === undefined, 'image', 'given, or "rootfs"', s.image),
   (s) => when(s.image !== undefined && s.rootfs !== undefined, 'rootfs', 'left out when "image" is given', s.rootfs),
@@ -74,7 +88,6 @@ const RULES: readonly Rule[] = [
   (s) => when(s.command?.[0] === '' && !s.entrypoint?.length, 'command[0]', 'the name of a program', s.command?.[0]),
   (s) => when(s.entrypoint?.[0] === '', 'entrypoint[0]', 'the name of a program', s.entrypoint?.[0]),
   (s) => when(typeof s.image !== 'string' && s.pull !== undefined, 'pull', 'left out when "image" is not a reference', s.pull),
-  (s) => when(s.input !== undefined && s.stdin !== undefined && s.stdin !== 'pipe', 'input', 'left out when "stdin" is given', s.input),
   (s) => when(s.network === 'host' && s.namespaces?.get('network') === 'new', 'namespaces.network', '"host" as "network" says', 'new'),
   (s) => when(s.hostname !== undefined && !ownUts(s), 'hostname', 'left out when the uts namespace is not a new one', s.hostname),
   (s) => when(s.domainname !== undefined && !ownUts(s), 'domainname', 'left out when the uts namespace is not a new one', s.domainname),
@@ -107,7 +120,17 @@ const RULES: readonly Rule[] = [
 
 /** @throws {InvalidArgumentError} for the first rule that does not hold. */
 export function checkRules(spec: RunSpec): void {
-  for (const rule of RULES) {
+  refuse(RULES, spec);
+  checkStreamRules(spec);
+}
+
+/** @throws {InvalidArgumentError} */
+export function checkStreamRules(spec: ExecSpec): void {
+  refuse(STREAM_RULES, spec);
+}
+
+function refuse<T>(rules: readonly ((spec: T) => Finding | undefined)[], spec: T): void {
+  for (const rule of rules) {
     const found = rule(spec);
     if (found !== undefined) throw new InvalidArgumentError(found.path, found.expected, found.value);
   }

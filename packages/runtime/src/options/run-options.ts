@@ -57,6 +57,12 @@ export interface ProcessOptions {
   stdout?: OutputOption | undefined;
   /** Default: 'pipe'. */
   stderr?: OutputOption | undefined;
+  /**
+   * A terminal of its own, as its controlling terminal and as all three streams: `true` is 80 columns and 24 rows. Output
+   * then comes by `stdout` alone. With `stdin` and `stdout` 'inherit' this process's own terminal is joined to it, raw and with
+   * its size. TERM is 'xterm' unless set. Default: none, streams are pipes.
+   */
+  tty?: boolean | { columns: number; rows: number } | undefined;
   /** How many bytes of each stream `result()`, `text()` and `json()` keep before they kill the program and reject. Default: 16 MiB. */
   maxBuffer?: number | string | undefined;
   /** How `result()` and `text()` decode output. Default: 'utf8'. */
@@ -116,6 +122,13 @@ export interface RunOptions extends ProcessOptions {
   readOnly?: boolean | undefined;
   /** Where changes go: memory (counted to the container), or disk. Both end with the container. Default: memory where the kernel can, else disk. */
   writable?: 'memory' | 'disk' | undefined;
+  /**
+   * A tiny first process before the command, which reaps what others leave behind and passes signals on. Default: false, the
+   * command is the first process itself, as in Docker.
+   */
+  init?: boolean | undefined;
+  /** Kernel parameters of the container's own namespaces, such as { 'net.ipv4.ip_forward': '1' }. Those of the host are refused. */
+  sysctls?: Readonly<Record<string, string>> | undefined;
   /** Paths to hide. Default: what tells about or controls the host in /proc and /sys. */
   maskedPaths?: readonly string[] | undefined;
   /** Paths to make read-only. Default: /proc/sys and its kin. */

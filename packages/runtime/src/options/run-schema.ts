@@ -62,6 +62,13 @@ const PROCESS = {
   input: optional(input),
   stdout: optional(output),
   stderr: optional(output),
+  tty: optional(
+    either(
+      'true, false or { columns, rows }',
+      boolean,
+      object('{ columns, rows }', { columns: integer(1, 65_535), rows: integer(1, 65_535) }),
+    ),
+  ),
   maxBuffer: optional(bytes()),
   encoding: optional(live<BufferEncoding>('an encoding such as "utf8"', (v) => typeof v === 'string' && Buffer.isEncoding(v))),
   signal: optional(live<AbortSignal>('an AbortSignal', (v) => has(v, 'addEventListener', 'throwIfAborted'))),
@@ -125,6 +132,8 @@ export const runSchema = object(
     tmpfs: optional(record('an object of targets and sizes', mountTarget, tmpfsShort, 1024)),
     readOnly: optional(boolean),
     writable: optional(oneOf('memory', 'disk')),
+    init: optional(boolean),
+    sysctls: optional(record('an object of kernel parameters', text('a name such as "net.ipv4.ip_forward"', { max: 256 }), words.type)),
     maskedPaths: optional(list('an array of absolute paths', absolutePath('an absolute path'), 1024)),
     readonlyPaths: optional(list('an array of absolute paths', absolutePath('an absolute path'), 1024)),
     resources: optional(resources),

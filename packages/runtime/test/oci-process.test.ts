@@ -1,0 +1,112 @@
+// OCI's `process` and `linux` fields, set by the `spec` hook and by options, read from inside.
+import { symlinkSync } from 'node:fs';
+import path from 'node:path';
+import { leakCheck, need } from '@ctr/internal/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type OciSpec, type RunOptions, runContainer } from '../src/index.js';
+import { busyboxRoot } from './busybox-root.js';
+
+const n = need('busybox', process.getuid?.() === 0 ? 'root' : 'overlay-in-userns');
+const asRoot = process.getuid?.() === 0;
+/** A zombie whose parent is PID 1 is of another test's Node, and for PID 1 to reap. */
+const ZOMBIE = /\(Z, child of 1\)/;
+
+const editing = (edit: (oci: OciSpec) => void) => (oci: OciSpec) => {
+  edit(oci);
+  return oci;
+};
+
+describe.skipIf(!n.ok)(n.title('OCI fields'), () => {
+  let rootfs = '';
+  let leaks: ReturnType<typeof leakCheck>;
+  const run = (script: string, edit: (oci: OciSpec) => void, options: RunOptions = {}) =>
+    runContainer({ rootfs, command: ['sh', '-c', script], spec: editing(edit), ...options });
+
+  beforeAll(async () => {
+    rootfs = busyboxRoot();
+    for (const applet of ['uname', 'nice', 'ionice', 'chrt', 'wc', 'tail']) symlinkSync('busybox', path.join(rootfs, 'bin', applet));
+    await run('true', () => {}).result();
+    leaks = leakCheck({ ignore: ZOMBIE });
+  });
+  afterAll(() => leaks?.assertClean());
+
+  it('scheduler, I/O priority, personality and memory policy, of the container and of exec', async () => {
+    await using box = await runContainer({
+      rootfs,
+      command: ['sleep', '1000'],
+      spec: (oci) => {
+        oci.process.scheduler = { policy: 'SCHED_BATCH', nice: 19 };
+        oci.process.ioPriority = { class: 'IOPRIO_CLASS_IDLE' };
+        oci.process.execCPUAffinity = { initial: '0', final: '0' };
+        oci.linux.personality = { domain: 'LINUX32' };
+        oci.linux.memoryPolicy = { mode: 'MPOL_BIND', nodes: '0' };
+        return oci;
+      },
+    });
+    const inside = (line: string): Promise<string> => box.exec(['sh', '-c', line]).text();
+    const machine = process.arch === 'x64' ? 'i686' : 'armv8l';
+    expect(
+      await inside(
+        'set -- $(cat /proc/1/stat); shift 18; echo $1; shift 22; echo $1; ionice -p $$; uname -m; head -n 1 /proc/self/numa_maps; cat /proc/1/personality',
+      ),
+    ).toMatch(new RegExp(`^19\n3\n.*idle.*\n${machine}\n.* bind:0 .*\n00000008\n$`, 's'));
+    expect(await inside('grep Cpus_allowed_list /proc/self/status')).toBe('Cpus_allowed_list:\t0\n');
+  });
+
+  it('sysctls, devices, propagation of the root, a terminal with its size', async () => {
+    const options: RunOptions = { sysctls: { 'net.ipv4.ip_forward': '1' }, tty: { columns: 70, rows: 20 } };
+    const text = await run(
+      'cat /proc/sys/net/ipv4/ip_forward; stat -c "%F %t:%T" /dev/full; while read a b c d point o tags rest; do [ $point = / ] && echo $tags; done </proc/self/mountinfo; true',
+      (oci) => {
+        oci.linux.rootfsPropagation = 'shared';
+        oci.linux.devices = asRoot
+          ? [{ path: '/dev/mine', type: 'c', major: 1, minor: 7 }]
+          : [{ path: '/dev/full', type: 'c', major: 1, minor: 7 }];
+      },
+      options,
+    ).text();
+    expect(text).toMatch(/^1\r\ncharacter special file 1:7\r\nshared:\d+\r\n$/);
+  });
+
+  it('words of mounts', async () => {
+    const line =
+      'while read a b c d point o rest; do case $point in /mnt*|/etc) echo "$point $o";; esac; done </proc/self/mountinfo; ls /etc';
+    const text = await run(line, (oci) => {
+      oci.mounts.push(
+        { destination: '/mnt', type: 'tmpfs', source: 'tmpfs', options: ['nodiratime', 'nr_inodes=10'] },
+        { destination: '/mnt', options: ['remount', 'bind', 'ro', 'noexec'] },
+        { destination: '/mnt2', source: path.join(rootfs, 'etc'), options: ['rbind', 'rro', 'rnosuid'] },
+        { destination: '/etc', type: 'tmpfs', source: 'tmpfs', options: ['tmpcopyup'] },
+      );
+    }).text();
+    expect(text).toMatch(/^\/mnt ro,noexec,relatime,nodiratime\n|^\/mnt ro,noexec,nodiratime,relatime\n/);
+    expect(text).toMatch(/\n\/mnt2 ro,nosuid,relatime\n/);
+    expect(text).toMatch(/\ngroup\n(?:.*\n)*passwd\n/);
+  });
+
+  it('init: a first process that reaps', async () => {
+    const started = await runContainer({ rootfs, command: ['sh', '-c', 'echo $$; cat /proc/1/comm; exit 5'], init: true }).result();
+    expect([started.stdout, started.exitCode]).toEqual(['2\nctr-init\n', 5]);
+    await using box = await runContainer({ rootfs, command: ['sleep', '1000'], init: true });
+    expect((await box.stop({ timeout: '5s' })).exitCode).toBe(128 + 15);
+    expect(
+      (
+        await runContainer({ rootfs, command: ['nothing'], init: true })
+          .result()
+          .catch((e) => e)
+      ).message,
+    ).toContain('nothing');
+  });
+
+  it('labels are refused where the kernel has none', async () => {
+    const { message } = await run('true', (oci) => {
+      oci.process.selinuxLabel = 'system_u:system_r:container_t:s0';
+    })
+      .result()
+      .then(
+        () => ({ message: 'selinuxLabel is not available here' }),
+        (e) => e,
+      );
+    expect(message).toContain('selinuxLabel is not available here');
+  });
+});
