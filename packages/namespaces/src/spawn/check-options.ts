@@ -103,7 +103,7 @@ export function checkProgramOptions(o: ProgramOptions): void {
   if (o.oomScoreAdj !== undefined) integer(o.oomScoreAdj, 'oomScoreAdj', -1000, 1000);
   if (o.seccomp !== undefined) checkSeccompFilter(o.seccomp);
   // Its socket would be among the numbers that are cleared for the others.
-  if (listenerOf(o.seccomp) !== undefined && ((o.fds?.length ?? 0) > 0 || (o as SpawnOptions).init === true))
+  if (listenerOf(o.seccomp) !== undefined && (Object.keys(o.fds ?? {}).length > 0 || (o as SpawnOptions).init === true))
     fail('seccomp.onListener', "left out together with 'fds' or 'init'", o.seccomp);
   if (o.stdio !== undefined) checkStdio(o.stdio);
   if (o.tty !== undefined) checkTty(o);

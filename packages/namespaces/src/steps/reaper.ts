@@ -15,6 +15,18 @@ export const openInit = (): Step => ({
   doing: 'open ctr-init',
 });
 
+/** struct sigset_t of the kernel: every signal but the faults that native/init/reaper.cc does not pass on either. */
+const PASSED_ON = Buffer.alloc(8, 0xff);
+for (const fault of [4, 5, 6, 7, 8, 11, 31])
+  PASSED_ON[(fault - 1) >> 3] = (PASSED_ON[(fault - 1) >> 3] as number) & ~(1 << ((fault - 1) & 7));
+
+/** From here on signals wait until ctr-init takes them: what reaches a first process without a handler is lost (pid_namespaces(7)). */
+const holdSignals: Step = {
+  call: 'rt_sigprocmask',
+  args: [named(0, 'SIG_BLOCK'), { bytes: PASSED_ON, text: '~{faults}' }, null, 8],
+  doing: 'run ctr-init',
+};
+
 /**
  * Looks for the program first, so that a missing one is an error of the start and not an exit code; then runs the
  * program in descriptor `number` with what it has to know.
@@ -33,6 +45,7 @@ export function executeInit(number: number, candidates: readonly string[], argv:
         ...(i < candidates.length - 1 ? { allow: ['ENOENT', 'ENOTDIR', 'EACCES'], skipOnSuccess: candidates.length - 1 - i } : {}),
       }),
     ),
+    holdSignals,
     { call: 'execveat', args: [number, '', list, envp, atFlags('AT_EMPTY_PATH')], doing: 'run ctr-init', path: program },
   ];
 }
