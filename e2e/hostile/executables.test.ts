@@ -7,10 +7,9 @@ import { makeTempDir, need } from '@ctr/internal/testing';
 import { Fd, monitorPid, spawn } from '@ctr/namespaces';
 import { runContainer } from '@ctr/runtime';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { busyboxRoot } from '../fixtures/busybox-root.js';
 import { run } from '../fixtures/command.js';
 import type { Facts } from '../fixtures/inside.js';
-import { base, cleanly, patience, rootfs, rounds, WAYS } from './fixtures/hostile.js';
+import { base, cleanly, newRoot, patience, rootfs, rounds, WAYS } from './fixtures/hostile.js';
 
 const asRoot = need('root');
 const children = fileURLToPath(new URL('./children/', import.meta.url));
@@ -29,7 +28,7 @@ beforeAll(async () => {
 
 describe.skipIf(!base.ok).each(WAYS)(base.title('executables, for $way'), ({ options }) => {
   it('C-01 an entrypoint that is /proc/self/exe, and writers to it, change no file of the host', async () => {
-    const root = await busyboxRoot();
+    const root = await newRoot();
     writeFileSync(path.join(root, 'evil'), '#!/proc/self/exe\n');
     // Whatever interpreter or library the image offers is not what runs on the host.
     writeFileSync(
@@ -66,7 +65,7 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('executables, for $way'), ({ opt
   }, 60_000);
 
   it('C-02 a program that is replaced for exec finds the launcher as a sealed copy in memory', async () => {
-    const root = await busyboxRoot();
+    const root = await newRoot();
     const before = hostPrograms();
     await cleanly(async () => {
       await using box = await runContainer({ rootfs: root, command: ['/bin/sleep', '60'], ...options });
@@ -137,7 +136,7 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('executables, for $way'), ({ opt
   );
 
   it('C-45 a user is looked up without the image’s libraries', async () => {
-    const root = await busyboxRoot();
+    const root = await newRoot();
     writeFileSync(path.join(root, 'etc/nsswitch.conf'), 'passwd: evil\ngroup: evil\nhosts: evil\n');
     for (const dir of ['lib', 'lib64', 'usr/lib']) symlinkSync('bin', path.join(root, dir));
     for (const lib of ['libnss_evil.so.2', 'libnss_files.so.2', 'libc.so.6'])

@@ -5,8 +5,7 @@ import path from 'node:path';
 import { makeTempDir, need } from '@ctr/internal/testing';
 import { explain, runContainer } from '@ctr/runtime';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { busyboxRoot } from '../fixtures/busybox-root.js';
-import { base, cleanly, inside, patience, rootfs, rounds, WAYS } from './fixtures/hostile.js';
+import { base, cleanly, firstWords, newRoot, inside, patience, rootfs, rounds, WAYS } from './fixtures/hostile.js';
 
 const asRoot = need('root');
 const limits = need('cgroup:pids');
@@ -76,7 +75,7 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('the walls, for $way'), ({ optio
 
   it('C-08 a /dev/null and a /dev of the image that lead to the kernel’s files are not what masks', async () => {
     const before = hostValues();
-    const nulled = await busyboxRoot();
+    const nulled = await newRoot();
     symlinkSync('/proc/sys/kernel/core_pattern', path.join(nulled, 'dev/null'));
     const r = await cleanly(() =>
       runContainer({
@@ -93,7 +92,7 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('the walls, for $way'), ({ optio
       ['sys', '/proc'],
       ['dev', 'proc/self/attr'],
     ] as const) {
-      const linked = await busyboxRoot();
+      const linked = await newRoot();
       rmdirSync(path.join(linked, name));
       symlinkSync(to, path.join(linked, name));
       const failed = await cleanly(() =>
@@ -137,7 +136,7 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('the walls, for $way'), ({ optio
   );
 
   it('C-09 terminals of the image that lead elsewhere are not used: /dev/pts and /dev/ptmx are the container’s own', async () => {
-    const root = await busyboxRoot();
+    const root = await newRoot();
     mkdirSync(path.join(root, 'dev/pts'));
     for (const [file, to] of [
       ['pts/0', '/proc/sys/kernel/core_pattern'],
@@ -193,7 +192,7 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('the walls, for $way'), ({ optio
   );
 
   it('C-11 a /proc of the caller’s or of a volume is not what the launcher writes to or trusts', async () => {
-    const root = await busyboxRoot();
+    const root = await newRoot();
     const fake = path.join(root, 'proc');
     symlinkSync('/proc', path.join(root, 'vol'));
     for (const file of ['self/attr/exec', 'self/attr/current', 'self/oom_score_adj', 'sys/kernel/core_pattern', 'kcore', 'sysrq-trigger']) {
@@ -302,7 +301,7 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('the walls, for $way'), ({ optio
       mounts: [{ type: 'bind', source: folder, target: '/vol' }],
       ...options,
     });
-    await new Promise((resolve) => flipper.stdout?.once('data', resolve));
+    await firstWords(flipper);
     return flipper;
   }
 });

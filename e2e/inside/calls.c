@@ -1,6 +1,6 @@
 // Makes system calls that a hostile program would make, each in a child of its own, and prints as a JSON list what came back:
 // the result, the name of the errno, or the signal that ended the child. Each argument is one call: "[32/]NR[:ARG]...", where
-// an ARG is a number, s<text>, z (64 KiB of zeros), f<bits> (an open file: /proc/self/exe), p (the child's own pid) or
+// an ARG is a number, s<text>, z (64 KiB of zeros), f<bits> (an open file: /proc/self/exe), u (a new Unix socket), p (the child's own pid) or
 // b<hex> (bytes). "32/" goes through int 0x80, the door of 32-bit programs.
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,6 +38,8 @@ static long argument(const char *s) {
       return (long)zeros;
     case 'f':
       return open("/proc/self/exe", O_RDONLY);
+    case 'u':
+      return socket(AF_UNIX, SOCK_STREAM, 0);
     case 'p':
       return getpid();
     case 'b':
