@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { descendants, processes } from '@ctr/internal/testing';
 import { runContainer } from '@ctr/runtime';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { base, cleanly, inside, patience, rootfs, rounds, WAYS } from './fixtures/hostile.js';
+import { base, cleanly, firstWords, inside, patience, rootfs, rounds, WAYS } from './fixtures/hostile.js';
 
 beforeAll(async () => {
   if (base.ok) await rootfs();
@@ -86,6 +86,25 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('exec into a container of $way')
       await sleep(30);
       await box[Symbol.asyncDispose]();
       expect((await Promise.all(execs)).filter((e) => !['ran', 'StartError', 'SyscallError'].includes(e))).toEqual([]);
+    });
+  }, patience(60_000));
+
+  it('F-31 C-20 whose root stops every process of the launcher: they are ended, and nobody else waits for them', async () => {
+    const script = 'echo ready; while :; do for p in /proc/[0-9]*; do read -r n < $p/comm && case $n in ctr*) kill -STOP ${p#/proc/};; esac; done 2>/dev/null; done';
+    await cleanly(async () => {
+      await using hostile = await runContainer({ rootfs: await rootfs(), command: ['/bin/sleep', '600'], ...options });
+      const stoppers = await Promise.all([1, 2, 3].map(() => hostile.exec(['/bin/sh', '-c', script]).then((e) => e)));
+      await Promise.all(stoppers.slice(0, 1).map(firstWords));
+      let ran = 0;
+      const stopped: string[] = [];
+      // Many more than the monitor starts at once.
+      const execs = Array.from({ length: 150 }, () => hostile.exec(['/inside/true']).result().then(() => ran++, (e: Error) => stopped.push(e.name)));
+      const late = Symbol('another container waits');
+      expect(await Promise.race([inside('echo another', options).then((r) => r.stdout), sleep(15_000, late)])).toBe('another\n');
+      expect(await Promise.race([Promise.all(execs).then(() => 'all settled'), sleep(30_000, late)])).toBe('all settled');
+      expect([ran + stopped.length, new Set(stopped)]).toEqual([150, new Set(stopped.length > 0 ? ['StartError'] : [])]);
+      // Else nothing was tried.
+      expect(stopped.length).toBeGreaterThan(0);
     });
   }, patience(60_000));
 
