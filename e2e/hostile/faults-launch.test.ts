@@ -39,17 +39,20 @@ beforeAll(async () => {
 });
 
 describe.skipIf(!base.ok || process.arch !== 'x64')(base.title('a start that goes wrong'), () => {
-  it.each(['SIGKILL', 'SIGSEGV', 'SIGTERM'] as const)('F-05 its process is ended by %s: it rejects by name, and leaves nothing', async (signal) => {
-    await cleanly(async () => {
-      const start = stuck([hang]).catch((e: Error) => e);
-      await expect.poll(() => launching().length, { timeout: 5000 }).toBe(1);
-      process.kill(launching()[0] ?? 0, signal === 'SIGSEGV' ? 'SIGSEGV' : signal);
-      // A first process has no handlers: all but SIGKILL must come from outside as what cannot be ignored.
-      await sleep(50);
-      for (const pid of launching()) process.kill(pid, 'SIGKILL');
-      expect(await start).toMatchObject({ name: 'StartError' });
-    });
-  });
+  it.each(['SIGKILL', 'SIGSEGV', 'SIGTERM'] as const)(
+    'F-05 its process is ended by %s: it rejects by name, and leaves nothing',
+    async (signal) => {
+      await cleanly(async () => {
+        const start = stuck([hang]).catch((e: Error) => e);
+        await expect.poll(() => launching().length, { timeout: 5000 }).toBe(1);
+        process.kill(launching()[0] ?? 0, signal === 'SIGSEGV' ? 'SIGSEGV' : signal);
+        // A first process has no handlers: all but SIGKILL must come from outside as what cannot be ignored.
+        await sleep(50);
+        for (const pid of launching()) process.kill(pid, 'SIGKILL');
+        expect(await start).toMatchObject({ name: 'StartError' });
+      });
+    },
+  );
 
   it('F-05 at each of twenty steps', async () => {
     const quiet: Step = { call: 'getppid', args: [], doing: 'count the steps' };
@@ -85,15 +88,19 @@ describe.skipIf(!base.ok || process.arch !== 'x64')(base.title('a start that goe
 });
 
 describe.skipIf(!base.ok).each(WAYS)(base.title('teardown of $way'), ({ options }) => {
-  it.skipIf(!freezer.ok)(freezer.title('F-30 a frozen container is killed all the same'), async () => {
-    await cleanly(async () => {
-      const box = await runContainer({ rootfs: await rootfs(), command: ['/bin/sh', '-c', 'while :; do :; done'], ...options });
-      await openCgroup(box.inspect().cgroups).freeze();
-      const gone = box[Symbol.asyncDispose]();
-      const late = Symbol('still there after 5 s');
-      expect(await Promise.race([gone.then(() => 'gone'), sleep(5000, late)])).toBe('gone');
-    });
-  }, 60_000);
+  it.skipIf(!freezer.ok)(
+    freezer.title('F-30 a frozen container is killed all the same'),
+    async () => {
+      await cleanly(async () => {
+        const box = await runContainer({ rootfs: await rootfs(), command: ['/bin/sh', '-c', 'while :; do :; done'], ...options });
+        await openCgroup(box.inspect().cgroups).freeze();
+        const gone = box[Symbol.asyncDispose]();
+        const late = Symbol('still there after 5 s');
+        expect(await Promise.race([gone.then(() => 'gone'), sleep(5000, late)])).toBe('gone');
+      });
+    },
+    60_000,
+  );
 
   it.skipIf(!asRoot.ok)(asRoot.title('F-30 with control groups below its own, made by somebody else'), async () => {
     await cleanly(async () => {
@@ -121,7 +128,12 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('teardown of $way'), ({ options 
   it('F-21 whose namespaces somebody else holds open: nothing of ours is kept', async () => {
     const held: number[] = [];
     const check = leakCheck({ ignore: /^descriptor \d+ -> (net|mnt|ipc|uts|pid):/ });
-    const box = await runContainer({ rootfs: await rootfs(), command: ['/bin/sleep', '600'], ...(options.userns ? {} : { writable: 'disk' as const }), ...options });
+    const box = await runContainer({
+      rootfs: await rootfs(),
+      command: ['/bin/sleep', '600'],
+      ...(options.userns ? {} : { writable: 'disk' as const }),
+      ...options,
+    });
     try {
       for (const ns of ['net', 'mnt', 'ipc', 'uts', 'pid']) held.push(openSync(`/proc/${box.pid}/ns/${ns}`, 'r'));
       await box[Symbol.asyncDispose]();
@@ -132,27 +144,35 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('teardown of $way'), ({ options 
     await check.assertClean({ withinMs: 3000 });
   });
 
-  it('F-32 in a row and at once: descriptors, threads, handles and keys are as before', async () => {
-    const state = () => ({
-      threads: readdirSync('/proc/self/task').length,
-      monitor: unprivileged ? 0 : readdirSync(`/proc/${monitorPid()}/fd`).length,
-      handles: process.getActiveResourcesInfo().filter((r) => !/Timeout|Immediate/.test(r)).length,
-      zombies: descendants(process.pid).filter((p) => p.state === 'Z').length,
-      sysv: ['shm', 'sem', 'msg'].map((k) => readFileSync(`/proc/sysvipc/${k}`, 'utf8').split('\n').length),
-    });
-    const one = () => inside('true', options);
-    await Promise.all([1, 2, 3, 4].map(one));
-    const before = state();
-    await cleanly(async () => {
-      for (let i = 0; i < rounds(50); i++) await one();
-      await Promise.all(Array.from({ length: Math.min(200, rounds(60)) }, one));
-    });
-    await expect.poll(state, { timeout: 5000 }).toEqual(before);
-  }, patience(120_000));
+  it(
+    'F-32 in a row and at once: descriptors, threads, handles and keys are as before',
+    async () => {
+      const state = () => ({
+        threads: readdirSync('/proc/self/task').length,
+        monitor: unprivileged ? 0 : readdirSync(`/proc/${monitorPid()}/fd`).length,
+        handles: process.getActiveResourcesInfo().filter((r) => !/Timeout|Immediate/.test(r)).length,
+        zombies: descendants(process.pid).filter((p) => p.state === 'Z').length,
+        sysv: ['shm', 'sem', 'msg'].map((k) => readFileSync(`/proc/sysvipc/${k}`, 'utf8').split('\n').length),
+      });
+      const one = () => inside('true', options);
+      await Promise.all([1, 2, 3, 4].map(one));
+      const before = state();
+      await cleanly(async () => {
+        for (let i = 0; i < rounds(50); i++) await one();
+        await Promise.all(Array.from({ length: Math.min(200, rounds(60)) }, one));
+      });
+      await expect.poll(state, { timeout: 5000 }).toEqual(before);
+    },
+    patience(120_000),
+  );
 
   it('F-09 two containers of one name are two containers', async () => {
     await cleanly(async () => {
-      const all = await Promise.all(Array.from({ length: 8 }, async () => runContainer({ rootfs: await rootfs(), command: ['/bin/sleep', '600'], name: 'same', ...options }).then((c) => c)));
+      const all = await Promise.all(
+        Array.from({ length: 8 }, async () =>
+          runContainer({ rootfs: await rootfs(), command: ['/bin/sleep', '600'], name: 'same', ...options }).then((c) => c),
+        ),
+      );
       expect(new Set(all.map((c) => c.id)).size).toBe(8);
       await all[0]?.[Symbol.asyncDispose]();
       expect(all.slice(1).map((c) => c.exitStatus)).toEqual(Array(7).fill(undefined));
@@ -166,7 +186,11 @@ describe.skipIf(!base.ok)(base.title('the package on disk'), () => {
     const packages = path.resolve(import.meta.dirname, '../../packages');
     const copy = makeTempDir('copy');
     for (const p of ['runtime', 'namespaces', 'cgroups', 'overlayfs', 'image'])
-      cpSync(path.join(packages, p), path.join(copy, 'node_modules/@ctr', p), { recursive: true, dereference: false, filter: (f) => !/\/(test|src|node_modules\/\.|build\/Release\/obj)/.test(f) });
+      cpSync(path.join(packages, p), path.join(copy, 'node_modules/@ctr', p), {
+        recursive: true,
+        dereference: false,
+        filter: (f) => !/\/(test|src|node_modules\/\.|build\/Release\/obj)/.test(f),
+      });
     writeFileSync(
       path.join(copy, 'main.mjs'),
       `import { rmSync } from 'node:fs';

@@ -33,35 +33,43 @@ describe.skipIf(!base.ok)(base.title('Node ends'), () => {
     'process.reallyExit',
     'SIGSEGV',
     'SIGABRT',
-  ])('F-07 by %s: nothing is left, the layers on disk neither', async (way) => {
-    const check = leakCheck();
-    const env = environment();
-    const prefix = way.startsWith('heap') ? { NODE_OPTIONS: '--max-old-space-size=60' } : {};
-    const child = startChild(dying, [await rootfs(), way], { env: { ...env, ...prefix } });
-    const pids = (await child.ready) as number[];
-    expect(alive(pids)).toHaveLength(3);
-    check.watch(child.node.pid ?? 0);
-    child.node.stdin.end('now\n');
-    await child.gone;
-    await check.assertClean({ withinMs: 3000 });
-    expect(alive(pids)).toEqual([]);
-    await expect.poll(() => leftIn(env), { timeout: 3000 }).toEqual([]);
-  }, 60_000);
-
-  it('F-01 F-02 by SIGKILL at any moment of twenty starts', async () => {
-    for (let i = 0; i < rounds(12); i++) {
+  ])(
+    'F-07 by %s: nothing is left, the layers on disk neither',
+    async (way) => {
       const check = leakCheck();
       const env = environment();
-      const child = startChild(dying, [await rootfs(), 'in the middle of starts'], { env });
+      const prefix = way.startsWith('heap') ? { NODE_OPTIONS: '--max-old-space-size=60' } : {};
+      const child = startChild(dying, [await rootfs(), way], { env: { ...env, ...prefix } });
       const pids = (await child.ready) as number[];
+      expect(alive(pids)).toHaveLength(3);
       check.watch(child.node.pid ?? 0);
       child.node.stdin.end('now\n');
       await child.gone;
       await check.assertClean({ withinMs: 3000 });
       expect(alive(pids)).toEqual([]);
       await expect.poll(() => leftIn(env), { timeout: 3000 }).toEqual([]);
-    }
-  }, patience(120_000));
+    },
+    60_000,
+  );
+
+  it(
+    'F-01 F-02 by SIGKILL at any moment of twenty starts',
+    async () => {
+      for (let i = 0; i < rounds(12); i++) {
+        const check = leakCheck();
+        const env = environment();
+        const child = startChild(dying, [await rootfs(), 'in the middle of starts'], { env });
+        const pids = (await child.ready) as number[];
+        check.watch(child.node.pid ?? 0);
+        child.node.stdin.end('now\n');
+        await child.gone;
+        await check.assertClean({ withinMs: 3000 });
+        expect(alive(pids)).toEqual([]);
+        await expect.poll(() => leftIn(env), { timeout: 3000 }).toEqual([]);
+      }
+    },
+    patience(120_000),
+  );
 
   it('F-06 SIGSTOP and SIGCONT of Node kill nobody; SIGKILL while it is stopped does', async () => {
     const check = leakCheck();
@@ -96,19 +104,23 @@ describe.skipIf(!base.ok)(base.title('Node ends'), () => {
     await check.assertClean({ withinMs: 3000 });
   }, 60_000);
 
-  it.each(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const)('F-25 by %s to its whole group, as from a terminal: the monitor is not in it', async (signal) => {
-    const check = leakCheck();
-    const child = startChild('many.mjs', [await rootfs(), '3'], { env: environment(), prefix: ['setsid'] });
-    const pids = (await child.ready) as number[];
-    // setsid(1) became Node: its group is its own, and this test is not in it.
-    const node = child.node.pid as number;
-    expect(readFileSync(`/proc/${node}/stat`, 'utf8').split(') ')[1]?.split(' ')[2]).toBe(String(node));
-    check.watch(node);
-    process.kill(-node, signal);
-    await child.gone;
-    await check.assertClean({ withinMs: 3000 });
-    expect(alive(pids)).toEqual([]);
-  }, 60_000);
+  it.each(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'] as const)(
+    'F-25 by %s to its whole group, as from a terminal: the monitor is not in it',
+    async (signal) => {
+      const check = leakCheck();
+      const child = startChild('many.mjs', [await rootfs(), '3'], { env: environment(), prefix: ['setsid'] });
+      const pids = (await child.ready) as number[];
+      // setsid(1) became Node: its group is its own, and this test is not in it.
+      const node = child.node.pid as number;
+      expect(readFileSync(`/proc/${node}/stat`, 'utf8').split(') ')[1]?.split(' ')[2]).toBe(String(node));
+      check.watch(node);
+      process.kill(-node, signal);
+      await child.gone;
+      await check.assertClean({ withinMs: 3000 });
+      expect(alive(pids)).toEqual([]);
+    },
+    60_000,
+  );
 
   it('F-22 together with its monitor: the next start removes the layers, and begins with an empty one', async () => {
     const env = environment();
@@ -159,16 +171,22 @@ describe.skipIf(!base.ok || !asRoot.ok)(asRoot.title(base.title('hosts with quir
       const { runContainer } = await import('@ctr/runtime');
       const r = await runContainer({ rootfs: ${JSON.stringify(await rootfs())}, command: ['/bin/echo', 'works'] }).result().catch((e) => ({ stdout: e.name + ' ' + (e.hint ?? 'no hint') + ' | ' + e.message }));
       process.stdout.write(r.stdout);`;
-    const r = await run('unshare', ['--mount', ...o, 'sh', '-c', `${script}\nexec "$0" --input-type=module -e "$1"`, process.execPath, code], {
-      cwd: children,
-      env: { ...process.env, NODE_OPTIONS: '', ...environment() },
-    });
+    const r = await run(
+      'unshare',
+      ['--mount', ...o, 'sh', '-c', `${script}\nexec "$0" --input-type=module -e "$1"`, process.execPath, code],
+      {
+        cwd: children,
+        env: { ...process.env, NODE_OPTIONS: '', ...environment() },
+      },
+    );
     return r.stdout + r.stderr;
   }
   const plain = ['works\n'];
 
   it('F-18 a /tmp and a /run without programs, and /proc without other users’ processes', async () => {
-    expect(await cleanly(() => onHost('mount -o remount,bind,noexec /dev/shm; mount -o remount,hidepid=2 /proc 2>/dev/null; true'))).toBe(plain[0]);
+    expect(await cleanly(() => onHost('mount -o remount,bind,noexec /dev/shm; mount -o remount,hidepid=2 /proc 2>/dev/null; true'))).toBe(
+      plain[0],
+    );
   });
 
   it('F-18 a host whose sysctl forbids programs in memory says so, with the cure', async () => {
@@ -178,7 +196,10 @@ describe.skipIf(!base.ok || !asRoot.ok)(asRoot.title(base.title('hosts with quir
   });
 
   it('F-18 no /sys, or control groups that are read-only: it works, or says what is missing', async () => {
-    for (const script of ['umount -R -l /sys', 'mount -o remount,bind,ro /sys/fs/cgroup; for d in /sys/fs/cgroup/*; do mount -o remount,bind,ro $d 2>/dev/null; done; true']) {
+    for (const script of [
+      'umount -R -l /sys',
+      'mount -o remount,bind,ro /sys/fs/cgroup; for d in /sys/fs/cgroup/*; do mount -o remount,bind,ro $d 2>/dev/null; done; true',
+    ]) {
       const text = await onHost(script);
       expect(text, script).toMatch(/^works\n$|^\w+Error (?!no hint)/);
     }

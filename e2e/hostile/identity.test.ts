@@ -46,7 +46,10 @@ describe.skipIf(!base.ok || !asUser.ok)(asUser.title(base.title('groups of an or
   it('C-25 are not to be had inside, and show as nobody’s: the kernel lets none be dropped either', async () => {
     const f = await runContainer({ rootfs: await rootfs(), command: ['/inside/facts'] }).json<Facts>();
     const own = process.getgroups?.() ?? [];
-    expect(f.groups.every((g) => g === 65_534 || g === 0), `${own} became ${f.groups}`).toBe(true);
+    expect(
+      f.groups.every((g) => g === 65_534 || g === 0),
+      `${own} became ${f.groups}`,
+    ).toBe(true);
     expect(unexpected(await answersInside([['setgroups', 0, 0]]), 'EPERM')).toEqual({});
   });
 });
@@ -69,40 +72,51 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('who $way is'), ({ options }) =>
     expect((await inside('cat /proc/keys; ls -l /proc/keys | head -c 1', options)).stdout).toBe('c');
   });
 
-  it('C-42 looking up a user while its files are swapped for links reads no file of the host', async () => {
-    const host = makeTempDir('host');
-    writeFileSync(path.join(host, 'passwd'), 'app:x:4711:4711::/:/bin/sh\nroot:x:4711:4711::/:\n', { mode: 0o644 });
-    await cleanly(async () => {
-      // /etc is the container's own layer; the swap is between its passwd, a link to the host's, and a loop.
-      const script = `mkdir -p /tmp/e && printf 'root:x:0:0::/root:/bin/sh\\napp:x:1000:1000::/:/bin/sh\\n' > /tmp/e/passwd && ln -s ${host}/passwd /tmp/e/evil && exec /inside/flip /tmp/e/passwd /tmp/e/evil`;
-      const root = await rootfs();
-      const linked = makeTempDir('root');
-      await run('cp', ['-a', `${root}/.`, linked]);
-      await run('rm', [path.join(linked, 'etc/passwd')]);
-      symlinkSync('../tmp/e/passwd', path.join(linked, 'etc/passwd'));
-      await run('chmod', ['755', linked]);
-      await using box = await runContainer({ rootfs: linked, command: ['/bin/sh', '-c', script], ...options });
-      await firstWords(box);
-      const user = asRoot.ok ? 'app' : 'root';
-      const seen = new Set<string>();
-      for (let i = 0; i < rounds(100); i++)
-        seen.add(
-          await box
-            .exec(['/bin/id', '-u'], { user })
-            .text()
-            .then((t) => t.trim(), (e: Error) => e.name),
-        );
-      const right = asRoot.ok ? '1000' : '0';
-      expect([...seen].filter((s) => ![right, 'ImageError', 'SyscallError'].includes(s))).toEqual([]);
-      expect(seen.has(right)).toBe(true);
-      expect(box.exitStatus).toBeUndefined();
-    });
-    expect(readdirSync(host)).toEqual(['passwd']);
-  }, patience(60_000));
+  it(
+    'C-42 looking up a user while its files are swapped for links reads no file of the host',
+    async () => {
+      const host = makeTempDir('host');
+      writeFileSync(path.join(host, 'passwd'), 'app:x:4711:4711::/:/bin/sh\nroot:x:4711:4711::/:\n', { mode: 0o644 });
+      await cleanly(async () => {
+        // /etc is the container's own layer; the swap is between its passwd, a link to the host's, and a loop.
+        const script = `mkdir -p /tmp/e && printf 'root:x:0:0::/root:/bin/sh\\napp:x:1000:1000::/:/bin/sh\\n' > /tmp/e/passwd && ln -s ${host}/passwd /tmp/e/evil && exec /inside/flip /tmp/e/passwd /tmp/e/evil`;
+        const root = await rootfs();
+        const linked = makeTempDir('root');
+        await run('cp', ['-a', `${root}/.`, linked]);
+        await run('rm', [path.join(linked, 'etc/passwd')]);
+        symlinkSync('../tmp/e/passwd', path.join(linked, 'etc/passwd'));
+        await run('chmod', ['755', linked]);
+        await using box = await runContainer({ rootfs: linked, command: ['/bin/sh', '-c', script], ...options });
+        await firstWords(box);
+        const user = asRoot.ok ? 'app' : 'root';
+        const seen = new Set<string>();
+        for (let i = 0; i < rounds(100); i++)
+          seen.add(
+            await box
+              .exec(['/bin/id', '-u'], { user })
+              .text()
+              .then(
+                (t) => t.trim(),
+                (e: Error) => e.name,
+              ),
+          );
+        const right = asRoot.ok ? '1000' : '0';
+        expect([...seen].filter((s) => ![right, 'ImageError', 'SyscallError'].includes(s))).toEqual([]);
+        expect(seen.has(right)).toBe(true);
+        expect(box.exitStatus).toBeUndefined();
+      });
+      expect(readdirSync(host)).toEqual(['passwd']);
+    },
+    patience(60_000),
+  );
 
   it('C-42 statistics come from the kernel alone, whatever the container does to its paths', async () => {
     await cleanly(async () => {
-      await using box = await runContainer({ rootfs: await rootfs(), command: ['/bin/sh', '-c', 'touch /tmp/a /tmp/b && exec /inside/flip /tmp/a /tmp/b'], ...options });
+      await using box = await runContainer({
+        rootfs: await rootfs(),
+        command: ['/bin/sh', '-c', 'touch /tmp/a /tmp/b && exec /inside/flip /tmp/a /tmp/b'],
+        ...options,
+      });
       await firstWords(box);
       const { cgroups } = box.inspect();
       if (Object.keys(cgroups).length === 0) return;
@@ -111,7 +125,13 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('who $way is'), ({ options }) =>
   });
 
   it('C-42 files that a lookup cannot end on are no trap', async () => {
-    const traps = ['rm -f /tmp/e; mkfifo /tmp/e', 'rm -f /tmp/e; ln -s /dev/zero /tmp/e', 'rm -f /tmp/e; ln -s /tmp/e /tmp/e', 'rm -f /tmp/e; truncate -s 8G /tmp/e', 'rm -f /tmp/e; ln -s /proc/1/environ /tmp/e'];
+    const traps = [
+      'rm -f /tmp/e; mkfifo /tmp/e',
+      'rm -f /tmp/e; ln -s /dev/zero /tmp/e',
+      'rm -f /tmp/e; ln -s /tmp/e /tmp/e',
+      'rm -f /tmp/e; truncate -s 8G /tmp/e',
+      'rm -f /tmp/e; ln -s /proc/1/environ /tmp/e',
+    ];
     const root = makeTempDir('root');
     await run('cp', ['-a', `${await rootfs()}/.`, root]);
     await run('chmod', ['755', root]);
@@ -121,7 +141,10 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('who $way is'), ({ options }) =>
       await using box = await runContainer({ rootfs: root, command: ['/bin/sleep', '60'], ...options });
       for (const trap of traps) {
         await box.exec(['/bin/sh', '-c', trap]).result();
-        const outcome = await box.exec(['/bin/true'], { user: 'nobody-here' }).result().catch((e: Error) => e.name);
+        const outcome = await box
+          .exec(['/bin/true'], { user: 'nobody-here' })
+          .result()
+          .catch((e: Error) => e.name);
         expect([trap, outcome]).toEqual([trap, expect.stringMatching(/Error$/)]);
       }
     });

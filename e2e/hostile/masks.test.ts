@@ -5,7 +5,7 @@ import path from 'node:path';
 import { makeTempDir, need } from '@ctr/internal/testing';
 import { explain, runContainer } from '@ctr/runtime';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { base, cleanly, firstWords, newRoot, inside, patience, rootfs, rounds, WAYS } from './fixtures/hostile.js';
+import { base, cleanly, firstWords, inside, newRoot, patience, rootfs, rounds, WAYS } from './fixtures/hostile.js';
 
 const asRoot = need('root');
 const limits = need('cgroup:pids');

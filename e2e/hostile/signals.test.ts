@@ -17,7 +17,11 @@ const terminal = host.can('script');
 /** Parent, process group, session of a process. */
 const family = (pid: number): number[] => {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ').slice(1, 4).map(Number);
+  return stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(1, 4)
+    .map(Number);
 };
 
 beforeAll(async () => {
@@ -39,8 +43,12 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('signals of $way'), ({ options }
         expect(family(box.pid)[2]).not.toBe(family(process.pid)[2]);
         expect(family(box.pid)[1]).not.toBe(family(process.pid)[1]);
         const groups = [0, family(process.pid)[1], family(monitorPid() ?? 0)[1], process.pid, monitorPid(), sibling.pid];
-        const kills = signals.flatMap((s) => groups.map((g) => `kill -${s.slice(3)} ${g} 2>/dev/null; kill -${s.slice(3)} -${g} 2>/dev/null`)).join('; ');
-        const r = await box.exec(['/bin/sh', '-c', `trap "" USR1 USR2 TERM HUP; ${kills}; kill -CONT -1; kill -KILL 1; echo done`]).result();
+        const kills = signals
+          .flatMap((s) => groups.map((g) => `kill -${s.slice(3)} ${g} 2>/dev/null; kill -${s.slice(3)} -${g} 2>/dev/null`))
+          .join('; ');
+        const r = await box
+          .exec(['/bin/sh', '-c', `trap "" USR1 USR2 TERM HUP; ${kills}; kill -CONT -1; kill -KILL 1; echo done`])
+          .result();
         expect(r.stdout).toBe('done\n');
         expect([box.exitStatus, sibling.exitStatus, witness.exitCode, witness.signalCode]).toEqual([undefined, undefined, null, null]);
         // Everything but himself and the first, who has no handler.

@@ -14,7 +14,11 @@ const WAYS = {
   },
   'uncaught exception in a callback': () => setImmediate(() => nowhere()),
   'unhandled rejection': () => void Promise.reject(new Error('on purpose')),
-  'exit in a callback': () => running[0].exec(['/bin/true']).result().then(() => process.exit(0)),
+  'exit in a callback': () =>
+    running[0]
+      .exec(['/bin/true'])
+      .result()
+      .then(() => process.exit(0)),
   'process.reallyExit': () => process.reallyExit(0),
   SIGSEGV: () => process.kill(process.pid, 'SIGSEGV'),
   SIGABRT: () => process.abort(),

@@ -8,7 +8,9 @@ const start = () => runContainer({ rootfs, command: ['/inside/true'], stdout: 'i
 // Everything that is loaded or opened once.
 await start();
 await start().catch(() => {});
-await runContainer({ rootfs, command: ['/bin/nothing'] }).result().catch((e) => String(e.stack));
+await runContainer({ rootfs, command: ['/bin/nothing'] })
+  .result()
+  .catch((e) => String(e.stack));
 const count = () => readdirSync('/proc/self/fd').length;
 const before = count();
 const outcomes = [];

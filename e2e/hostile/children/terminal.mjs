@@ -16,7 +16,12 @@ const streams = { stdin: 'inherit', stdout: 'inherit' };
 const run = await runContainer({ rootfs, command: ['/bin/sh', '-c', script], ...streams, stderr: 'pipe' }).result();
 // The launcher alone hands on what it is given: there the session is the wall.
 const direct = await spawn({
-  args: [`${rootfs}/bin/busybox`, 'sh', '-c', `${rootfs}/inside/calls ${calls.join(' ')} >&2; (true < /dev/tty) 2>/dev/null && echo "has a terminal" >&2; cut -d" " -f7 /proc/self/stat >&2`],
+  args: [
+    `${rootfs}/bin/busybox`,
+    'sh',
+    '-c',
+    `${rootfs}/inside/calls ${calls.join(' ')} >&2; (true < /dev/tty) 2>/dev/null && echo "has a terminal" >&2; cut -d" " -f7 /proc/self/stat >&2`,
+  ],
   stdio: [new Fd(0), new Fd(1), 'pipe'],
   noNewPrivileges: true,
   capabilities: { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] },
