@@ -108,7 +108,9 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('teardown of $way'), ({ options 
       const dirs = [...new Set(Object.values(box.inspect().cgroups))].map((d) => path.join(d as string, 'nested'));
       for (const d of dirs) mkdirSync(d);
       // Whoever made them takes them away a moment later; the removal waits for that.
-      setTimeout(() => dirs.forEach((d) => rmdirSync(d)), 500);
+      setTimeout(() => {
+        for (const d of dirs) rmdirSync(d);
+      }, 500);
       await box[Symbol.asyncDispose]();
     });
   });

@@ -1,7 +1,7 @@
 // Malicious processes: signals to whom they should not reach, and commands typed into the terminal of the one who started them
 // (CVE-2017-5226, CVE-2016-2781).
 import { spawn as spawnChild } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { host, makeTempDir } from '@ctr/internal/testing';
@@ -74,7 +74,10 @@ describe.skipIf(!base.ok || !terminal)(base.title('the terminal of the one who s
   it('C-18 takes no character and no control from inside', async () => {
     const file = path.join(makeTempDir('answers'), 'answers');
     const command = `'${process.execPath}' '${children}terminal.mjs' '${await rootfs()}' '${file}'; echo "status $?"; IFS= read -r -t 1 typed; echo "typed <$typed>"`;
-    const r = await run('script', ['-qec', `bash -c ${JSON.stringify(command)}`, '/dev/null'], {
+    // In a file, where no shell in between reads its dollars.
+    const typist = path.join(path.dirname(file), 'typist');
+    writeFileSync(typist, command);
+    const r = await run('script', ['-qec', `bash '${typist}'`, '/dev/null'], {
       env: { ...process.env, NODE_OPTIONS: '', TERM: 'dumb', CTR_RUN: makeTempDir('run'), CTR_ROOT: makeTempDir('store') },
     });
     expect(r.stdout).toContain('status 0');

@@ -123,7 +123,7 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('exec into a container of $way')
     'F-31 C-20 whose root stops every process of the launcher beside it: no other container waits for those',
     async () => {
       const loop =
-        'while :; do for p in /proc/[0-9]*; do read -r n < $p/comm && case $n in ctr*) kill -STOP ${p#/proc/};; esac; done 2>/dev/null; done';
+        'while :; do for p in /proc/[0-9]*; do read -r n < $p/comm && case $n in ctr*) kill -STOP $(basename $p);; esac; done 2>/dev/null; done';
       await cleanly(async () => {
         const hostile = await runContainer({
           rootfs: await rootfs(),
