@@ -24,7 +24,8 @@ const direct = await spawn({
   ],
   stdio: [new Fd(0), new Fd(1), 'pipe'],
   noNewPrivileges: true,
-  capabilities: { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] },
+  // An ordinary user has none to drop.
+  ...(process.getuid() === 0 ? { capabilities: { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] } } : {}),
 });
 let text = '';
 direct.stderr.on('data', (c) => {
