@@ -49,6 +49,7 @@ void Monitor::adoptEntered(Container* c) {
 
 /** Nobody holds the report pipe any more: the program runs, or the child is gone. */
 void Monitor::onReportEnd(Container* c) {
+  launching_--;
   unwatch(c->report.get());
   c->report.reset();
   adoptEntered(c);
@@ -86,6 +87,26 @@ void Monitor::onProcessExit(Container* c) {
   unwatch(c->pidfd.get());
   c->process_gone = true;
   if (!c->report.valid()) finish(c);
+}
+
+/**
+ * A process that joins a running container can be stopped by that one's root (kill(2)) before it is the program. It would hold
+ * its place for ever, and as many as there are places would keep every other container from starting: it is ended.
+ */
+void Monitor::endStopped() {
+  const u64 now = monotonicNs();
+  if (now < look_at_ns_) return;
+  look_at_ns_ = now + u64{kLookMs} * 1'000'000;
+  for (Container* c = containers_; c != nullptr; c = c->next) {
+    if (c->state != State::launching || c->process_gone) continue;
+    // Not yet reaped, so neither number can have come to mean another process.
+    const u64 type = c->pidfd.valid() ? P_PIDFD : P_PID;
+    const i32 id = c->pidfd.valid() ? c->pidfd.get() : c->arena->note->entered_pid;
+    SigInfo info = {};
+    if (id <= 0) continue;
+    const i64 r = syscall6(__NR_waitid, type, static_cast<u64>(id), ptr(&info), WSTOPPED | WNOHANG | __WALL, 0);
+    if (r == 0 && info.pid != 0) killAll(c);
+  }
 }
 
 /** Before there is a process. */

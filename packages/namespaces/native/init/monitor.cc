@@ -61,6 +61,7 @@ void Monitor::loop() {
     const i64 n = syscall6(__NR_epoll_pwait, static_cast<u64>(epoll_.get()), ptr(&e), 1, static_cast<u64>(static_cast<i64>(nextTimeoutMs())), 0, 8);
     if (n == 1) dispatch(*reinterpret_cast<const Watch*>(e.data));
     retryCleanups();
+    if (launching_ > 0) endStopped();
   }
 }
 
@@ -110,12 +111,14 @@ void Monitor::onOwnerGone() {
 }
 
 int Monitor::nextTimeoutMs() const {
-  if (retrying_ == 0) return -1;
+  const int look = launching_ > 0 ? kLookMs : -1;
+  if (retrying_ == 0) return look;
   u64 first = ~u64{0};
   for (const Container* c = containers_; c != nullptr; c = c->next)
     if (c->retrying && c->retry_at_ns < first) first = c->retry_at_ns;
   const u64 now = monotonicNs();
-  return first <= now ? 0 : static_cast<int>((first - now) / 1'000'000 + 1);
+  const int wait = first <= now ? 0 : static_cast<int>((first - now) / 1'000'000 + 1);
+  return look >= 0 && look < wait ? look : wait;
 }
 
 void Monitor::retryCleanups() {

@@ -13,6 +13,7 @@ class Monitor {
  private:
   static constexpr u32 kArenas = 24;
   static constexpr u32 kGivenUp = 64;
+  static constexpr int kLookMs = 200;
 
   // monitor.cc: the event loop
   bool start();
@@ -46,6 +47,7 @@ class Monitor {
   void onReportEnd(Container* c);
   void adoptEntered(Container* c);
   void onProcessExit(Container* c);
+  void endStopped();
   void fail(Container* c, Stage stage, Failure failure);
   void finish(Container* c);
   void cleanup(Container* c);
@@ -68,6 +70,8 @@ class Monitor {
   bool owner_gone_ = false;
   bool control_paused_ = false;
   Container* containers_ = nullptr;
+  u32 launching_ = 0;   // containers between clone and exec
+  u64 look_at_ns_ = 0;  // when to look after those next
   u32 retrying_ = 0;  // containers whose clean-up waits for another try
   Arena* free_arenas_ = nullptr;
   ChildNote* notes_ = nullptr;  // one for each arena

@@ -193,6 +193,7 @@ void Monitor::startProcess(Arena* arena, const MessageHeader& header, Container*
   ours.closeAll();
   // Its numbers in the arena are the child's now, not ours to close.
   c->state = State::launching;
+  launching_++;
   c->own_pids = (header.clone_flags & CLONE_NEWPID) != 0;
   c->report = static_cast<OwnedFd&&>(r.report);
   watch(c->report.get(), &c->report_watch);
