@@ -21,7 +21,7 @@ function allWays({ idle, loaded, peers, launch }) {
   ].filter((w) => wanted(w.key));
 }
 
-/** How long the event loop is held: apart from the latency, since it is measured by a loop that never sleeps. */
+/** How long the event loop is held. */
 async function hold({ worker, way }) {
   await worker.ask('hold', way, 5);
   const { longest, delayMaxMs } = await worker.ask('hold', way, Math.max(30, rounds));
@@ -42,7 +42,9 @@ function loops(results) {
   const row = ({ name, called, hold: h }) => {
     return [name, us(called?.p50), us(h.wall.p50), us(h.wall.p99), us(h.cpu.p50), us(h.cpu.p99), h.delayMaxMs.toFixed(1)];
   };
-  say('\ncall: the synchronous part of the call; held: the longest turn of the event loop during a start, by the clock; cpu: the same in');
+  say(
+    '\ncall: the synchronous part of the call; held: the longest time awake between two events of a start, by the clock; cpu: the same in',
+  );
   say('processor time, without what other programs took; delay: the worst that monitorEventLoopDelay saw, in milliseconds\n');
   const rows = Object.values(results).filter((r) => r.hold);
   say(table(['event loop, microseconds', 'call p50', 'held p50', 'p99', 'cpu p50', 'p99', 'delay'], rows.map(row)));

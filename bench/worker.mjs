@@ -1,7 +1,7 @@
 // A Node process that starts containers and measures itself. With --heap=MIB it first fills that much live heap.
 // Messages in: { call, args }, one of the functions at the end; out: its result. Times are microseconds.
 import { spawn } from 'node:child_process';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const option = (name) => process.argv.find((a) => a.startsWith(`--${name}=`))?.slice(name.length + 3);
@@ -18,11 +18,22 @@ function fill(megabytes) {
 }
 globalThis.live = fill(Number(option('heap') ?? 0));
 
-const container = (writable) => () => runContainer({ rootfs: root, command: ['/bin/stamp'], writable, stderr: 'ignore' }).result();
+/** `mark` is called at each event of a start that this thread takes part in. */
+const container =
+  (writable) =>
+  (mark = () => {}) => {
+    const run = runContainer({ rootfs: root, command: ['/bin/stamp'], writable, stderr: 'ignore' });
+    run.then((box) => {
+      mark();
+      box.exited.then(mark);
+    });
+    return run.result();
+  };
 
-const bare = () =>
+const bare = (mark = () => {}) =>
   new Promise((resolve, reject) => {
     const child = spawn(`${root}/bin/stamp`, [], { stdio: ['ignore', 'pipe', 'ignore'] });
+    child.on('exit', mark);
     let stdout = '';
     child.stdout.on('data', (c) => {
       stdout += c;
@@ -60,22 +71,24 @@ const onProcessor = () => {
   return user + system;
 };
 
-/** The longest turn of an event loop that never sleeps, during one start: by the clock, and in processor time. */
+/** Microseconds that the event loop was not asleep so far. */
+const awake = () => performance.eventLoopUtilization().active * 1e3;
+
+/**
+ * The longest time for which the event loop was awake between two events of one start, as a whole and in processor time: no turn was
+ * longer. The loop sleeps in between as it does in a program: one that spins is taken off its processor by whatever wakes up.
+ */
 async function longestTurn(way) {
   const worst = { wall: 0, cpu: 0 };
-  let last = { wall: now(), cpu: onProcessor() };
-  let spinning = true;
-  const turn = () => {
-    const t = { wall: now(), cpu: onProcessor() };
+  let last = { wall: awake(), cpu: onProcessor() };
+  const sample = () => {
+    const t = { wall: awake(), cpu: onProcessor() };
     for (const k of ['wall', 'cpu']) worst[k] = Math.max(worst[k], t[k] - last[k]);
     last = t;
-    if (spinning) setImmediate(turn);
   };
-  setImmediate(turn);
-  await new Promise((resolve) => setImmediate(resolve));
-  worst.wall = worst.cpu = 0;
-  await WAYS[way]();
-  spinning = false;
+  setImmediate(sample);
+  await WAYS[way](() => setImmediate(sample));
+  sample();
   return worst;
 }
 

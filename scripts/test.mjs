@@ -39,9 +39,9 @@ async function check(work) {
 }
 
 /** The suite in two runs: units and kernel tests side by side, then the promises one after the other, since they watch the whole host. */
-async function suite(title, prefix, env) {
+async function suite(title, prefix, env, leftOut = []) {
   if (args.length > 0) return await run(title, prefix, env, ['--no-file-parallelism', ...args]);
-  const others = ['packages/**', 'internal/**'].flatMap((glob) => ['--exclude', glob]);
+  const others = ['packages/**', 'internal/**', ...leftOut].flatMap((glob) => ['--exclude', glob]);
   return [
     ...(await run(`${title}: units and kernel`, prefix, env, ['--exclude', 'e2e/**'])),
     ...(await run(`${title}: end to end`, prefix, env, ['--no-file-parallelism', ...others])),
@@ -118,7 +118,8 @@ async function asUser() {
     else say('\nNot run as an ordinary user: user 65534 cannot read this checkout; clone it to a place that others may read.');
     return;
   }
-  const skips = await suite(`Tests as an ordinary user (uid ${USER})`, user.prefix, user.env);
+  say('\nNot run as an ordinary user: e2e/hostile, which was written for root.');
+  const skips = await suite(`Tests as an ordinary user (uid ${USER})`, user.prefix, user.env, ['e2e/hostile/**']);
   explainSkips('as an ordinary user', skips, /^needs (root|overlay|mknod):/);
 }
 
@@ -135,7 +136,9 @@ async function inMachine(kernel) {
 
 /** The machine's tests begin beside the ordinary user's: what those need, root's have built, and they leave processors idle. */
 async function asUserAndInMachine() {
-  const wanted = only === 'vm' || (only === undefined && args.length === 0);
+  // Not by itself yet: no run of the whole suite has been seen to end there, see docs/guides/vm.md.
+  const wanted = only === 'vm' || (process.env.CTR_VM === '1' && only === undefined && args.length === 0);
+  if (!wanted && only === undefined) say('\nNot run in the test machine (Linux 6.1, unified cgroup v2): pnpm test:vm does, or CTR_VM=1.');
   const { kernel, reason } = wanted ? await requirements() : {};
   if (reason !== undefined) tally.missing('vm', reason);
   const machine = kernel === undefined ? undefined : inMachine(kernel);
