@@ -117,12 +117,12 @@ async function fromImage(spec: RunSpec, given: string | Image, session: Session)
 /**
  * What tells whether a folder's users are still those that were read; undefined when that cannot be told by looking at
  * the names alone. Three looks at cached inodes take microseconds, where one asynchronous call takes a tenth of a
- * millisecond of this thread.
+ * millisecond of this thread. As a number a time is right to a quarter of a microsecond, and a change moves ctime by a tick.
  */
 function usersVersion(folder: string): string | undefined {
-  const facts = ['etc', 'etc/passwd', 'etc/group'].map((name) => lstatSync(`${folder}/${name}`, { bigint: true, throwIfNoEntry: false }));
+  const facts = ['etc', 'etc/passwd', 'etc/group'].map((name) => lstatSync(`${folder}/${name}`, { throwIfNoEntry: false }));
   if (facts.some((f) => f?.isSymbolicLink())) return undefined;
-  return facts.map((f) => (f === undefined ? '-' : `${f.dev}:${f.ino}:${f.size}:${f.mtimeNs}:${f.ctimeNs}`)).join(' ');
+  return facts.map((f) => (f === undefined ? '-' : `${f.dev}:${f.ino}:${f.size}:${f.mtimeMs}:${f.ctimeMs}`)).join(' ');
 }
 
 const folders = new Map<string, { readonly version: string; readonly root: PreparedRoot }>();
