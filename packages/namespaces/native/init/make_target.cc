@@ -9,7 +9,8 @@ namespace {
 constexpr u32 kPathMax = 4096;
 constexpr int kMaxLinks = 40;  // as the kernel has it: MAXSYMLINKS
 constexpr u32 kTypeMask = 0170000, kDirectory = 0040000, kRegular = 0100000;
-constexpr i64 kELOOP = 40, kENAMETOOLONG = 36;
+constexpr i64 kEXDEV = 18, kELOOP = 40, kENAMETOOLONG = 36;
+constexpr u64 kProcMagic = 0x9fa0, kSysfsMagic = 0x62656572;  // statfs(2)
 
 OwnedFd openRoot() {
   return OwnedFd{syscall6(__NR_openat, static_cast<u64>(AT_FDCWD), ptr("/"), O_PATH | O_DIRECTORY | O_CLOEXEC)};
@@ -30,6 +31,14 @@ i64 makeEntry(int at, const char* name, bool file) {
   const i64 r = file ? syscall6(__NR_mknodat, static_cast<u64>(at), ptr(name), kRegular | 0644, 0)
                      : syscall6(__NR_mkdirat, static_cast<u64>(at), ptr(name), 0755);
   return r == -kEEXIST ? 0 : r;
+}
+
+/**
+ * Whether a file belongs to procfs or sysfs: a link of an image must put no mount over what masks and writes rely on, and
+ * /proc and /sys themselves nowhere else (CVE-2026-41579). */
+bool showsKernel(int fd) {
+  u64 facts[16] = {};  // struct statfs: f_type comes first
+  return syscall6(__NR_fstatfs, static_cast<u64>(fd), ptr(facts)) == 0 && (facts[0] == kProcMagic || facts[0] == kSysfsMagic);
 }
 
 struct Walk {
@@ -80,7 +89,10 @@ i64 makeTarget(int mount, const char* path) {
     if (!walk.at.valid()) return walk.at.get();
     bool last = false;
     const u64 reach = nextPart(walk.rest, name, sizeof name, last);
-    if (reach == 0) return walk.at.release();
+    if (reach == 0) {
+      const bool misled = walk.links > 0 && (showsKernel(walk.at.get()) || (mount >= 0 && showsKernel(mount)));
+      return misled ? -kEXDEV : walk.at.release();
+    }
     i64 entry = openEntry(walk.at.get(), name);
     if (entry == -kENOENT) {
       if (const i64 r = makeEntry(walk.at.get(), name, last && file != 0); r < 0) return r;

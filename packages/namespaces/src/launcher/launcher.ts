@@ -158,25 +158,32 @@ export class Launcher {
     ownFds: readonly number[],
   ): { readonly id: number; readonly job: Job; readonly item?: Outgoing } {
     const id = this.#nextId++;
-    const job = newJob(source, hints, kind);
-    this.#jobs.set(id, job);
-    this.#setRefs(1);
-    const failed = (error: unknown): void => this.#fail(id, job, error);
     const own = [...ownFds];
+    let job: Job | undefined;
+    let early: { readonly error: unknown } | undefined;
+    const failed = (error: unknown): void => {
+      if (job === undefined) early = { error };
+      else this.#fail(id, job, error);
+    };
+    let item: Outgoing | undefined;
     try {
       const { message, fds, large } = source.encode(id, kind);
       if (large) {
         own.push(callNative('hand a large plan to the monitor', (b) => b.memfd(large)));
         fds.push(own.at(-1) as number);
       }
-      const item = { message, fds: Int32Array.from(fds), own, failed };
+      item = { message, fds: Int32Array.from(fds), own, failed };
       this.#outbox.send(item);
-      return { id, job, item };
     } catch (error) {
       closeFds(own);
       failed(error);
     }
-    return { id, job };
+    // What waits for the answers is made while the monitor works: none can come within this turn.
+    job = newJob(source, hints, kind);
+    this.#jobs.set(id, job);
+    this.#setRefs(1);
+    if (early !== undefined) this.#fail(id, job, early.error);
+    return item === undefined ? { id, job } : { id, job, item };
   }
 
   /** Once the monitor is gone, #onGone settles everything. */

@@ -130,6 +130,11 @@ const ROWS: readonly Row[] = [
     when: (f) => f.step?.doing === 'give the program its descriptors',
     hint: 'the numbers lie above the limit of open files: rlimits.nofile',
   },
+  {
+    syscall: 'make_target',
+    code: 'EXDEV',
+    hint: 'a symbolic link of the image leads here into /proc or /sys, or one of them elsewhere: make it an ordinary folder',
+  },
   { syscall: 'setns', code: 'ESRCH', hint: 'the process has ended' },
   { syscall: 'openat2', code: 'ELOOP', hint: 'the path leads through a magic link of /proc, which is not followed' },
 ];
