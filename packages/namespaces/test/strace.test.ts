@@ -164,9 +164,9 @@ describe.skipIf(!straced.ok)(straced.title('strace sees'), () => {
     prctl: 2, // dumpable around the clone, with maps and as an ordinary user
     setns: 3, // enter: our next child is born in the other pid namespace, and back
     clone3: 1,
-    openat: 3, // setgroups, gid_map, uid_map
+    openat: 4, // the process's folder of /proc; setgroups, gid_map, uid_map in it
     write: 4, // the maps and the gate
-    close: 9, // the map files, the child's ends, what came along, the report
+    close: 10, // that folder, the map files, the child's ends, what came along, the report
     epoll_ctl: 3, // the process and its report; the report's end
     epoll_pwait: 3,
     read: 2, // of the report: its end

@@ -18,9 +18,13 @@ export interface LowerLayers {
   readonly root: RootFacts;
 }
 
+/** Without root every file on disk is this user's own, whose id is 0 inside. */
+const insideId = (id: number, own: number | undefined): number => (id === own ? 0 : id);
+
 async function treeLayers(directories: readonly string[]): Promise<LowerLayers> {
   const { root } = await describeParents(directories);
-  return { layers: directories, root };
+  const [uid, gid] = [insideId(root.uid, process.geteuid?.()), insideId(root.gid, process.getegid?.())];
+  return { layers: directories, root: { ...root, uid, gid } };
 }
 
 /** Trees with the attributes that a user namespace may use, where one is needed. */

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { makeTempDir } from '@ctr/internal/testing';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { credentialFiles, findCredentials } from './credentials.js';
 
 const dir = makeTempDir('credentials');
@@ -77,6 +77,8 @@ describe('findCredentials', () => {
   });
 
   it('names the credential helper that it cannot ask', async () => {
+    // A folder of PATH that this user may not enter would be what is told.
+    vi.stubEnv('PATH', '/usr/bin:/bin');
     const source = file({ credsStore: 'desktop', credHelpers: { 'a.example': 'ecr-login' } });
     expect(await findCredentials('a.example', 'r', [source])).toEqual({
       auth: undefined,
@@ -84,6 +86,7 @@ describe('findCredentials', () => {
       problem: 'it is not installed',
     });
     expect(await findCredentials('b.example', 'r', [source])).toMatchObject({ auth: undefined, helper: 'desktop' });
+    vi.unstubAllEnvs();
   });
 
   it.each(['not json: hunter2', '[]', '{"auths":[]}', '{"auths":{"a.example":{"auth":5}}}'])(
