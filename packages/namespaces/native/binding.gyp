@@ -14,7 +14,7 @@
     {
       'target_name': 'ctr_namespaces',
       'sources': [
-        'src/addon.cc', 'src/monitor_handle.cc', 'src/monitor_link.cc', 'src/monitor_spawn.cc', 'src/fd_watch.cc', 'src/fd_watcher.cc',
+        'src/addon.cc', 'src/monitor_handle.cc', 'src/monitor_link.cc', 'src/monitor_spawn.cc', 'src/fd_watcher.cc',
         'src/namespace_calls.cc', 'src/node_lacks.cc', 'src/seccomp_notify.cc'
       ],
       # The third: in a worker thread that is being terminated nothing can be thrown, and must not end the process.

@@ -25,22 +25,6 @@ export interface FdWatcher {
   close(): void;
 }
 
-/** Tells once that a descriptor is readable; keeps the event loop going until then. */
-export interface FdWatch {
-  setRef(ref: boolean): void;
-  /** It will not tell any more. */
-  close(): void;
-}
-
-/** native/src/fd_watcher.h */
-export interface FdWatcher {
-  /** What to wait for; nothing when both are false. */
-  watch(readable: boolean, writable: boolean): void;
-  setRef(ref: boolean): void;
-  /** Before the descriptor is closed. */
-  close(): void;
-}
-
 export interface Binding {
   FdWatcher: new (fd: number, onReady: (readable: boolean, writable: boolean) => void) => FdWatcher;
   MonitorHandle: new (
@@ -84,11 +68,6 @@ export interface Binding {
   socketPair(): [number, number];
   /** recvmsg(2) without waiting: the descriptors of one message; null: none is there, or the other end is closed. */
   receiveFds(socket: number): number[] | null;
-  /** native/src/fd_watch.h */
-  FdWatch: new (
-    fd: number,
-    onReadable: () => void,
-  ) => FdWatch;
   /** struct seccomp_notif; null: none now; undefined: no process has the filter any more. */
   seccompReceive(listener: number): Buffer | null | undefined;
   /** False: the caller does not wait any more. */

@@ -1,12 +1,9 @@
 // Any process by its pidfd: signals that cannot reach another one, and its end, without SIGCHLD and without polling.
 import { assertLinux, InvalidArgumentError } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
-import { callNative, type FdWatch, NATIVE_FDS, native } from './native.js';
-import { signalNumber } from './signals.js';
-
-const ESRCH = -3;
-/** A watch lives as long as somebody waits, whether or not the handle is still in use. */
-const watches = new Set<FdWatch>();
+import { FdWatch } from './fd-watch.js';
+import { callNative, NATIVE_FDS, native } from './native.js';
+import { sendSignal } from './send-signal.js';
 
 /**
  * A process that somebody else started: a daemon, a child of a child. It is neither this one's child nor killed with it.
@@ -46,17 +43,12 @@ export class ProcessHandle {
   #wait(): Promise<void> {
     if (this.ended) return Promise.resolve();
     return new Promise((resolve) => {
-      const watch = callNative(`wait for process ${this.pid}`, (b) => {
-        return new b.FdWatch(this.pidfd.fd, () => {
-          this.#ended = true;
-          watches.delete(watch);
-          this.#watch = undefined;
-          resolve();
-        });
+      this.#watch = new FdWatch(`wait for process ${this.pid}`, this.pidfd.fd, () => {
+        this.#ended = true;
+        this.#watch = undefined;
+        resolve();
       });
-      watch.setRef(this.#referenced);
-      watches.add(watch);
-      this.#watch = watch;
+      this.#watch.setRef(this.#referenced);
     });
   }
 
@@ -68,15 +60,7 @@ export class ProcessHandle {
    * @throws InvalidArgumentError CTR_INVALID_ARGUMENT for an unknown signal; SyscallError EPERM.
    */
   kill(signal: string | number = 'SIGTERM'): boolean {
-    const number = signal === 0 ? 0 : signalNumber(signal);
-    if (this.#ended) return false;
-    try {
-      callNative(`send signal ${signal} to process ${this.pid}`, (b) => b.pidfdSendSignal(this.pidfd.fd, number));
-      return true;
-    } catch (e) {
-      if ((e as { errno?: number }).errno === ESRCH) return false;
-      throw e;
-    }
+    return sendSignal(this, signal);
   }
 
   /** Keeps Node's event loop alive while `exited` is waited for; the default. */
@@ -95,7 +79,6 @@ export class ProcessHandle {
 
   /** Lets go of the process, which goes on. */
   close(): void {
-    if (this.#watch) watches.delete(this.#watch);
     this.#watch?.close();
     this.#watch = undefined;
     this.pidfd.close();

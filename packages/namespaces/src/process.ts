@@ -3,12 +3,10 @@ import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import type { Fd } from '@ctr/internal/fd';
 import type { Launched, Launcher, ProcessExit } from './launcher/launcher.js';
-import { callNative, closeFds, native } from './native.js';
+import { closeFds, native } from './native.js';
 import type { NamespaceKind } from './plan/clone-flags.js';
-import { signalNumber } from './signals.js';
+import { sendSignal } from './send-signal.js';
 import type { Terminal } from './terminal/terminal.js';
-
-const ESRCH = -3;
 
 /** Closes pipe ends that nobody ever looked at once their process object is gone. */
 const forgotten = new FinalizationRegistry<(number | undefined)[]>(closeFds);
@@ -123,15 +121,7 @@ export class ContainerProcess {
    * @throws InvalidArgumentError CTR_INVALID_ARGUMENT for an unknown signal; SyscallError EPERM.
    */
   kill(signal: string | number = 'SIGTERM'): boolean {
-    const number = signal === 0 ? 0 : signalNumber(signal);
-    if (this.#ended) return false;
-    try {
-      callNative(`send signal ${signal} to process ${this.pid}`, (b) => b.pidfdSendSignal(this.pidfd.fd, number));
-      return true;
-    } catch (e) {
-      if ((e as { errno?: number }).errno === ESRCH) return false;
-      throw e;
-    }
+    return sendSignal(this, signal);
   }
 
   /** Keeps Node's event loop alive while it runs; the default. */

@@ -15,6 +15,10 @@ const NOT_EMPTY: readonly string[] = ['ENOENT', 'ENOTEMPTY', 'EACCES', 'ENOTDIR'
  *
  * @param directory as in `describeOverlay({ upper: { directory } })`
  * @param otherwise steps that are left out when all is gone.
+ * @example
+ * ```ts
+ * const cleanup = describeRemoveUpper('/var/lib/app/layer', [{ call: 'remove_tree', args: ['/var/lib/app/layer'] }])
+ * ```
  */
 export function describeRemoveUpper(directory: string, otherwise: readonly Step[]): Step[] {
   const doing = 'remove the empty writable layer';

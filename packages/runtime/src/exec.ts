@@ -11,6 +11,7 @@ import type { OciProcess, OciSpec } from './oci/types.js';
 import type { ExecSpec } from './options/run-schema.js';
 import { RunningProcess } from './running-process.js';
 import { sameData } from './same-data.js';
+import { kindOf, OF_ONE_START, Recent } from './start-kind.js';
 import { planStdio, type StdioPlan } from './stdio.js';
 import { type ResolvedUser, resolveUser } from './user/resolve-user.js';
 
@@ -32,9 +33,8 @@ async function userOf(target: ExecTarget, spec: ExecSpec): Promise<ResolvedUser 
 
 /** What is the same for programs that are run in one container one after the other: their rights, ids and streams. */
 interface ExecRecipe {
-  readonly options: ReadonlyMap<string, unknown>;
+  readonly kind: Readonly<Record<string, unknown>>;
   readonly user: ResolvedUser | undefined;
-  readonly places: string;
   readonly template: EnterTemplate;
   /** Of the last one. */
   command: readonly string[];
@@ -43,12 +43,8 @@ interface ExecRecipe {
   variables: Readonly<Record<string, string>>;
 }
 
-const OF_ONE_START: ReadonlySet<string> = new Set('env stdin stdout stderr input signal timeout killSignal maxBuffer encoding'.split(' '));
-const MOST = 8;
-const recipes = new WeakMap<ContainerProcess, ExecRecipe[]>();
-
-const decisive = (spec: ExecSpec): Map<string, unknown> => new Map(Object.entries(spec).filter(([key]) => !OF_ONE_START.has(key)));
-const placesOf = ({ stdio }: StdioPlan): string => stdio.map((s) => (s === 'pipe' || s === 'ignore' ? s : 'descriptor')).join();
+const OF_ONE_PROGRAM: ReadonlySet<string> = new Set(OF_ONE_START);
+const recipes = new WeakMap<ContainerProcess, Recent<ExecRecipe>>();
 
 const affinity = ({ execCPUAffinity: cpus }: OciProcess) => ({
   ...(cpus?.initial ? { initialCpuAffinity: cpus.initial } : {}),
@@ -70,19 +66,14 @@ function recipeFor(
   user: ResolvedUser | undefined,
   stdio: StdioPlan,
 ): ExecRecipe {
-  const known = recipes.get(target.process) ?? [];
+  const known = recipes.get(target.process) ?? new Recent<ExecRecipe>(8);
   recipes.set(target.process, known);
-  const options = decisive(spec);
-  const places = placesOf(stdio);
-  const same = (r: ExecRecipe): boolean => r.user === user && r.places === places && sameData(r.options, options);
-  const found = known.find(same);
+  const kind = kindOf(spec, OF_ONE_PROGRAM, stdio);
+  const found = known.find((recipe) => recipe.user === user && sameData(recipe.kind, kind));
   if (found !== undefined) return found;
   const process = compileExec(target.oci.process, command, spec, user);
   const template = enterTemplate(target.process, enterOptions(target, process, stdio));
-  const made: ExecRecipe = { options, user, places, template, command: [], env: undefined, args: [], variables: {} };
-  if (known.length >= MOST) known.pop();
-  known.unshift(made);
-  return made;
+  return known.add({ kind, user, template, command: [], env: undefined, args: [], variables: {} });
 }
 
 /** The program, frozen, so that the launcher encodes it once when it is run again and again. */

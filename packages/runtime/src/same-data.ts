@@ -1,5 +1,5 @@
-// Whether two snapshots of options say the same. Smaller than util.isDeepStrictEqual, which costs a start that comes out of the
-// blue a tenth of its time; what is no plain data is the same only when it is the very same.
+// Whether two snapshots of options say the same. Not util.isDeepStrictEqual, for which two descriptors or streams are equal when
+// they look alike: what is no plain data is the same only when it is the very same.
 
 const isPlain = (value: object): boolean => {
   const prototype = Object.getPrototypeOf(value) as object | null;

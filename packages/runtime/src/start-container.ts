@@ -54,11 +54,9 @@ interface Launch {
 async function launchOnce(input: ContainerInput): Promise<Launch> {
   const plan = planContainer(input);
   const undo = new CleanupStack();
-  const joined = await openNamespaces(plan.oci, undo).catch(async (error) => {
-    await undo.unwind();
-    throw error;
-  });
-  const process = spawn(plan.spawnOptions(joined)).finally(() => undo.unwind());
+  const process = openNamespaces(plan.oci, undo)
+    .then((joined) => spawn(plan.spawnOptions(joined)))
+    .finally(() => undo.unwind());
   return { process, compiled: { command: plan.oci.process.args, oci: plan.oci, directories: plan.cgroup.directories } };
 }
 

@@ -2,13 +2,14 @@
 // plan depends on; a start then adds its id, its program and its streams.
 import { randomUUID } from 'node:crypto';
 import type { CgroupDirectories } from '@ctr/cgroups';
-import { type SpawnTemplate, type Stdio, spawnTemplate } from '@ctr/namespaces';
+import { type SpawnTemplate, spawnTemplate } from '@ctr/namespaces';
 import { effectiveArgs, effectiveEnv } from './oci/process.js';
 import { environment } from './oci/to-spawn.js';
 import type { OciSpec } from './oci/types.js';
 import type { RunSpec } from './options/run-schema.js';
 import { type ContainerInput, type ContainerPlan, planContainer } from './plan-container.js';
 import { sameData } from './same-data.js';
+import { kindOf, OF_ONE_START, Recent } from './start-kind.js';
 import { isOfOneContainer, wantedIds } from './userns/container-ids.js';
 
 export const newId = (): string => randomUUID().replaceAll('-', '');
@@ -16,14 +17,11 @@ export const newId = (): string => randomUUID().replaceAll('-', '');
 /** Stands for the id of a container, whole or its first 12 digits. Random, so that no option can hold it. */
 const PLACEHOLDER = newId();
 
-const renamed = (text: string, id: string): string =>
-  text.includes(PLACEHOLDER.slice(0, 12)) ? text.replaceAll(PLACEHOLDER, id).replaceAll(PLACEHOLDER.slice(0, 12), id.slice(0, 12)) : text;
-
-/** Options that the plan does not depend on; what they decide is given to each start, or stands in the root and the user. */
-const OF_ONE_START: ReadonlySet<string> = new Set(
-  `command entrypoint env image name labels pull platform auth insecure onProgress store stdin stdout stderr input
-   signal timeout killSignal maxBuffer encoding stopSignal stopTimeout`.split(/\s+/),
-);
+/** What else a container has of its own: given to each start, or standing in the root and the user. */
+const OF_ONE_CONTAINER: ReadonlySet<string> = new Set([
+  ...OF_ONE_START,
+  ...'command entrypoint image name labels pull platform auth insecure onProgress store stopSignal stopTimeout'.split(' '),
+]);
 const OF_THE_PROGRAM = ['command', 'entrypoint', 'env'] as const;
 
 /** The program of a start; frozen, so that the launcher encodes it once. */
@@ -43,39 +41,31 @@ export interface Compiled {
 
 export class StartRecipe {
   readonly #input: ContainerInput;
-  readonly #options: ReadonlyMap<string, unknown>;
+  readonly #kind: Readonly<Record<string, unknown>>;
   readonly #plan: ContainerPlan;
   readonly #template: SpawnTemplate;
   #program: Program;
 
-  private constructor(input: ContainerInput) {
+  private constructor(input: ContainerInput, kind: Readonly<Record<string, unknown>>) {
     this.#input = { ...input, id: PLACEHOLDER };
-    this.#options = decisive(input.spec);
+    this.#kind = kind;
     this.#plan = planContainer(this.#input);
     this.#template = spawnTemplate(this.#plan.spawnOptions(new Map()), PLACEHOLDER);
     this.#program = this.#makeProgram(input.spec);
   }
 
   /** Undefined for what is one of its kind: with a hook that may do anything, with descriptors, or with a terminal. */
-  static make(input: ContainerInput): StartRecipe | undefined {
+  static make(input: ContainerInput, kind: Readonly<Record<string, unknown>>): StartRecipe | undefined {
     const { spec, session, user } = input;
     if (isOfOneContainer(wantedIds(spec, session.host, user), session.host)) return undefined;
     const joins = [...(spec.namespaces?.values() ?? [])].some((place) => place !== 'new' && place !== 'host');
     const byDescriptor = (spec.mounts ?? []).some((m) => 'source' in m && typeof m.source === 'object');
-    return spec.spec !== undefined || joins || byDescriptor || spec.tty ? undefined : new StartRecipe(input);
+    return spec.spec !== undefined || joins || byDescriptor || spec.tty ? undefined : new StartRecipe(input, kind);
   }
 
-  matches(input: ContainerInput): boolean {
-    const { root, user, session, stdio } = this.#input;
-    if (input.root !== root || input.user !== user || input.session !== session) return false;
-    if (input.stdio.stdio.some((place, n) => kindOf(place) !== kindOf(stdio.stdio[n]))) return false;
-    const options = decisive(input.spec);
-    if (options.size !== this.#options.size) return false;
-    for (const [key, value] of options) {
-      const ours = this.#options.get(key);
-      if (value !== ours && !sameData(value, ours)) return false;
-    }
-    return true;
+  matches(input: ContainerInput, kind: Readonly<Record<string, unknown>>): boolean {
+    const { root, user, session } = this.#input;
+    return input.root === root && input.user === user && input.session === session && sameData(kind, this.#kind);
   }
 
   #makeProgram(spec: RunSpec): Program {
@@ -105,54 +95,45 @@ export class StartRecipe {
       doing,
       signal: spec.signal,
     });
-    return { process, compiled: compiledFor(this.#plan, program, id, spec) };
+    return { process, compiled: compiledFor(this.#plan, program, spec, (text) => this.#template.rename(text, id)) };
   }
 }
 
-/** Streams of one kind need the same steps. */
-const kindOf = (place: Stdio | undefined): string | undefined => (place === 'pipe' || place === 'ignore' ? place : 'descriptor');
-
-const decisive = (spec: RunSpec): Map<string, unknown> => new Map(Object.entries(spec).filter(([key]) => !OF_ONE_START.has(key)));
-
 /** Made when somebody asks. */
-function compiledFor(plan: ContainerPlan, program: Program, id: string, spec: RunSpec): Compiled {
+function compiledFor(plan: ContainerPlan, program: Program, spec: RunSpec, rename: (text: string) => string): Compiled {
   let oci: OciSpec | undefined;
   let directories: CgroupDirectories | undefined;
   return {
     command: program.args,
     get oci() {
-      oci ??= ociOf(plan.oci, program, id, spec);
+      oci ??= ociOf(plan.oci, program, spec, rename);
       return oci;
     },
     get directories() {
-      directories ??= Object.fromEntries(Object.entries(plan.cgroup.directories).map(([key, path]) => [key, renamed(path, id)]));
+      directories ??= Object.fromEntries(Object.entries(plan.cgroup.directories).map(([key, path]) => [key, rename(path)]));
       return directories;
     },
   };
 }
 
-function ociOf(template: OciSpec, program: Program, id: string, spec: RunSpec): OciSpec {
+function ociOf(template: OciSpec, program: Program, spec: RunSpec, rename: (text: string) => string): OciSpec {
   const { hostname, linux, process } = template;
   return {
     ...template,
-    process: { ...process, args: [...program.args], env: program.variables.map((entry) => renamed(entry, id)) },
-    ...(hostname === undefined ? {} : { hostname: renamed(hostname, id) }),
+    process: { ...process, args: [...program.args], env: program.variables.map(rename) },
+    ...(hostname === undefined ? {} : { hostname: rename(hostname) }),
     annotations: Object.fromEntries(spec.labels ?? []),
-    linux: { ...linux, ...(linux.cgroupsPath === undefined ? {} : { cgroupsPath: renamed(linux.cgroupsPath, id) }) },
+    linux: { ...linux, ...(linux.cgroupsPath === undefined ? {} : { cgroupsPath: rename(linux.cgroupsPath) }) },
   };
 }
 
-const MOST = 32;
-const recent: StartRecipe[] = [];
+const recent = new Recent<StartRecipe>(32);
 
 /** The recipe for this input: one of the last, or a new one; undefined where there can be none. */
 export function recipeFor(input: ContainerInput): { readonly recipe: StartRecipe | undefined; readonly isNew: boolean } {
-  const known = recent.find((recipe) => recipe.matches(input));
+  const kind = kindOf(input.spec, OF_ONE_CONTAINER, input.stdio);
+  const known = recent.find((recipe) => recipe.matches(input, kind));
   if (known !== undefined) return { recipe: known, isNew: false };
-  const recipe = StartRecipe.make(input);
-  if (recipe !== undefined) {
-    if (recent.length >= MOST) recent.pop();
-    recent.unshift(recipe);
-  }
-  return { recipe, isNew: true };
+  const recipe = StartRecipe.make(input, kind);
+  return { recipe: recipe && recent.add(recipe), isNew: true };
 }

@@ -5,7 +5,7 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import { ImageError, syscallErrorFrom } from '@ctr/internal/errors';
 import { Json } from '../document/json.js';
-import { askHelper } from './helper.js';
+import { askHelper } from './credential-helper.js';
 
 /** Credentials for a registry. They are sent to its own origin and to the token server it names, nowhere else. */
 export type RegistryAuth =

@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#include "fd_watch.h"
 #include "fd_watcher.h"
 #include "monitor_handle.h"
 #include "namespace_calls.h"
@@ -83,7 +82,6 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new OpenFds);
   exports.Set("MonitorHandle", MonitorHandle::define(env));
   exports.Set("FdWatcher", FdWatcher::define(env));
-  exports.Set("FdWatch", FdWatch::define(env));
   exports.Set("FdWatcher", FdWatcher::define(env));
   const auto add = [&](const char* name, auto body) { exports.Set(name, Napi::Function::New(env, guarded(body), name)); };
   add("pidfdOpen", pidfdOpen);

@@ -9,7 +9,7 @@ import { settleOrphans } from './after-monitor.js';
 import { decodeEvent, decodeExit, decodeFailures, decodeFiles, type MonitorEvent } from './events.js';
 import { type Job, type Launched, newJob, withResolvers } from './job.js';
 import { Outbox, type Outgoing } from './outbox.js';
-import { cleanupErrors, type HintSource, type StartError, startError } from './start-error.js';
+import { cleanupErrors, type HintSource, startError } from './start-error.js';
 
 export type { Launched, ProcessExit } from './job.js';
 
@@ -233,7 +233,7 @@ export class Launcher {
   #onFailed(event: MonitorEvent, job: Job): void {
     const error = job.givenUp ?? startError(job.source.plan, event.a, { step: event.b, errno: event.c }, job.hints);
     const cleanup = cleanupErrors(job.source, decodeFailures(event.payload));
-    if (cleanup.length > 0) (error as StartError | AbortError).cleanup = cleanup;
+    if (cleanup.length > 0) error.cleanup = cleanup;
     this.#fail(event.id, job, error);
   }
 

@@ -4,9 +4,10 @@
 import { SyscallError } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
 import { named, type Step, slot } from '@ctr/internal/steps';
+import { FdWatch } from '../fd-watch.js';
 import { Launcher } from '../launcher/launcher.js';
 import { type HintSource, StartError } from '../launcher/start-error.js';
-import { callNative, closeFds, type FdWatch, NATIVE_FDS, native } from '../native.js';
+import { callNative, closeFds, NATIVE_FDS, native } from '../native.js';
 import type { Plan } from '../plan/plan.js';
 import { planSource } from '../plan/plan-source.js';
 import { defaultHints } from '../spawn/hints.js';
@@ -95,16 +96,12 @@ function asSyscallError(e: unknown, doing: string): unknown {
   );
 }
 
-const watches = new Set<FdWatch>();
-
 /** Resolves once the descriptor is readable; `stop` forgets it. */
 function readable(fd: number): { told: Promise<void>; stop(): void } {
   let stop = (): void => {};
   const told = new Promise<void>((resolve) => {
-    const watch = callNative('wait for a descriptor', (b) => new b.FdWatch(fd, () => stop()));
-    watches.add(watch);
+    const watch = new FdWatch('wait for a descriptor', fd, resolve);
     stop = () => {
-      watches.delete(watch);
       watch.close();
       resolve();
     };

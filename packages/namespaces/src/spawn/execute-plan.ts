@@ -94,10 +94,11 @@ export async function executeSource({
   signal,
   onListener,
 }: Crossing): Promise<ContainerProcess> {
-  const launcher = Launcher.current;
+  let launcher: Launcher;
   let pipes: Pipes;
   let listener: ListenerReceiver | undefined;
   try {
+    launcher = Launcher.current;
     pipes = makePipes(slots);
     listener = receiver(pipes, onListener);
   } catch (e) {

@@ -3,7 +3,7 @@ import { assertLinux, InvalidArgumentError } from '@ctr/internal/errors';
 import { NAMESPACE_KINDS, type NamespaceKind } from '../plan/clone-flags.js';
 import type { Plan, StepGroup } from '../plan/plan.js';
 import { PlanTemplate } from '../plan/plan-template.js';
-import { SHORT_NAME } from '../plan/rename.js';
+import { renameText, SHORT_NAME } from '../plan/rename.js';
 import type { ContainerProcess } from '../process.js';
 import { needsPlace } from '../userns/user-namespace.js';
 import { checkProgramOptions, checkSpawnOptions } from './check-options.js';
@@ -96,14 +96,19 @@ export class StartTemplate {
 /** Made by {@link spawnTemplate}. */
 export class SpawnTemplate {
   readonly #make: () => StartTemplate;
-  readonly #length: number;
+  readonly #placeholder: string;
   #template: StartTemplate;
 
   /** @internal */
-  constructor(make: () => StartTemplate, length: number) {
+  constructor(make: () => StartTemplate, placeholder: string) {
     this.#make = make;
     this.#template = make();
-    this.#length = length;
+    this.#placeholder = placeholder;
+  }
+
+  /** A text of the options as the start of this name has it: with the name where the placeholder stands. */
+  rename(text: string, name: string): string {
+    return renameText(text, this.#placeholder, name);
   }
 
   /**
@@ -113,8 +118,8 @@ export class SpawnTemplate {
    */
   async spawn(start: TemplateStartOptions): Promise<ContainerProcess> {
     const { name } = start;
-    if (typeof name !== 'string' || name.length !== this.#length || !ASCII.test(name))
-      throw new InvalidArgumentError('name', `${this.#length} ASCII characters, as the placeholder has`, name);
+    if (typeof name !== 'string' || name.length !== this.#placeholder.length || !ASCII.test(name))
+      throw new InvalidArgumentError('name', `${this.#placeholder.length} ASCII characters, as the placeholder has`, name);
     return this.#template.start(name, start).catch((error) => {
       if (!learnFrom(error)) throw error;
       this.#template = this.#make();
@@ -124,8 +129,7 @@ export class SpawnTemplate {
 }
 
 /**
- * Checks, compiles and encodes options once. Each start then gives its name, its program and its streams, and costs this
- * process a tenth of what spawn() does.
+ * Checks, compiles and encodes options once. Each start then gives its name, its program and its streams.
  *
  * @param options As for spawn(); `args`, `env` and `stdio` are those of a first example. Descriptors may only be in `stdio`.
  * @param placeholder An unguessable ASCII text of at least 12 characters; wherever it stands in the options, in paths of
@@ -146,10 +150,12 @@ export function spawnTemplate(options: SpawnOptions, placeholder: string): Spawn
     throw new InvalidArgumentError('placeholder', `at least ${SHORT_NAME} ASCII characters`, placeholder);
   if (needsPlace(options))
     throw new InvalidArgumentError('options', 'without disableUserNamespaces, and without ranges of an ordinary user', options.idMaps);
-  const plan = describeSpawn(options);
-  const other = Object.keys(plan.fds).find((slot) => !STDIO_SLOTS.includes(slot));
-  if (other !== undefined) throw new InvalidArgumentError('options', 'no descriptors but those of stdio', other);
-  const make = () => new StartTemplate(options, downgrade(describeSpawn(options)), own, placeholder);
   const own = NAMESPACE_KINDS.filter((kind) => (options.namespaces?.[kind] ?? 'host') !== 'host');
-  return new SpawnTemplate(make, placeholder.length);
+  const make = (): StartTemplate => {
+    const plan = describeSpawn(options);
+    const other = Object.keys(plan.fds).find((slot) => !STDIO_SLOTS.includes(slot));
+    if (other !== undefined) throw new InvalidArgumentError('options', 'no descriptors but those of stdio', other);
+    return new StartTemplate(options, downgrade(plan), own, placeholder);
+  };
+  return new SpawnTemplate(make, placeholder);
 }

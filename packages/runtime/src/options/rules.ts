@@ -1,7 +1,6 @@
 // What the options must be together, as a table: each rule looks at the whole snapshot and names the option that is wrong.
 import { InvalidArgumentError } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
-import { sameData } from '../same-data.js';
 import type { ExecSpec, RunSpec } from './run-schema.js';
 
 interface Finding {
@@ -119,21 +118,10 @@ const RULES: readonly Rule[] = [
   hostNamespace,
 ];
 
-/** The last options that hold together: programs start the same thing again and again. */
-let lastGood: RunSpec | undefined;
-
-/** Streams, signals and input are not kept alive for it. */
-const isPlain = (spec: RunSpec): boolean =>
-  spec.input === undefined &&
-  spec.signal === undefined &&
-  [spec.stdin, spec.stdout, spec.stderr, spec.image].every((value) => typeof value !== 'object');
-
 /** @throws {InvalidArgumentError} for the first rule that does not hold. */
 export function checkRules(spec: RunSpec): void {
-  if (lastGood !== undefined && sameData(spec, lastGood)) return;
   refuse(RULES, spec);
   checkStreamRules(spec);
-  if (isPlain(spec)) lastGood = spec;
 }
 
 /** @throws {InvalidArgumentError} */

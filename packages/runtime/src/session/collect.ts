@@ -3,6 +3,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, readdir, readFile, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { tryFlock } from '@ctr/namespaces';
 import { removeTree } from '@ctr/overlayfs';
 import { INTENT_FILE, LOCK_FILE, NONCE, parseIntent } from './record.js';
@@ -25,11 +26,29 @@ async function unlessMissing<T>(work: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** A cgroup and those below it; a directory of cgroupfs can only be removed empty of processes. */
+/** How long processes that were killed a moment ago may still be dying in a control group. */
+const PATIENCE_MS = 5000;
+const LONGEST_WAIT_MS = 100;
+
+/** A directory of cgroupfs can only be removed empty of processes, and is busy until the last one is gone. */
+async function removeWhenFree(directory: string): Promise<void> {
+  const end = performance.now() + PATIENCE_MS;
+  for (let wait = 1; ; wait = Math.min(wait * 2, LONGEST_WAIT_MS)) {
+    try {
+      return await unlessMissing(rmdir(directory));
+    } catch (error) {
+      if (codeOf(error) !== 'EBUSY' || performance.now() >= end) throw error;
+    }
+    // Nobody waits for the collector, and it keeps no program alive.
+    await sleep(wait, undefined, { ref: false });
+  }
+}
+
+/** A cgroup and those below it. */
 async function removeCgroup(directory: string): Promise<void> {
   const entries = (await unlessMissing(readdir(directory, { withFileTypes: true }))) ?? [];
   for (const e of entries) if (e.isDirectory()) await removeCgroup(path.join(directory, e.name));
-  await unlessMissing(rmdir(directory));
+  await removeWhenFree(directory);
 }
 
 /** True when the open file is still the one that the path names: else another collector was faster. */
