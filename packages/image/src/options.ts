@@ -4,6 +4,7 @@ import { DEFAULT_UNPACK_LIMITS, type UnpackLimits } from './limits.js';
 import { hostPlatform, type Platform, parsePlatform } from './platform.js';
 import { isRegistry } from './reference.js';
 import type { RegistryAuth } from './registry/credentials.js';
+import { parseUrl } from './registry/parse-url.js';
 import { parseProxy } from './registry/proxy.js';
 import type { RetryOptions } from './registry/retry.js';
 import type { RegistryTls } from './registry/trust.js';
@@ -142,7 +143,8 @@ const RETRY = {
 const LIMITS = { maxLayerBytes: checks.integer(1, Number.MAX_SAFE_INTEGER), maxRatio: checks.integer(1, 1_000_000) };
 
 function isOrigin(value: unknown): boolean {
-  return typeof value === 'string' && URL.canParse(value) && /^https?:$/.test(new URL(value).protocol) && new URL(value).origin === value;
+  const url = typeof value === 'string' ? parseUrl(value) : undefined;
+  return url !== undefined && /^https?:$/.test(url.protocol) && url.origin === value;
 }
 
 function isAuth(value: unknown): boolean {

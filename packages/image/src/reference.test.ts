@@ -86,6 +86,8 @@ describe('parseReference', () => {
     'http://host/app',
     'REGISTRY/app',
     '[::1/app',
+    '[fe80::1%eth0]:5000/app',
+    '[::1%99]/app',
     '[zz]:1/app',
     '[..1]:1/app',
     '999.1.1.1/app',

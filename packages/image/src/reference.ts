@@ -2,6 +2,7 @@
 import { isIPv6 } from 'node:net';
 import { InvalidArgumentError } from '@ctr/internal/errors';
 import { type Digest, isDigest } from './digest.js';
+import { parseUrl } from './registry/parse-url.js';
 
 /** A parsed image reference; every part has been checked against the grammar. */
 export interface Reference {
@@ -96,10 +97,11 @@ export function isRegistry(registry: string): boolean {
   if (match === null) return false;
   const [, host = '', port] = match;
   if (port !== undefined && (Number(port) < 1 || Number(port) > 65535)) return false;
-  if (host.startsWith('[')) return isIPv6(host.slice(1, -1));
+  // No zone (fe80::1%eth0): no URL can hold it, WHATWG URL "host-parsing".
+  if (host.startsWith('[')) return isIPv6(host.slice(1, -1)) && parseUrl(`https://${host}/`) !== undefined;
   if (!host.split('.').every((label) => LABEL.test(label))) return false;
   // Other spellings of an IPv4 address (0x7f.1, 127.1) and what only looks like one (999.1.1.1) are no names either.
-  return URL.canParse(`https://${host}/`) && new URL(`https://${host}/`).hostname === host.toLowerCase();
+  return parseUrl(`https://${host}/`)?.hostname === host.toLowerCase();
 }
 
 function componentAdvice(component: string): string {

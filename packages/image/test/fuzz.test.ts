@@ -1,6 +1,6 @@
 // Random damage to everything that comes from outside: each ends in a result or a typed error, never in another exception or a hang.
-// CTR_FUZZ_MS says how long each target runs (default 400 ms); CTR_SEED repeats a run.
-import { randomInt } from 'node:crypto';
+// CTR_FUZZ_MS says how long each target runs (default 400 ms), CTR_SEED which inputs it gets: one number, so that a red run is one that
+// the change made; look for more with `CTR_FUZZ_MS=60000 CTR_SEED=$RANDOM`.
 import { writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
@@ -27,7 +27,7 @@ import { LocalEngine } from '../src/unpack/zstd-engine.js';
 import { tarOf } from './support/fake-registry.js';
 
 const RUN_MS = Number(process.env['CTR_FUZZ_MS'] ?? 400);
-const SEED = Number(process.env['CTR_SEED'] ?? randomInt(2 ** 31));
+const SEED = Number(process.env['CTR_SEED'] ?? 1);
 /** No input here is longer than some kilobytes: whatever takes this long does not end by itself. */
 const HANG_MS = 20_000;
 
@@ -133,7 +133,7 @@ const entries: TarEntry[] = [
   { type: 'file', path: 'd/.wh..wh..opq', content: '' },
 ];
 
-describe(`fuzz (seed ${SEED})`, () => {
+describe(`fuzz (seed ${SEED})`, { timeout: 30_000 + 20 * RUN_MS }, () => {
   it('tar: entries of a stream, and what flattening makes of them', async () => {
     const tar = await tarOf(entries);
     await fuzz([tar, tar.subarray(0, 2048)], async (input) => {
@@ -269,7 +269,7 @@ describe(`fuzz (seed ${SEED})`, () => {
         const parsed = parseReference(text);
         expect(parseReference(parsed.name)).toEqual(parsed);
         expect(parsed.name).toMatch(/^[\x21-\x7e]+$/);
-        expect(URL.canParse(`https://${parsed.registry}/v2/${parsed.repository}/manifests/${parsed.tag ?? parsed.digest}`)).toBe(true);
+        new URL(`https://${parsed.registry}/v2/${parsed.repository}/manifests/${parsed.tag ?? parsed.digest}`);
       }),
     );
     await fuzz(

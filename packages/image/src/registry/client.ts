@@ -18,6 +18,7 @@ import {
   readErrorBody,
   shownUrl,
 } from './http.js';
+import { parseUrl } from './parse-url.js';
 import { proxyRules } from './proxy.js';
 import { follow } from './redirect.js';
 import { asTransient, isTransientStatus, parseRetryAfter, type RetryOptions, retrying, Transient } from './retry.js';
@@ -183,7 +184,7 @@ export class RegistryClient {
    */
   async resolve(target: string | undefined, base: URL, what: string, signal: AbortSignal): Promise<URL> {
     const { endpoint } = await this.#open(signal);
-    const url = target !== undefined && URL.canParse(target, base.href) ? new URL(target, base) : undefined;
+    const url = target === undefined ? undefined : parseUrl(target, base);
     if (url !== undefined && /^https?:$/.test(url.protocol) && (endpoint.owns(url) || endpoint.trusts(url))) {
       if (url.username === '' && url.password === '') return url;
     }

@@ -4,6 +4,7 @@
 import { BlockList, isIP } from 'node:net';
 import { ImageError } from '@ctr/internal/errors';
 import { isLoopbackHost } from './address.js';
+import { parseUrl } from './parse-url.js';
 
 /** The proxy for one URL; undefined for none. */
 export type ProxyFor = (url: URL) => URL | undefined;
@@ -27,7 +28,8 @@ export function proxyRules(proxy: string | false | undefined, env: NodeJS.Proces
 /** `http://user:password@host:port`, `https://…`, or `host:port`. */
 export function parseProxy(text: string): URL {
   const full = /^[a-z0-9+.-]+:\/\//i.test(text) ? text : `http://${text}`;
-  if (URL.canParse(full) && /^https?:$/.test(new URL(full).protocol)) return new URL(full);
+  const url = parseUrl(full);
+  if (url !== undefined && /^https?:$/.test(url.protocol)) return url;
   // SECURITY: the text may hold a password.
   throw new ImageError('CTR_IMAGE_REGISTRY', 'the proxy that is set for registries is no http: or https: URL', undefined, {
     hint: 'look at HTTP_PROXY and HTTPS_PROXY, or pass the proxy option',

@@ -3,6 +3,7 @@ import { ImageError } from '@ctr/internal/errors';
 import { MAX_REDIRECTS } from '../limits.js';
 import type { Endpoint } from './endpoint.js';
 import { discard, type HttpAnswer, type HttpClient, type HttpRequest, type Method, shownUrl } from './http.js';
+import { parseUrl } from './parse-url.js';
 
 export interface Followed {
   method: Method;
@@ -57,7 +58,7 @@ function target(from: URL, answer: HttpAnswer, endpoint: Endpoint): URL {
       status: answer.status,
     });
   };
-  const to = location !== '' && URL.canParse(location, from.href) ? new URL(location, from) : refuse('it names no URL');
+  const to = (location === '' ? undefined : parseUrl(location, from)) ?? refuse('it names no URL');
   if (to.protocol !== 'https:' && to.protocol !== 'http:') return refuse(`${to.protocol} is no scheme for it`);
   if (to.username !== '' || to.password !== '') return refuse('its URL names a user');
   if (from.protocol === 'https:' && to.protocol === 'http:' && !endpoint.trusts(to)) return refuse('it leads from https to http');

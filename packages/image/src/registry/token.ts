@@ -6,6 +6,7 @@ import { MAX_TOKEN_BYTES } from '../limits.js';
 import type { AddressGuard } from './address.js';
 import type { RegistryAuth } from './credentials.js';
 import { type HttpClient, readBody, readErrorBody, shownUrl } from './http.js';
+import { parseUrl } from './parse-url.js';
 import { isTransientStatus, parseRetryAfter, Transient } from './retry.js';
 
 export interface TokenQuestion {
@@ -36,7 +37,7 @@ export function parseRealm(realm: string | undefined, registry: URL, trusted: Re
       },
     );
   };
-  const url = URL.canParse(realm ?? '') ? new URL(realm as string) : refuse('its realm is no absolute URL');
+  const url = parseUrl(realm ?? '') ?? refuse('its realm is no absolute URL');
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return refuse(`${url.protocol} is no scheme for it`);
   if (url.username !== '' || url.password !== '') return refuse('its URL names a user');
   if (url.origin === registry.origin || trusted.has(url.origin)) return url;
