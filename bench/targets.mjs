@@ -26,7 +26,6 @@ export const EXEC = [ratio('exec / nsenter', 'exec', 'nsenter', 1), ratio('exec 
 export const THROUGHPUT = [
   times('starts per second / runc', 'memory', 'runc', 5),
   times('starts per second / bwrap minimal', 'memory', 'bwrap', 1),
-  times('… with the layer on disk', 'disk', 'bwrap', 1),
 ];
 
 /** Prints which targets are met, and returns them with what was measured; `met` is undefined for what could not be. */

@@ -375,10 +375,15 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
     );
   });
 
-  it.skipIf(!ordinary.ok)(ordinary.title('clone3: namespaces without rights, with the cure'), async () => {
-    expect(await messageFor({ namespaces: { uts: 'new' } })).toMatchInlineSnapshot(`
+  it.skipIf(!ordinary.ok)(ordinary.title('clone3 and unshare: namespaces without rights, with the cure'), async () => {
+    expect(await messageFor({ namespaces: { pid: 'new' } })).toMatchInlineSnapshot(`
       "start /bin/true: make the process and its namespaces: clone3: EPERM (operation not permitted)
-        clone3(CLONE_NEWUTS)
+        clone3(CLONE_NEWPID)
+        hint: without root, new namespaces need a user namespace too: namespaces.user: 'new'"
+    `);
+    expect(await messageFor({ namespaces: { uts: 'new' } })).toMatchInlineSnapshot(`
+      "start /bin/true: make its uts namespace: unshare: EPERM (operation not permitted)
+        unshare(CLONE_NEWUTS)
         hint: without root, new namespaces need a user namespace too: namespaces.user: 'new'"
     `);
   });

@@ -42,7 +42,7 @@ describe('remove_tree', () => {
       'links, FIFOs and sockets',
       'ln -s /etc/passwd file; ln -s / root; ln -s nowhere dangling; mkdir a; ln -s ../.. a/up; mkfifo fifo; mkdir b; ln -s ../a b/a',
     ],
-    ['many files', 'seq 1 20000 | xargs touch; mkdir sub; cd sub; seq 1 20000 | xargs touch'],
+    ['many files', 'seq 1 6000 | xargs touch; mkdir sub; cd sub; seq 1 6000 | xargs touch'],
     ['many folders that are not empty', 'for i in $(seq 1 400); do mkdir -p w$i/a/b; touch w$i/a/b/c; done'],
     ['folders without permissions', 'mkdir -p a/b/c; touch a/b/c/f a/x; chmod 0 a/b/c a/b a; mkdir -p w/work; chmod 0 w/work'],
     ['folders that may not be changed', 'mkdir -p ro/sub/k; touch ro/f ro/sub/k/j; chmod 555 ro/sub/k ro/sub ro'],
@@ -57,9 +57,9 @@ describe('remove_tree', () => {
     expect(await remove(tree(script))).toBe('removed');
   });
 
-  it.skipIf(!python.ok)(python.title('removes a tree that is ten thousand folders deep'), async () => {
+  it.skipIf(!python.ok)(python.title('removes a tree that is deeper than any path'), async () => {
     const script = `import os
-for i in range(10000):
+for i in range(2500):
   os.mkdir('d'); os.chdir('d')
   os.close(os.open('f', os.O_CREAT)); os.mkdir('e')`;
     expect(await remove(tree(`python3 -c "${script}"`))).toBe('removed');

@@ -23,7 +23,7 @@ import {
   openTreeFlags,
 } from './flags.js';
 import { checkOverlay, type Overlay, type OverlayOptions } from './overlay-options.js';
-import { memorySteps, overlaySettings, upperDirectories } from './overlay-parts.js';
+import { memorySteps, overlaySettings, UPPER_PARENT, upperDirectories } from './overlay-parts.js';
 
 /** A root filesystem as steps for the launcher. */
 export interface DescribedRoot {
@@ -31,6 +31,8 @@ export interface DescribedRoot {
   readonly steps: Step[];
   /** The slot that holds the detached mount afterwards. */
   readonly slot: string;
+  /** Slots of detached mounts that the steps needed, and that nothing needs once the root is attached; undefined: none. */
+  readonly temporary?: readonly string[];
 }
 
 const DOING = 'make the overlay root';
@@ -65,7 +67,8 @@ const MAX_SKIP = 255;
  */
 export function describeOverlay(options: OverlayOptions): DescribedRoot {
   const overlay = checkOverlay(options);
-  return { steps: overlaySteps(overlay, describeFallback(overlay, OVERLAY_SLOT)), slot: OVERLAY_SLOT };
+  const temporary = overlay.upper === 'memory' ? [UPPER_PARENT] : [];
+  return { steps: overlaySteps(overlay, describeFallback(overlay, OVERLAY_SLOT)), slot: OVERLAY_SLOT, temporary };
 }
 
 /** The detached form, followed by `fallback` for a kernel that cannot do it; an empty fallback makes that an error. */

@@ -3,7 +3,8 @@ import { type Arg, named, type Step, slot } from '@ctr/internal/steps';
 import { AT_FDCWD, FSCONFIG, FSMOUNT_CLOEXEC, FSOPEN_CLOEXEC, mountAttribute, openFlags } from './flags.js';
 import type { Overlay } from './overlay-options.js';
 
-const UPPER_PARENT = 'overlay.parent';
+/** Holds upper/ and work/. */
+export const UPPER_PARENT = 'overlay.parent';
 const UPPER = 'overlay.upper';
 const WORK = 'overlay.work';
 

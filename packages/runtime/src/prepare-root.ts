@@ -41,9 +41,9 @@ function rootOf({ layers, root }: LowerLayers, image: ImageConfig | undefined, l
     inMemory(userxattr) {
       const known = overlays.get(userxattr);
       if (known !== undefined) return known;
-      const { steps, slot } = describeOverlay({ lower: layers, upper: 'memory', userxattr, root });
+      const overlay = describeOverlay({ lower: layers, upper: 'memory', userxattr, root });
       // Frozen, which tells the launcher that it may keep what it makes of them.
-      const described: DescribedRoot = { steps: Object.freeze(steps) as typeof steps, slot };
+      const described: DescribedRoot = { ...overlay, steps: Object.freeze(overlay.steps) as typeof overlay.steps };
       overlays.set(userxattr, described);
       return described;
     },

@@ -45,12 +45,12 @@ describe('startError', () => {
   it('has words for the stages that have no steps', () => {
     expect(message('clone', 0, 1)).toMatchInlineSnapshot(`
       "start container "web": make the process and its namespaces: clone3: EPERM (operation not permitted)
-        clone3(CLONE_NEWUSER|CLONE_NEWNS|CLONE_NEWPID)
+        clone3(CLONE_NEWUSER|CLONE_NEWPID)
         hint: this host forbids user namespaces: look at the sysctls user.max_user_namespaces, kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns"
     `);
     expect(message('clone', 0, 28)).toMatchInlineSnapshot(`
       "start container "web": make the process and its namespaces: clone3: ENOSPC (no space left)
-        clone3(CLONE_NEWUSER|CLONE_NEWNS|CLONE_NEWPID)
+        clone3(CLONE_NEWUSER|CLONE_NEWPID)
         hint: the limit of namespaces is reached: look at /proc/sys/user/max_*_namespaces"
     `);
     expect(message('maps', 0, 13)).toMatchInlineSnapshot(`

@@ -117,10 +117,12 @@ export function checkProgramOptions(o: ProgramOptions): void {
 
 function checkRoot(root: unknown): void {
   object(root, 'root');
-  checkKeys(root as object, ['steps', 'slot'], 'root');
-  const { steps: list, slot } = root as { steps: unknown; slot: unknown };
+  checkKeys(root as object, ['steps', 'slot', 'temporary'], 'root');
+  const { steps: list, slot, temporary = [] } = root as { steps: unknown; slot: unknown; temporary?: unknown };
   steps(list, 'root.steps');
   text(slot, 'root.slot');
+  if (!Array.isArray(temporary)) fail('root.temporary', 'an array of slots', temporary);
+  for (const [i, name] of (temporary as unknown[]).entries()) text(name, `root.temporary[${i}]`);
 }
 
 /** @throws InvalidArgumentError */

@@ -117,10 +117,10 @@ describe('describeSpawn', () => {
       prepare (monitor, on the host)
         mkdirat(AT_FDCWD, "/state/web", 448)
         mkdirat(AT_FDCWD, "/cg/web", 493)
-      clone3(CLONE_NEWNS|CLONE_NEWPID|CLONE_NEWNET|CLONE_NEWUTS|CLONE_INTO_CGROUP) into unified
+      clone3(CLONE_NEWPID|CLONE_INTO_CGROUP) into unified
       setup (the new process)
         write(tasks, "0", 1)
-        unshare(CLONE_NEWCGROUP)
+        unshare(CLONE_NEWNS|CLONE_NEWNET|CLONE_NEWUTS|CLONE_NEWCGROUP)
         setsid()
         umask(18)
         dup3(stdout, 1, 0)
@@ -210,9 +210,10 @@ describe('describeSpawn', () => {
     };
     expect(shown(o, USER)).toMatchInlineSnapshot(`
       "start /bin/true
-      clone3(CLONE_NEWUSER|CLONE_NEWNS|CLONE_NEWPID)
+      clone3(CLONE_NEWUSER|CLONE_NEWPID)
       maps: uid 0 1000 1, gid 0 1000 1, setgroups deny
       setup (the new process)
+        unshare(CLONE_NEWNS)
         setsid()
         umask(18)
         dup3(stdout, 1, 0)

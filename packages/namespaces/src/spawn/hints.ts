@@ -22,19 +22,23 @@ const ROWS: readonly Row[] = [
   },
   { syscall: 'execve', code: 'EACCES', hint: 'the file is not executable for this user, or its mount is noexec' },
   { syscall: 'execve', code: 'ENOEXEC', hint: 'the file is for another processor, or a script without a first line such as #!/bin/sh' },
-  {
-    syscall: 'clone3',
+  ...['clone3', 'unshare'].map((syscall) => ({
+    syscall,
     code: 'EPERM',
-    when: (f) => asUser() && !newUser(f),
+    when: (f: FailureFacts) => asUser() && !newUser(f),
     hint: "without root, new namespaces need a user namespace too: namespaces.user: 'new'",
-  },
+  })),
   {
     syscall: 'clone3',
     code: 'EPERM',
     when: newUser,
     hint: 'this host forbids user namespaces: look at the sysctls user.max_user_namespaces, kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns',
   },
-  { syscall: 'clone3', code: 'ENOSPC', hint: 'the limit of namespaces is reached: look at /proc/sys/user/max_*_namespaces' },
+  ...['clone3', 'unshare'].map((syscall) => ({
+    syscall,
+    code: 'ENOSPC',
+    hint: 'the limit of namespaces is reached: look at /proc/sys/user/max_*_namespaces',
+  })),
   {
     syscall: 'clone3',
     code: 'ENOSYS',

@@ -9,6 +9,9 @@ import { isKernelPath, kernelPathKind } from './host-facts.js';
 const NULL = 'mask.null';
 const EMPTY = 'mask.empty';
 
+/** Whether the mount in this slot is one of which copies are made. */
+export const isMask = (name: string): boolean => name === NULL || name === EMPTY;
+
 /** Before the pivot: the host's own null device by name of the host, never the container's (CVE-2025-31133), and one empty read-only folder for all. */
 export function prepareMasks(paths: readonly string[]): readonly Step[] {
   if (paths.length === 0) return [];
@@ -33,11 +36,12 @@ const copyMask = (from: string, doing: string, skipOnSuccess: number): Step => (
   skipOnSuccess,
 });
 
-function maskKnown(path: string, kind: 'file' | 'directory'): Step[] {
+/** `first`: of those that take this mask. It takes the mask itself, so that no detached mount is left to be closed, which is slow. */
+function maskKnown(path: string, from: string, first: boolean): Step[] {
   const doing = `mask ${path}`;
-  const from = kind === 'directory' ? EMPTY : NULL;
   // ENOENT: the host has it, this container's does not.
   const absent = { doing, allow: ['ENOENT'] };
+  if (first) return [attach(from, path, absent)];
   return [copyMask(from, doing, 1), attach(from, path, { ...absent, skipOnSuccess: 1, skipOnAllowed: 1 }), attach('mask', path, absent)];
 }
 
@@ -59,13 +63,20 @@ function maskUnknown(path: string): Step[] {
 /** After the mounts. */
 export function maskPaths(paths: readonly string[]): readonly Step[] {
   if (paths.length === 0) return [];
-  return keep(`mask ${paths.join('\0')}`, () => [...paths.flatMap(maskPath), closeSlot(NULL), closeSlot(EMPTY)]);
+  return keep(`mask ${paths.join('\0')}`, () => {
+    const used = new Set<string>();
+    return [...paths.flatMap((path) => maskPath(path, used)), closeSlot(NULL), closeSlot(EMPTY)];
+  });
 }
 
-function maskPath(path: string): Step[] {
+function maskPath(path: string, used: Set<string>): Step[] {
   if (!isKernelPath(path)) return maskUnknown(path);
   const kind = kernelPathKind(path);
-  return kind === undefined ? [] : maskKnown(path, kind);
+  if (kind === undefined) return [];
+  const mask = kind === 'directory' ? EMPTY : NULL;
+  const first = !used.has(mask);
+  used.add(mask);
+  return maskKnown(path, mask, first);
 }
 
 /** A path becomes a read-only mount of itself, with all below it. */

@@ -190,8 +190,11 @@ export interface SpawnOptions extends ProgramOptions {
    * two are made, one in the other. Default false.
    */
   disableUserNamespaces?: boolean;
-  /** Steps that leave a detached mount in `slot`, which becomes / by pivot_root. Needs namespaces.mount: 'new'. */
-  root?: { steps: readonly Step[]; slot: string };
+  /**
+   * Steps that leave a detached mount in `slot`, which becomes / by pivot_root. Needs namespaces.mount: 'new'. `temporary`: slots of further detached mounts that nothing needs once the root stands. They are carried off with the host's tree: to
+   * close the last descriptor of a detached mount waits for an RCU grace period of its own.
+   */
+  root?: { steps: readonly Step[]; slot: string; temporary?: readonly string[] };
   /** Make / read-only once the targets of the mounts exist; default false. */
   readOnlyRoot?: boolean;
   /** In this order. */

@@ -11,7 +11,7 @@ import type { OciIdMap, OciLinux, OciNamespaceType, OciProcess, OciSpec } from '
 export interface SpawnContext {
   /** 'start container "web"' */
   readonly doing: string;
-  readonly root: { readonly steps: readonly Step[]; readonly slot: string };
+  readonly root: { readonly steps: readonly Step[]; readonly slot: string; readonly temporary?: readonly string[] };
   readonly cgroup: CgroupEntry | undefined;
   readonly stdio: readonly [Stdio, Stdio, Stdio];
   /** Namespaces to join, opened. */

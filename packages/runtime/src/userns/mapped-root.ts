@@ -61,5 +61,5 @@ export function mappedRoot(options: OverlayOptions, idMaps: IdMaps): { root: Des
     args: [slot(overlay.slot), '', uid, gid, AT_EMPTY_PATH],
     doing: 'give the root to the container’s root',
   };
-  return { root: { steps: [], slot: overlay.slot }, prepare: [...detachedSteps(overlay), own] };
+  return { root: { ...overlay, steps: [] }, prepare: [...detachedSteps(overlay), own] };
 }

@@ -6,6 +6,7 @@
 import { UnsupportedError } from '@ctr/internal/errors';
 import { type Arg, type Bytes, named, type Step, slot } from '@ctr/internal/steps';
 import { AT_FDCWD, O, openFlags } from '../../steps/flags.js';
+import { isMask } from '../masked-steps.js';
 import { type Emitted, targets } from './assemble.js';
 import { hostMountFlags } from './host-flags.js';
 
@@ -227,12 +228,18 @@ export class LegacyMounts {
     if (held.startsWith('tty.')) return [];
     const name = this.#names.get(held);
     if (name === undefined) return refuse('to mount by a descriptor');
+    // Further copies are made of a mask, which takes a place on the stage: so this is one, too.
+    const copied = isMask(held);
     // The next one of this slot, if any, is another; but the second way to attach the same one is not.
     const second = slotOf(step.args[2]) !== undefined;
-    if (second || step.skipOnSuccess === undefined) this.#names.delete(held);
+    if (!copied && (second || step.skipOnSuccess === undefined)) this.#names.delete(held);
     const target = second ? (step.path as string) : String(step.args[3]);
     this.#flags.set(target, this.#flags.get(name) ?? 0);
-    const move = { ...mount(this.#path(name), target, null, MS_MOVE, null), ...rest, ...(step.allow ? { allow: step.allow } : {}) };
+    const move = {
+      ...mount(this.#path(name), target, null, copied ? MS_BIND : MS_MOVE, null),
+      ...rest,
+      ...(step.allow ? { allow: step.allow } : {}),
+    };
     return [{ step: move, ...targets(step, i) }];
   }
 }
