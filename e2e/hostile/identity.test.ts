@@ -8,7 +8,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { run } from '../fixtures/command.js';
 import type { Facts } from '../fixtures/inside.js';
 import { answersInside, type Call, unexpected } from './fixtures/calls.js';
-import { base, cleanly, firstWords, inside, patience, rootfs, rounds, WAYS } from './fixtures/hostile.js';
+import { base, cleanly, firstWords, inside, patience, rootfs, rounds, SOON, WAYS } from './fixtures/hostile.js';
 
 const asRoot = need('root');
 const asUser = need('ordinary-user');
@@ -89,8 +89,10 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('who $way is'), ({ options }) =>
         await using box = await runContainer({ rootfs: linked, command: ['/bin/sh', '-c', script], ...options });
         await firstWords(box);
         const user = asRoot.ok ? 'app' : 'root';
+        const right = asRoot.ok ? '1000' : '0';
         const seen = new Set<string>();
-        for (let i = 0; i < rounds(100); i++)
+        // Until it was there once: on a machine with much else to do the swapping may rest for many rounds.
+        for (let i = 0, end = performance.now() + SOON; i < rounds(40) || (!seen.has(right) && performance.now() < end); i++)
           seen.add(
             await box
               .exec(['/bin/id', '-u'], { user })
@@ -100,7 +102,6 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('who $way is'), ({ options }) =>
                 (e: Error) => e.name,
               ),
           );
-        const right = asRoot.ok ? '1000' : '0';
         expect([...seen].filter((s) => ![right, 'ImageError', 'SyscallError'].includes(s))).toEqual([]);
         expect(seen.has(right)).toBe(true);
         expect(box.exitStatus).toBeUndefined();
@@ -120,7 +121,7 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('who $way is'), ({ options }) =>
       await firstWords(box);
       const { cgroups } = box.inspect();
       if (Object.keys(cgroups).length === 0) return;
-      for (let i = 0; i < rounds(50); i++) expect((await box.stats()).memory?.usageBytes ?? 1).toBeGreaterThan(0);
+      for (let i = 0; i < rounds(30); i++) expect((await box.stats()).memory?.usageBytes ?? 1).toBeGreaterThan(0);
     });
   });
 

@@ -1,7 +1,7 @@
-// Runs as a Node of its own: starts three containers, says "ready", waits for a line, and ends as it is told. argv: ROOTFS WAY
+// Runs as a Node of its own: starts three containers, says "ready", waits for a line, and ends as it is told. argv: ROOTFS WAY [MS]
 import { runContainer } from '@ctr/runtime';
 
-const [rootfs, way] = process.argv.slice(2);
+const [rootfs, way, ms] = process.argv.slice(2);
 const start = () => runContainer({ rootfs, command: ['/bin/sleep', '1000'], stdout: 'ignore', stderr: 'ignore', writable: 'disk' });
 const running = await Promise.all([start(), start(), start()]);
 process.stdout.write(`ready ${JSON.stringify(running.map((c) => c.pid))}\n`);
@@ -24,7 +24,7 @@ const WAYS = {
   SIGABRT: () => process.abort(),
   'in the middle of starts': () => {
     for (let i = 0; i < 20; i++) void start().then();
-    setTimeout(() => process.kill(process.pid, 'SIGKILL'), Math.random() * 40);
+    setTimeout(() => process.kill(process.pid, 'SIGKILL'), Number(ms));
   },
 };
 WAYS[way]();

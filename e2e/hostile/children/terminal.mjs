@@ -27,10 +27,12 @@ const direct = await spawn({
   // An ordinary user has none to drop.
   ...(process.getuid() === 0 ? { capabilities: { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] } } : {}),
 });
+// Before its end: the stream may be closed by then, and says so only once.
+const closed = new Promise((resolve) => direct.stderr.once('close', resolve));
 let text = '';
 direct.stderr.on('data', (c) => {
   text += c;
 });
 await direct.exited;
-await new Promise((resolve) => direct.stderr.once('close', resolve));
+await closed;
 writeFileSync(file, JSON.stringify({ run: run.stderr, direct: text }));
