@@ -154,11 +154,11 @@ function pivot(root: string, temporary: readonly string[] = []): readonly Step[]
 }
 
 function hostNames(o: SpawnOptions): Step[] {
-  const name = (call: string, text: string | undefined): Step[] =>
-    text === undefined
-      ? []
-      : [{ call, args: [text, Buffer.byteLength(text)], doing: `set the ${call === 'sethostname' ? 'host' : 'domain'} name` }];
-  return [...name('sethostname', o.hostname), ...name('setdomainname', o.domainname)];
+  const args = (text: string) => [text, Buffer.byteLength(text)];
+  return [
+    ...(o.hostname === undefined ? [] : [{ call: 'sethostname', args: args(o.hostname), doing: 'set the host name' }]),
+    ...(o.domainname === undefined ? [] : [{ call: 'setdomainname', args: args(o.domainname), doing: 'set the domain name' }]),
+  ];
 }
 
 function sysctlSteps(o: SpawnOptions): Step[] {
