@@ -39,11 +39,9 @@ async function check(work) {
 }
 
 /** The suite in two runs: units and kernel tests side by side, then the promises one after the other, since they watch the whole host. */
-async function suite(title, prefix, env, leftOut = []) {
+async function suite(title, prefix, env) {
   if (args.length > 0) return await run(title, prefix, env, ['--no-file-parallelism', ...args]);
-  // Hostile programs and faults want a machine of their own: their timing is not yet steady beside everything else.
-  if (process.env.CTR_HOSTILE !== '1') leftOut.push('e2e/hostile/**');
-  const others = ['packages/**', 'internal/**', ...leftOut].flatMap((glob) => ['--exclude', glob]);
+  const others = ['packages/**', 'internal/**'].flatMap((glob) => ['--exclude', glob]);
   return [
     ...(await run(`${title}: units and kernel`, prefix, env, ['--exclude', 'e2e/**'])),
     ...(await run(`${title}: end to end`, prefix, env, ['--no-file-parallelism', ...others])),
@@ -120,7 +118,7 @@ async function asUser() {
     else say('\nNot run as an ordinary user: user 65534 cannot read this checkout; clone it to a place that others may read.');
     return;
   }
-  const skips = await suite(`Tests as an ordinary user (uid ${USER})`, user.prefix, user.env, ['e2e/hostile/**']);
+  const skips = await suite(`Tests as an ordinary user (uid ${USER})`, user.prefix, user.env);
   explainSkips('as an ordinary user', skips, /^needs (root|overlay|mknod):/);
 }
 
@@ -147,7 +145,6 @@ async function asUserAndInMachine() {
   (await machine)?.();
 }
 
-if (process.env.CTR_HOSTILE !== '1') say('Not run: e2e/hostile (hostile programs, faults; as root). CTR_HOSTILE=1 adds it.');
 const ready = await check(() => setup('test'));
 if (ready) {
   await check(() => turbo('build and check the types', ['build', 'typecheck']));

@@ -4,7 +4,7 @@ import { spawn as spawnChild } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { host, makeTempDir } from '@ctr/internal/testing';
+import { host, makeTempDir, need } from '@ctr/internal/testing';
 import { monitorPid } from '@ctr/namespaces';
 import { runContainer } from '@ctr/runtime';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -13,7 +13,7 @@ import { base, cleanly, inside, rootfs, WAYS } from './fixtures/hostile.js';
 
 const children = fileURLToPath(new URL('./children/', import.meta.url));
 host.define('script', { test: () => host.program('script') !== '', cure: 'install it, on Debian: apt-get install bsdutils' });
-const terminal = host.can('script');
+const terminal = need('script');
 /** Parent, process group, session of a process. */
 const family = (pid: number): number[] => {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
@@ -70,7 +70,7 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('signals of $way'), ({ options }
   });
 });
 
-describe.skipIf(!base.ok || !terminal)(base.title('the terminal of the one who starts'), () => {
+describe.skipIf(!base.ok || !terminal.ok)(terminal.title(base.title('the terminal of the one who starts')), () => {
   it('C-18 takes no character and no control from inside', async () => {
     const file = path.join(makeTempDir('answers'), 'answers');
     const command = `'${process.execPath}' '${children}terminal.mjs' '${await rootfs()}' '${file}'; echo "status $?"; IFS= read -r -t 1 typed; echo "typed <$typed>"`;
