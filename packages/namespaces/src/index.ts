@@ -35,6 +35,7 @@ export type {
   CompileSeccompOptions,
   DefaultSeccompOptions,
   DockerProfileFacts,
+  ListeningProcess,
   OciSeccomp,
   OciSeccompArg,
   OciSeccompRule,
@@ -55,6 +56,7 @@ export {
   SECCOMP_FILTER_FLAGS,
   SeccompListener,
   SeccompNotification,
+  seccompAsks,
   seccompFlags,
   seccompProgramFault,
   seccompSimulator,
@@ -64,6 +66,7 @@ export {
 export { SIGNALS, signalName, signalNumber } from './signals.js';
 export type { SocketAddress, SocketFamily } from './sockets/address.js';
 export { bindIn, type ConnectAddress, connectIn, type ListenAddress, listenIn } from './sockets/node-sockets.js';
+export { sendFds } from './sockets/send-fds.js';
 export { type SocketOptions, socketIn } from './sockets/socket-in.js';
 export type { ProcessAttributes } from './spawn/attributes.js';
 export { describeSpawn } from './spawn/compile-spawn.js';

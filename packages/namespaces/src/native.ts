@@ -68,6 +68,10 @@ export interface Binding {
   socketPair(): [number, number];
   /** recvmsg(2) without waiting: the descriptors of one message; null: none is there, or the other end is closed. */
   receiveFds(socket: number): number[] | null;
+  /** setsockopt(2), SO_PASSCRED: for receiveFdsFrom. */
+  passPid(socket: number): void;
+  /** As receiveFds, with the sender's pid as this process sees it. */
+  receiveFdsFrom(socket: number): { fds: number[]; pid: number } | null;
   /** struct seccomp_notif; null: none now; undefined: no process has the filter any more. */
   seccompReceive(listener: number): Buffer | null | undefined;
   /** False: the caller does not wait any more. */

@@ -254,6 +254,38 @@ describe.skipIf(!compiler.ok)(compiler.title('a seccomp listener'), () => {
     await box[Symbol.asyncDispose]();
   });
 
+  it.each(WAYS)('goes together with descriptors of the program’s own and with a first process that reaps, $way', async ({ user }) => {
+    for (const init of [false, true]) {
+      using file = Fd.of(openSync('/proc/self/comm', 'r'));
+      let whose: number | undefined;
+      const told = listening(asking('getppid', 'getpgrp'));
+      const seccomp: SeccompFilter = {
+        ...told.seccomp,
+        onListener: (fd, process) => {
+          whose = process.pid;
+          told.seccomp.onListener?.(fd, process);
+        },
+      };
+      const p = await spawn({
+        ...plain,
+        args: ['/bin/sh', '-c', `cat <&7; ls /proc/self/fd | tr '\\n' ' '; exec ${tryIt} none results`],
+        namespaces: { user, pid: 'new', mount: 'new' },
+        mounts: [{ type: 'proc', target: '/proc' }],
+        stdio: ['pipe', 'pipe', 'pipe'],
+        fds: { 7: file },
+        init,
+        seccomp,
+      });
+      p.stdin?.end(line('getppid'));
+      const answered = answer(await told.listener, (call) => call.succeed(call.name === 'getppid' ? 77 : 1));
+      const ran = await finished(p);
+      // 3 is the folder that ls looks at.
+      expect([init, ran.stderr, ran.stdout.split('\n').slice(1)]).toEqual([init, '', ['0 1 2 3 7 77 0', '']]);
+      expect(await answered).toBeGreaterThan(0);
+      expect(whose).toBe(p.pid);
+    }
+  });
+
   it('takes the flags of seccomp(2)', async () => {
     const flags = ['LOG', 'SPEC_ALLOW', 'TSYNC'].map((name) => `SECCOMP_FILTER_FLAG_${name}`);
     const program = compileSeccomp({

@@ -102,6 +102,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("namespaceOwnerUid", namespaceOwnerUid);
   add("socketPair", socketPair);
   add("receiveFds", receiveFds);
+  add("passPid", passPid);
+  add("receiveFdsFrom", receiveFdsFrom);
   add("seccompReceive", seccompReceive);
   add("seccompAnswer", seccompAnswer);
   add("seccompAddFd", seccompAddFd);

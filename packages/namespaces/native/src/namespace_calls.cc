@@ -54,36 +54,78 @@ Napi::Value socketPair(const Napi::CallbackInfo& info) {
   return result;
 }
 
-/** recvmsg(2) without waiting: the descriptors of one message, or null when there is none */
-Napi::Value receiveFds(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
+namespace {
+
+/** One message: its descriptors, and who sent it where the socket passes that. */
+struct Received {
+  int fds[kMaxFds];
+  std::size_t count = 0;
+  pid_t pid = 0;
+};
+
+/** recvmsg(2) without waiting; false when there is no message. */
+bool receive(Napi::Env env, int socket, Received& got) {
   char byte;
-  alignas(cmsghdr) char control[CMSG_SPACE(kMaxFds * sizeof(int))];
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxFds * sizeof(int)) + CMSG_SPACE(sizeof(ucred))];
   iovec iov = {&byte, 1};
   msghdr message = {};
   message.msg_iov = &iov;
   message.msg_iovlen = 1;
   message.msg_control = control;
   message.msg_controllen = sizeof control;
-  const auto n = retry([&] { return ::recvmsg(intArg(info, 0), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
-  if (n == 0 || (n < 0 && errno == EAGAIN)) return env.Null();
+  const auto n = retry([&] { return ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
+  if (n == 0 || (n < 0 && errno == EAGAIN)) return false;
   check(n, "recvmsg");
   OpenFds& open = OpenFds::of(env);
-  int fds[kMaxFds];
-  std::size_t count = 0;
   for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
-    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-    count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    std::memcpy(fds, CMSG_DATA(c), count * sizeof(int));
-    for (std::size_t i = 0; i < count; i++) open.add(fds[i]);
+    if (c->cmsg_level != SOL_SOCKET) continue;
+    if (c->cmsg_type == SCM_CREDENTIALS) {
+      ucred sender;
+      std::memcpy(&sender, CMSG_DATA(c), sizeof sender);
+      got.pid = sender.pid;
+    }
+    if (c->cmsg_type != SCM_RIGHTS) continue;
+    got.count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    std::memcpy(got.fds, CMSG_DATA(c), got.count * sizeof(int));
+    for (std::size_t i = 0; i < got.count; i++) open.add(got.fds[i]);
   }
   // This process has no number left for one of them (unix(7)).
   if (message.msg_flags & MSG_CTRUNC) {
-    for (std::size_t i = 0; i < count; i++) ::close(open.release(fds[i]));
+    for (std::size_t i = 0; i < got.count; i++) ::close(open.release(got.fds[i]));
     throw SyscallFailure{EMFILE, "recvmsg", {}};
   }
-  Napi::Array result = Napi::Array::New(env, count);
-  for (std::uint32_t i = 0; i < count; i++) result.Set(i, Napi::Number::New(env, fds[i]));
+  return true;
+}
+
+Napi::Array listOf(Napi::Env env, const Received& got) {
+  Napi::Array result = Napi::Array::New(env, got.count);
+  for (std::uint32_t i = 0; i < got.count; i++) result.Set(i, Napi::Number::New(env, got.fds[i]));
+  return result;
+}
+
+}  // namespace
+
+/** recvmsg(2) without waiting: the descriptors of one message, or null when there is none */
+Napi::Value receiveFds(const Napi::CallbackInfo& info) {
+  Received got;
+  if (!receive(info.Env(), intArg(info, 0), got)) return info.Env().Null();
+  return listOf(info.Env(), got);
+}
+
+/** setsockopt(2), SO_PASSCRED: from here on a message tells the pid of its sender, as this process sees it (unix(7)) */
+Napi::Value passPid(const Napi::CallbackInfo& info) {
+  const int on = 1;
+  check(::setsockopt(intArg(info, 0), SOL_SOCKET, SO_PASSCRED, &on, sizeof on), "setsockopt");
+  return info.Env().Undefined();
+}
+
+/** As receiveFds, with the pid of the sender, of a socket that passes it: {fds, pid} */
+Napi::Value receiveFdsFrom(const Napi::CallbackInfo& info) {
+  Received got;
+  if (!receive(info.Env(), intArg(info, 0), got)) return info.Env().Null();
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("fds", listOf(info.Env(), got));
+  result.Set("pid", Napi::Number::New(info.Env(), got.pid));
   return result;
 }
 

@@ -7,7 +7,7 @@ export { type DockerProfileFacts, resolveDockerProfile } from './docker-profile.
 export { SECCOMP_FILTER_FLAGS, seccompFlags } from './flags.js';
 export { SeccompListener } from './listener/listener.js';
 export { type AddFdOptions, SeccompNotification } from './listener/notification.js';
-export type { SeccompFilter } from './load.js';
+export { type ListeningProcess, type SeccompFilter, seccompAsks } from './load.js';
 export { type SimulatedCall, type SimulatedVerdict, seccompProgramFault, seccompSimulator, simulateSeccomp } from './simulate.js';
 export type {
   CompileSeccompOptions,

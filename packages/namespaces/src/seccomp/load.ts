@@ -7,6 +7,12 @@ import { SECCOMP_FILTER_FLAGS, seccompFlags } from './flags.js';
 import { seccompProgramFault } from './simulate.js';
 import { checkKeys } from './validate.js';
 
+/** The process that loaded a filter with a listener. */
+export interface ListeningProcess {
+  /** As this process sees it; 0 where it cannot be seen from here. */
+  readonly pid: number;
+}
+
 /** A filter and how it is loaded, seccomp(2). */
 export interface SeccompFilter {
   /** From compileSeccomp or defaultSeccompFilter. */
@@ -18,8 +24,9 @@ export interface SeccompFilter {
    * give it to a SeccompListener, or to another process. It is called once, after the filter was loaded and before the
    * program runs, so that the first execve can be answered too; when the start fails earlier, it is not called. Such calls
    * wait until they are answered; once the descriptor is closed they fail with ENOSYS. `undefined` means no listener: ENOSYS at once.
+   * `process` says whose it is, since spawn() may not have resolved yet.
    */
-  onListener?: ((listener: Fd) => void) | undefined;
+  onListener?: ((listener: Fd, process: ListeningProcess) => void) | undefined;
 }
 
 const KEYS = ['program', 'flags', 'onListener'];
@@ -35,7 +42,11 @@ function checkProgram(program: unknown, path: string): asserts program is Uint8A
     throw new InvalidArgumentError(path, 'the bytes of a filter program, a multiple of 8', program);
 }
 
-function asks(program: Uint8Array): boolean {
+/**
+ * Whether a filter's program ever answers SCMP_ACT_NOTIFY, so that it can have a listener.
+ * True also for a program with instructions that are not known here.
+ */
+export function seccompAsks(program: Uint8Array): boolean {
   // One with instructions that we do not know is the kernel's to judge.
   if (seccompProgramFault(program) !== undefined) return true;
   return decodeProgram(program).some(({ code, k }) => code === RET_K && (k & 0x7fff0000) === SECCOMP_RET.SCMP_ACT_NOTIFY);
@@ -56,7 +67,7 @@ function checkParts(given: Partial<SeccompFilter>): void {
   checkProgram(program, 'seccomp.program');
   if (onListener !== undefined && typeof onListener !== 'function')
     throw new InvalidArgumentError('seccomp.onListener', 'a function that takes an Fd', onListener);
-  if (onListener !== undefined && !asks(program))
+  if (onListener !== undefined && !seccompAsks(program))
     throw new InvalidArgumentError('seccomp.onListener', 'absent, since the program never answers SCMP_ACT_NOTIFY', onListener);
   if (flags === undefined) return;
   if (!Array.isArray(flags)) throw new InvalidArgumentError('seccomp.flags', 'a list', flags);

@@ -5,7 +5,7 @@ import { type CapabilitySets, checkCapabilitySets } from '../capabilities.js';
 import { checkNamespaces } from '../namespaces/check-namespaces.js';
 import { NAMESPACE_KINDS, type NamespaceKind } from '../plan/clone-flags.js';
 import { parseRlimits } from '../rlimits.js';
-import { checkSeccompFilter, listenerOf } from '../seccomp/load.js';
+import { checkSeccompFilter } from '../seccomp/load.js';
 import { checkSize, type TerminalSize } from '../terminal/size.js';
 import { checkIdMaps } from '../userns/check-maps.js';
 import { ATTRIBUTE_KEYS, checkAttributes } from './check-attributes.js';
@@ -102,9 +102,6 @@ export function checkProgramOptions(o: ProgramOptions): void {
   if (o.rlimits !== undefined) parseRlimits(o.rlimits);
   if (o.oomScoreAdj !== undefined) integer(o.oomScoreAdj, 'oomScoreAdj', -1000, 1000);
   if (o.seccomp !== undefined) checkSeccompFilter(o.seccomp);
-  // Its socket would be among the numbers that are cleared for the others.
-  if (listenerOf(o.seccomp) !== undefined && (Object.keys(o.fds ?? {}).length > 0 || (o as SpawnOptions).init === true))
-    fail('seccomp.onListener', "left out together with 'fds' or 'init'", o.seccomp);
   if (o.stdio !== undefined) checkStdio(o.stdio);
   if (o.tty !== undefined) checkTty(o);
   checkAttributes(o);

@@ -107,6 +107,7 @@ function identity(o: Program, setgroups: boolean): Step[] {
   const { user, capabilities } = o;
   const early = filtersWithRights(o);
   const kept = keptFds(o);
+  const socket = listens(o) ? LISTENER_SLOT : undefined;
   return [
     // CAP_SYS_ADMIN is enough while it is there; without it no_new_privs must come first.
     ...(o.landlock && !o.noNewPrivileges ? [restrictSelf()] : []),
@@ -119,7 +120,7 @@ function identity(o: Program, setgroups: boolean): Step[] {
     ...(o.landlock && o.noNewPrivileges ? [restrictSelf()] : []),
     ...labelSteps(o),
     ...dieWithMonitor(o.parentDeathSignal === undefined ? undefined : signalNumber(o.parentDeathSignal)),
-    ...(kept.length > 0 ? placeFds(kept) : [closeFds(FIRST_PRIVATE_FD, listens(o) ? LISTENER_SLOT : undefined)]),
+    ...(kept.length > 0 ? placeFds(kept, socket) : [closeFds(FIRST_PRIVATE_FD, socket)]),
   ];
 }
 

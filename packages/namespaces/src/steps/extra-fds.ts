@@ -22,9 +22,9 @@ export const firstFree = (numbers: readonly number[]): number => Math.max(FIRST_
 
 /**
  * Moves what must not be trodden on out of the way, puts each descriptor into its place, and closes all the others. The
- * report pipe has any number, so the launcher itself moves it.
+ * report pipe has any number, so the launcher itself moves it. `socket`: a slot that stays open until exec, under whatever number.
  */
-export function placeFds(kept: readonly KeptFd[]): Step[] {
+export function placeFds(kept: readonly KeptFd[], socket?: string): Step[] {
   const sorted = [...kept].sort((a, b) => a.number - b.number);
   const free = firstFree(sorted.map((k) => k.number));
   const gaps = [FIRST_PRIVATE_FD, ...sorted.map((k) => k.number + 1)]
@@ -32,11 +32,13 @@ export function placeFds(kept: readonly KeptFd[]): Step[] {
     .filter(([first, last]) => first <= last);
   return [
     { call: 'move_report', args: [free], doing: DOING },
-    ...sorted.map((k): Step => ({ call: 'fcntl', args: [slot(k.slot), F_DUPFD_CLOEXEC, free], into: k.slot, doing: DOING })),
+    ...[...sorted.map((k) => k.slot), ...(socket === undefined ? [] : [socket])].map(
+      (name): Step => ({ call: 'fcntl', args: [slot(name), F_DUPFD_CLOEXEC, free], into: name, doing: DOING }),
+    ),
     ...sorted.map(
       (k): Step => ({ call: 'dup3', args: [slot(k.slot), k.number, openFlags(...(k.untilExec ? ['O_CLOEXEC'] : []))], doing: DOING }),
     ),
     ...gaps.map(([first, last]): Step => ({ call: 'close_range', args: [first, last, 0], doing: DOING })),
-    closeFds(free),
+    closeFds(free, socket),
   ];
 }
