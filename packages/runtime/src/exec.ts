@@ -5,7 +5,7 @@ import { type ContainerProcess, type EnterOptions, type EnterTemplate, enter, en
 import { readFileInRoot } from '@ctr/overlayfs';
 import { hintSource } from './hints.js';
 import { compileExec } from './oci/compile-exec.js';
-import { compiledFilter } from './oci/seccomp.js';
+import { eitherSignal, hasListenerPath, type LoadedFilter, loadedFilter, startFiltered } from './oci/listener.js';
 import { environment, toInherited, toProgramOptions } from './oci/to-spawn.js';
 import type { OciProcess, OciSpec } from './oci/types.js';
 import type { ExecSpec } from './options/run-schema.js';
@@ -17,6 +17,7 @@ import { type ResolvedUser, resolveUser } from './user/resolve-user.js';
 
 /** What exec() has to know of the container. */
 export interface ExecTarget {
+  readonly id: string;
   readonly name: string;
   readonly process: ContainerProcess;
   readonly oci: OciSpec;
@@ -51,8 +52,10 @@ const affinity = ({ execCPUAffinity: cpus }: OciProcess) => ({
   ...(cpus?.final ? { cpuAffinity: cpus.final } : {}),
 });
 
-const enterOptions = (target: ExecTarget, process: OciProcess, stdio: StdioPlan): EnterOptions => ({
-  ...toProgramOptions(process, compiledFilter(target.oci), stdio.stdio),
+const filterOf = (target: ExecTarget): LoadedFilter => loadedFilter(target.oci, { id: target.id, pid: target.process.pid });
+
+const enterOptions = (target: ExecTarget, process: OciProcess, stdio: StdioPlan, { filter }: LoadedFilter): EnterOptions => ({
+  ...toProgramOptions(process, filter, stdio.stdio),
   ...toInherited(target.oci.linux),
   ...affinity(process),
   cgroup: { ...describeEnter(target.directories), collect: [], cleanup: [] },
@@ -72,7 +75,7 @@ function recipeFor(
   const found = known.find((recipe) => recipe.user === user && sameData(recipe.kind, kind));
   if (found !== undefined) return found;
   const process = compileExec(target.oci.process, command, spec, user);
-  const template = enterTemplate(target.process, enterOptions(target, process, stdio));
+  const template = enterTemplate(target.process, enterOptions(target, process, stdio, filterOf(target)));
   return known.add({ kind, user, template, command: [], env: undefined, args: [], variables: {} });
 }
 
@@ -87,7 +90,7 @@ function programOf(recipe: ExecRecipe, container: OciProcess, command: readonly 
   return recipe;
 }
 
-/** A terminal is each program's own, so that there is nothing to keep for the next one. */
+/** A terminal is each program's own, and so is a listener for an agent: there is nothing to keep for the next one. */
 function launch(
   target: ExecTarget,
   spec: ExecSpec,
@@ -96,10 +99,12 @@ function launch(
   stdio: StdioPlan,
   doing: string,
 ): { entering: Promise<ContainerProcess>; args: readonly string[] } {
-  if (spec.tty) {
+  if (spec.tty || hasListenerPath(target.oci.linux.seccomp)) {
     const process = compileExec(target.oci.process, command, spec, user);
+    const loaded = filterOf(target);
+    const options = { ...enterOptions(target, process, stdio, loaded), doing, signal: eitherSignal(spec.signal, loaded) };
     return {
-      entering: enter(target.process, { ...enterOptions(target, process, stdio), doing, ...(spec.signal ? { signal: spec.signal } : {}) }),
+      entering: startFiltered(loaded, () => enter(target.process, options)),
       args: process.args,
     };
   }

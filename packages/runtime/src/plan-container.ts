@@ -8,8 +8,8 @@ import { type DescribedRoot, describeBindRoot, describeOverlay } from '@ctr/over
 import { hintSource } from './hints.js';
 import { applySpecHook } from './oci/apply-hook.js';
 import { compileOci } from './oci/compile.js';
+import { eitherSignal, type LoadedFilter, loadedFilter } from './oci/listener.js';
 import { fromOciResources } from './oci/resources.js';
-import { compiledFilter } from './oci/seccomp.js';
 import { toSpawnOptions } from './oci/to-spawn.js';
 import type { OciNamespaceType, OciSpec } from './oci/types.js';
 import type { RunSpec } from './options/run-schema.js';
@@ -116,6 +116,7 @@ function describeRoot({ id, spec, root, session, ids }: ContainerInput, ownUser:
 export interface ContainerPlan {
   readonly oci: OciSpec;
   readonly cgroup: CgroupDescription;
+  readonly filter: LoadedFilter;
   /** What spawn() takes, once the namespaces to join are open. */
   spawnOptions(joined: ReadonlyMap<OciNamespaceType, Fd>): SpawnOptions;
 }
@@ -124,12 +125,14 @@ export function planContainer(input: ContainerInput): ContainerPlan {
   const { spec, root, session, stdio } = input;
   const oci = makeOci(input);
   const cgroup = cgroupOf(oci, input);
+  const filter = loadedFilter(oci, { id: input.id });
   const ownUser = oci.linux.namespaces.some((n) => n.type === 'user');
   const { root: rootSteps, prepare, cleanup } = describeRoot(input, ownUser);
   const name = spec.name ?? input.id.slice(0, 12);
   return {
     oci,
     cgroup,
+    filter,
     spawnOptions: (joined) =>
       toSpawnOptions(oci, {
         idMap: input.ids?.mounts,
@@ -139,10 +142,10 @@ export function planContainer(input: ContainerInput): ContainerPlan {
         stdio: stdio.stdio,
         init: spec.init,
         joined,
-        seccomp: compiledFilter(oci),
+        seccomp: filter.filter,
         prepare,
         cleanup,
-        signal: spec.signal,
+        signal: eitherSignal(spec.signal, filter),
         hints: hintSource({ root: root.label, rootless: ownUser }),
       }),
   };

@@ -9,6 +9,7 @@ import { type ContainerProcess, spawn } from '@ctr/namespaces';
 import { CleanupStack, withCleanup } from './cleanup-stack.js';
 import { Container } from './container.js';
 import { explainFailure } from './explain-failure.js';
+import { startFiltered } from './oci/listener.js';
 import type { OciNamespaceType, OciSpec } from './oci/types.js';
 import type { RunSpec } from './options/run-schema.js';
 import { parseSignal } from './options/units.js';
@@ -55,7 +56,7 @@ async function launchOnce(input: ContainerInput): Promise<Launch> {
   const plan = planContainer(input);
   const undo = new CleanupStack();
   const process = openNamespaces(plan.oci, undo)
-    .then((joined) => spawn(plan.spawnOptions(joined)))
+    .then((joined) => startFiltered(plan.filter, () => spawn(plan.spawnOptions(joined))))
     .finally(() => undo.unwind());
   return { process, compiled: { command: plan.oci.process.args, oci: plan.oci, directories: plan.cgroup.directories } };
 }

@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import type { CgroupDirectories } from '@ctr/cgroups';
 import { type SpawnTemplate, spawnTemplate } from '@ctr/namespaces';
+import { hasListenerPath } from './oci/listener.js';
 import { effectiveArgs, effectiveEnv } from './oci/process.js';
 import { environment } from './oci/to-spawn.js';
 import type { OciSpec } from './oci/types.js';
@@ -54,13 +55,15 @@ export class StartRecipe {
     this.#program = this.#makeProgram(input.spec);
   }
 
-  /** Undefined for what is one of its kind: with a hook that may do anything, with descriptors, or with a terminal. */
+  /** Undefined for what is one of its kind: with a hook that may do anything, with descriptors, a terminal, or a listener for an agent. */
   static make(input: ContainerInput, kind: Readonly<Record<string, unknown>>): StartRecipe | undefined {
     const { spec, session, user } = input;
     if (isOfOneContainer(wantedIds(spec, session.host, user), session.host)) return undefined;
     const joins = [...(spec.namespaces?.values() ?? [])].some((place) => place !== 'new' && place !== 'host');
     const byDescriptor = (spec.mounts ?? []).some((m) => 'source' in m && typeof m.source === 'object');
-    return spec.spec !== undefined || joins || byDescriptor || spec.tty ? undefined : new StartRecipe(input, kind);
+    return spec.spec !== undefined || joins || byDescriptor || spec.tty || hasListenerPath(spec.seccomp)
+      ? undefined
+      : new StartRecipe(input, kind);
   }
 
   matches(input: ContainerInput, kind: Readonly<Record<string, unknown>>): boolean {

@@ -19,7 +19,7 @@ export interface SpawnContext {
   /** The user namespace by whose maps the owners in bind mounts are seen. */
   readonly idMap?: Fd | undefined;
   /** The compiled filter. */
-  readonly seccomp: Uint8Array | undefined;
+  readonly seccomp: SpawnOptions['seccomp'] | undefined;
   readonly prepare: readonly Step[];
   readonly cleanup: readonly Step[];
   readonly hints: HintSource;
@@ -56,7 +56,7 @@ const terminalSize = ({ consoleSize: size }: OciProcess): true | { columns: numb
   size === undefined ? true : { columns: size.width, rows: size.height };
 
 /** What a program gets, in a new container or a running one. */
-export function toProgramOptions(process: OciProcess, seccomp: Uint8Array | undefined, stdio: readonly [Stdio, Stdio, Stdio]) {
+export function toProgramOptions(process: OciProcess, seccomp: SpawnOptions['seccomp'] | undefined, stdio: readonly [Stdio, Stdio, Stdio]) {
   const { user } = process;
   return {
     args: process.args,
