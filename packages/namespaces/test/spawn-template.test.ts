@@ -1,10 +1,10 @@
 // A template starts many programs that differ in name, program and streams.
-import { mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Fd } from '@ctr/internal/fd';
 import { makeTempDir, need } from '@ctr/internal/testing';
 import { describe, expect, it } from 'vitest';
-import { type SpawnOptions, spawnTemplate } from '../src/index.js';
+import { compileSeccomp, enterTemplate, SeccompListener, type SpawnOptions, spawn, spawnTemplate, syscallTable } from '../src/index.js';
 import { ENV, finished, leaks, messageOf, shell, WAYS } from './run.js';
 
 const userns = need('userns');
@@ -70,13 +70,114 @@ describe.skipIf(!userns)('spawnTemplate', () => {
       }
       example.close();
     });
+
+    it('takes further descriptors of each start, under the numbers of the template', async () => {
+      const dir = makeTempDir('template');
+      for (const init of [false, true]) {
+        using example = Fd.of(openSync('/dev/null', 'r'));
+        const template = spawnTemplate({ ...options(dir), init, fds: { 5: example, 9: example } }, PLACEHOLDER);
+        await shell('true');
+        const check = leaks();
+        for (const name of NAMES) {
+          writeFileSync(path.join(dir, 'text'), `of ${name}`);
+          using mine = Fd.of(openSync(path.join(dir, 'text'), 'r'));
+          rmSync(path.join(dir, 'text'));
+          const start = { name, args: ['sh', '-c', 'cat <&9; cat <&5'], env: ENV };
+          expect((await finished(await template.spawn({ ...start, fds: { 5: example, 9: mine } }))).stdout).toBe(`of ${name}`);
+        }
+        await check.assertClean();
+        const name = NAMES[0] as string;
+        const wrong = template.spawn({ name, args: ['true'], env: ENV, fds: { 5: example } });
+        expect(await messageOf(wrong)).toContain('expected "fds" to be descriptors under the numbers 5,9, as the template has');
+        const closed = Fd.of(openSync('/dev/null', 'r'));
+        closed.close();
+        expect(await messageOf(template.spawn({ name, args: ['true'], env: ENV, fds: { 5: closed, 9: closed } }))).toContain('fds[5]');
+      }
+    });
+
+    it('makes a terminal for each start', async () => {
+      const { stdio: _, ...rest } = options(makeTempDir('template'));
+      const mounts: SpawnOptions['mounts'] = [{ type: 'proc', target: '/proc' }];
+      const template = spawnTemplate({ ...rest, mounts, tty: { columns: 99, rows: 11 } }, PLACEHOLDER);
+      await shell('true');
+      const check = leaks();
+      for (const name of NAMES) {
+        const r = await finished(await template.spawn({ name, args: ['sh', '-c', 'hostname; stty size'], env: ENV }));
+        expect([r.exitCode, r.stdout]).toEqual([0, `${name.slice(0, 12)}\r\n11 99\r\n`]);
+      }
+      await check.assertClean();
+      const name = NAMES[0] as string;
+      const both = template.spawn({ name, args: ['true'], stdio: ['ignore', 'ignore', 'ignore'] });
+      expect(await messageOf(both)).toContain('expected "stdio" to be left out: the terminal takes its place');
+    });
+
+    it('hands a listener over for each start', async () => {
+      const program = compileSeccomp({
+        defaultAction: 'SCMP_ACT_ALLOW',
+        syscalls: [{ names: ['mkdir', 'mkdirat'].filter((n) => syscallTable().has(n)), action: 'SCMP_ACT_NOTIFY' }],
+      });
+      const refuse = (code: string) => async (fd: Fd) => {
+        for await (const call of new SeccompListener(fd)) call.fail(code);
+      };
+      const base = { ...options(makeTempDir('template')), noNewPrivileges: true, stdio: ['ignore', 'ignore', 'pipe'] as const };
+      const template = spawnTemplate({ ...base, seccomp: { program, onListener: refuse('EROFS') } }, PLACEHOLDER);
+      await shell('true');
+      const check = leaks();
+      const [first, second] = NAMES as [string, string];
+      const args = ['mkdir', '/tmp/never'];
+      const env = { ...ENV, LC_ALL: 'C' };
+      expect((await finished(await template.spawn({ name: first, args, env }))).stderr).toContain('Read-only file system');
+      const own = await finished(await template.spawn({ name: second, args, env, onListener: refuse('ENOSPC') }));
+      expect(own.stderr).toContain('No space left on device');
+      await check.assertClean({ withinMs: 10_000 });
+    });
+  });
+
+  it.each(WAYS)('a template of further programs has terminals and descriptors too, $way', async ({ user }) => {
+    await using box = await spawn({
+      args: ['sleep', '600'],
+      env: ENV,
+      namespaces: { user, pid: 'new' },
+      stdio: ['ignore', 'ignore', 'ignore'],
+    });
+    using given = Fd.of(openSync('/etc/hostname', 'r'));
+    const template = enterTemplate(box, { args: ['true'], tty: true, fds: { 4: given } });
+    for (const [i, file] of ['/etc/hostname', '/etc/passwd'].entries()) {
+      using mine = Fd.of(openSync(file, 'r'));
+      const p = await template.enter({
+        args: ['sh', '-c', `tty >/dev/null && readlink /proc/self/fd/4; exit ${i}`],
+        env: ENV,
+        fds: { 4: mine },
+      });
+      const r = await finished(p);
+      expect([r.exitCode, r.stdout]).toEqual([i, `${file}\r\n`]);
+    }
+  });
+
+  it('passes the socket of sd_notify on to each start', async () => {
+    const before = process.env['NOTIFY_SOCKET'];
+    process.env['NOTIFY_SOCKET'] = '/run/some.sock';
+    try {
+      const template = spawnTemplate({ args: ['true'], notifySocket: true }, PLACEHOLDER);
+      for (const name of NAMES) {
+        const r = await finished(
+          await template.spawn({ name, args: ['sh', '-c', 'echo $NOTIFY_SOCKET $WHO'], env: { ...ENV, WHO: 'me' } }),
+        );
+        expect(r.stdout).toBe('/run/some.sock me\n');
+      }
+    } finally {
+      if (before === undefined) delete process.env['NOTIFY_SOCKET'];
+      else process.env['NOTIFY_SOCKET'] = before;
+    }
   });
 
   it('refuses what a template cannot be, before anything is touched', async () => {
     const base: SpawnOptions = { args: ['true'], namespaces: { pid: 'new', user: 'new' } };
     expect(() => spawnTemplate(base, 'short')).toThrow('expected "placeholder" to be at least 12 ASCII characters');
     const fd = Fd.of(openSync('/proc/self/ns/uts', 'r'));
-    expect(() => spawnTemplate({ ...base, namespaces: { uts: fd } }, PLACEHOLDER)).toThrow('to be no descriptors but those of stdio');
+    expect(() => spawnTemplate({ ...base, namespaces: { uts: fd } }, PLACEHOLDER)).toThrow(
+      'to be without namespaces to join and mounts by descriptor',
+    );
     fd.close();
     const template = spawnTemplate(base, PLACEHOLDER);
     const name = NAMES[0] as string;

@@ -48,7 +48,7 @@ export class EnterTemplate {
 /**
  * Checks, compiles and encodes the options of enter() once. Each start then gives its program and its streams.
  *
- * @param options As for enter(); `args`, `env` and `stdio` are those of a first example.
+ * @param options As for enter(); `args`, `env`, `stdio` and `fds` are those of a first example.
  * @throws InvalidArgumentError CTR_INVALID_ARGUMENT; UnsupportedError CTR_UNSUPPORTED on other systems than Linux.
  * @remarks Linux 5.8 (setns with a pidfd).
  * @example

@@ -5,15 +5,23 @@ import type { Plan, StepGroup } from '../plan/plan.js';
 import { PlanTemplate } from '../plan/plan-template.js';
 import { renameText, SHORT_NAME } from '../plan/rename.js';
 import type { ContainerProcess } from '../process.js';
+import { listenerOf, type SeccompFilter } from '../seccomp/load.js';
+import { LISTENER_SLOT } from '../steps/identity.js';
+import { TTY_SOCKET } from '../steps/terminal.js';
+import { sizeOf } from '../terminal/size.js';
 import { needsPlace } from '../userns/user-namespace.js';
+import { extraFds, labelOf } from './attribute-steps.js';
+import { checkAttributes } from './check-attributes.js';
 import { checkProgramOptions, checkSpawnOptions } from './check-options.js';
 import { describeSpawn } from './compile-spawn.js';
 import { executeSource } from './execute-plan.js';
 import { defaultHints } from './hints.js';
 import { downgrade } from './legacy/downgrade.js';
 import { learnFrom } from './legacy/missing.js';
+import { withNotifySocket } from './notify.js';
 import type { ProgramOptions, SpawnOptions } from './options.js';
 import { execute, stdioFds } from './program-steps.js';
+import { verifyLabel } from './verify-label.js';
 
 /** What each start from a template has of its own. */
 export interface StartOptions {
@@ -23,6 +31,10 @@ export interface StartOptions {
   env?: NonNullable<ProgramOptions['env']>;
   /** Of the same kinds as the template's: a pipe where that has one, a descriptor where that has one. Default: the template's. */
   stdio?: NonNullable<ProgramOptions['stdio']>;
+  /** Further descriptors, under the numbers that the template has; borrowed until the start. Default: the template's, which must be open then. */
+  fds?: NonNullable<ProgramOptions['fds']>;
+  /** Takes the listener of this start, where the template's filter has one. Default: the template's `seccomp.onListener`. */
+  onListener?: NonNullable<SeccompFilter['onListener']>;
   /** For error messages: 'start container "web"'. Default: the template's. */
   doing?: string;
   /** Gives the start up when it fires; see {@link ProgramOptions.signal}. */
@@ -38,11 +50,9 @@ export interface TemplateStartOptions extends StartOptions {
 const STDIO_SLOTS = ['stdin', 'stdout', 'stderr'];
 const ASCII = /^[\x01-\x7f]*$/;
 
-/** What is made or read back for each start apart cannot be of a template. */
-function refuseWhatIsOfOneStart(options: ProgramOptions): void {
-  for (const key of ['tty', 'fds', 'apparmorProfile', 'selinuxLabel', 'notifySocket'] as const)
-    if (options[key]) throw new InvalidArgumentError(key, 'left out of a template: use spawn() or enter()', options[key]);
-}
+/** What a start makes or borrows anew; other descriptors would have to stay open as long as the template. */
+const ofEachStart = (slot: string): boolean =>
+  STDIO_SLOTS.includes(slot) || slot === LISTENER_SLOT || slot === TTY_SOCKET || /^fd\.\d+$/.test(slot);
 
 /** What spawn and enter templates have in common: a plan without its program, and the last program. */
 export class StartTemplate {
@@ -50,44 +60,87 @@ export class StartTemplate {
   readonly #options: ProgramOptions & { init?: boolean };
   readonly #namespaces: readonly NamespaceKind[];
   readonly #slots: string;
+  /** What every program's environment gets beside its own. */
+  readonly #variables: ProgramOptions['env'];
   #program: { readonly args: readonly string[]; readonly env: ProgramOptions['env']; readonly steps: StepGroup } | undefined;
 
   /** The last group of the plan's setup stage is the program. */
-  constructor(options: ProgramOptions & { init?: boolean }, plan: Plan, namespaces: readonly NamespaceKind[], placeholder: string) {
-    refuseWhatIsOfOneStart(options);
+  constructor(
+    options: ProgramOptions & { init?: boolean },
+    plan: Plan,
+    namespaces: readonly NamespaceKind[],
+    placeholder: string,
+    variables?: ProgramOptions['env'],
+  ) {
     const { setup } = plan.stages;
     this.#template = new PlanTemplate({ ...plan, stages: { ...plan.stages, setup: setup.slice(0, -1) } }, placeholder);
     this.#options = options;
     this.#namespaces = namespaces;
+    this.#variables = variables;
     this.#slots = STDIO_SLOTS.filter((slot) => slot in plan.fds).join();
   }
 
   /** `open` makes further descriptors, by slot; they are closed here once they are sent. */
   start(name: string, start: StartOptions, open: () => Readonly<Record<string, number>> = () => ({})): Promise<ContainerProcess> {
     const { doing = this.#options.doing ?? `start ${start.args[0]}` } = start;
-    const stdio = stdioFds({ args: start.args, stdio: start.stdio ?? this.#options.stdio ?? ['ignore', 'pipe', 'pipe'] });
-    const used = STDIO_SLOTS.filter((slot) => stdio.slots.includes(slot));
-    if (used.join() !== this.#slots)
-      throw new InvalidArgumentError('stdio', `streams for ${this.#slots}, as the template has`, start.stdio);
+    const stdio = this.#streamsOf(start);
+    const extra = this.#fdsOf(start);
+    const onListener = this.#listenerOf(start);
     const program = this.#programOf(start);
     const own = open();
-    return executeSource({
-      fds: { ...own, ...stdio.borrowed },
-      pipes: stdio.pipes.map((n) => STDIO_SLOTS[n] as string),
+    const size = sizeOf(this.#options.tty);
+    const started = executeSource({
+      fds: { ...own, ...stdio.borrowed, ...extra },
+      pipes: [...stdio.pipes.map((n) => STDIO_SLOTS[n] as string), ...(size === undefined ? [] : [TTY_SOCKET])],
       own: Object.values(own),
       source: (fds) => this.#template.start({ doing, name, program, fds }),
       namespaces: this.#namespaces,
       hints: this.#options.hints ?? defaultHints,
+      size,
       signal: start.signal,
+      onListener,
     });
+    return labelOf(this.#options) ? started.then((process) => verifyLabel(process, this.#options)) : started;
+  }
+
+  #streamsOf(start: StartOptions): ReturnType<typeof stdioFds> {
+    const { tty } = this.#options;
+    if (tty && start.stdio !== undefined) throw new InvalidArgumentError('stdio', 'left out: the terminal takes its place', start.stdio);
+    const stdio = stdioFds({
+      args: start.args,
+      ...(tty ? { tty } : { stdio: start.stdio ?? this.#options.stdio ?? ['ignore', 'pipe', 'pipe'] }),
+    });
+    const used = STDIO_SLOTS.filter((slot) => stdio.slots.includes(slot));
+    if (used.join() !== this.#slots)
+      throw new InvalidArgumentError('stdio', `streams for ${this.#slots}, as the template has`, start.stdio);
+    return stdio;
+  }
+
+  #fdsOf(start: StartOptions): Record<string, number> {
+    const fds = start.fds ?? this.#options.fds ?? {};
+    const numbers = Object.keys(this.#options.fds ?? {});
+    if (start.fds !== undefined && Object.keys(fds).join() !== numbers.join())
+      throw new InvalidArgumentError('fds', `descriptors under the numbers ${numbers.join()}, as the template has`, start.fds);
+    checkAttributes({ fds });
+    return extraFds({ fds });
+  }
+
+  #listenerOf(start: StartOptions): SeccompFilter['onListener'] {
+    const known = listenerOf(this.#options.seccomp);
+    if (start.onListener === undefined) return known;
+    if (typeof start.onListener !== 'function')
+      throw new InvalidArgumentError('onListener', 'a function that takes an Fd', start.onListener);
+    if (known === undefined) throw new InvalidArgumentError('onListener', 'left out: the template has no listener', start.onListener);
+    return start.onListener;
   }
 
   #programOf({ args, env }: StartOptions): StepGroup {
     const known = this.#program;
     if (known !== undefined && known.args === args && known.env === env) return known.steps;
-    const options = { args, ...(env === undefined ? {} : { env }) };
+    const options = { args, ...(env === undefined && this.#variables === undefined ? {} : { env: { ...env, ...this.#variables } }) };
     checkProgramOptions(options);
-    const steps = execute({ ...options, ...(this.#options.init ? { init: true } : {}) });
+    const { init, fds } = this.#options;
+    const steps = execute({ ...options, ...(init ? { init } : {}), ...(fds === undefined ? {} : { fds }) });
     if (Object.isFrozen(args) && (env === undefined || Object.isFrozen(env))) this.#program = { args, env, steps };
     return steps;
   }
@@ -131,7 +184,8 @@ export class SpawnTemplate {
 /**
  * Checks, compiles and encodes options once. Each start then gives its name, its program and its streams.
  *
- * @param options As for spawn(); `args`, `env` and `stdio` are those of a first example. Descriptors may only be in `stdio`.
+ * @param options As for spawn(); `args`, `env`, `stdio` and `fds` are those of a first example. Namespaces cannot be joined, and mounts not be
+ * given by descriptor: these are opened for one start.
  * @param placeholder An unguessable ASCII text of at least 12 characters; wherever it stands in the options, in paths of
  * steps too, alone or as its first 12 characters, there the name of a start will be.
  * @throws InvalidArgumentError CTR_INVALID_ARGUMENT; UnsupportedError CTR_UNSUPPORTED on other systems than Linux.
@@ -149,13 +203,24 @@ export function spawnTemplate(options: SpawnOptions, placeholder: string): Spawn
   if (typeof placeholder !== 'string' || placeholder.length < SHORT_NAME || !ASCII.test(placeholder))
     throw new InvalidArgumentError('placeholder', `at least ${SHORT_NAME} ASCII characters`, placeholder);
   if (needsPlace(options))
-    throw new InvalidArgumentError('options', 'without disableUserNamespaces, and without ranges of an ordinary user', options.idMaps);
+    throw new InvalidArgumentError(
+      'options',
+      'without disableUserNamespaces, and without ranges of an ordinary user: their user namespace is made for one start',
+      options.idMaps,
+    );
   const own = NAMESPACE_KINDS.filter((kind) => (options.namespaces?.[kind] ?? 'host') !== 'host');
   const make = (): StartTemplate => {
-    const plan = describeSpawn(options);
-    const other = Object.keys(plan.fds).find((slot) => !STDIO_SLOTS.includes(slot));
-    if (other !== undefined) throw new InvalidArgumentError('options', 'no descriptors but those of stdio', other);
-    return new StartTemplate(options, downgrade(plan), own, placeholder);
+    const complete = withNotifySocket(options);
+    const plan = describeSpawn(complete);
+    const other = Object.keys(plan.fds).find((slot) => !ofEachStart(slot));
+    if (other !== undefined)
+      throw new InvalidArgumentError(
+        'options',
+        'without namespaces to join and mounts by descriptor, which are opened for one start: use spawn()',
+        other,
+      );
+    const variables = complete === options ? undefined : { NOTIFY_SOCKET: complete.env?.['NOTIFY_SOCKET'] as string };
+    return new StartTemplate(options, downgrade(plan), own, placeholder, variables);
   };
   return new SpawnTemplate(make, placeholder);
 }
