@@ -9,6 +9,7 @@ import { hintSource } from './hints.js';
 import { applySpecHook } from './oci/apply-hook.js';
 import { compileOci } from './oci/compile.js';
 import { eitherSignal, type LoadedFilter, loadedFilter } from './oci/listener.js';
+import type { MountMaps } from './oci/mount-maps.js';
 import { fromOciResources } from './oci/resources.js';
 import { toSpawnOptions } from './oci/to-spawn.js';
 import type { OciNamespaceType, OciSpec } from './oci/types.js';
@@ -99,7 +100,7 @@ function describeMappedRoot(idMaps: IdMaps, lower: readonly string[], { upper, p
 /** What the container's other users make on disk is not this user's to remove. */
 const onDiskWithRanges = (): UnsupportedError =>
   new UnsupportedError('a writable layer on disk with a range of ids', 'root', undefined, {
-    hint: "give writable: 'memory' (Linux 6.6), or userns: 'auto' and no user",
+    hint: "what the container's other users write there is not this user's to remove: give writable: 'memory' (Linux 6.6), or userns: 'auto' and no user",
   });
 
 function describeRoot({ id, spec, root, session, ids }: ContainerInput, ownUser: boolean): RootPlan {
@@ -118,7 +119,7 @@ export interface ContainerPlan {
   readonly cgroup: CgroupDescription;
   readonly filter: LoadedFilter;
   /** What spawn() takes, once the namespaces to join are open. */
-  spawnOptions(joined: ReadonlyMap<OciNamespaceType, Fd>): SpawnOptions;
+  spawnOptions(joined: ReadonlyMap<OciNamespaceType, Fd>, mountMaps?: MountMaps): SpawnOptions;
 }
 
 export function planContainer(input: ContainerInput): ContainerPlan {
@@ -133,9 +134,10 @@ export function planContainer(input: ContainerInput): ContainerPlan {
     oci,
     cgroup,
     filter,
-    spawnOptions: (joined) =>
+    spawnOptions: (joined, mountMaps) =>
       toSpawnOptions(oci, {
         idMap: input.ids?.mounts,
+        mountMaps,
         doing: `start container ${JSON.stringify(name)}`,
         root: rootSteps,
         cgroup: session.cgroups.usable ? { ...cgroup, limitsMemory: limitsMemory(oci) } : undefined,

@@ -10,6 +10,7 @@ import { CleanupStack, withCleanup } from './cleanup-stack.js';
 import { Container } from './container.js';
 import { explainFailure } from './explain-failure.js';
 import { startFiltered } from './oci/listener.js';
+import { makeMountMaps } from './oci/mount-maps.js';
 import type { OciNamespaceType, OciSpec } from './oci/types.js';
 import type { RunSpec } from './options/run-schema.js';
 import { parseSignal } from './options/units.js';
@@ -55,8 +56,8 @@ interface Launch {
 async function launchOnce(input: ContainerInput): Promise<Launch> {
   const plan = planContainer(input);
   const undo = new CleanupStack();
-  const process = openNamespaces(plan.oci, undo)
-    .then((joined) => startFiltered(plan.filter, () => spawn(plan.spawnOptions(joined))))
+  const process = Promise.all([openNamespaces(plan.oci, undo), makeMountMaps(plan.oci.mounts, undo)])
+    .then(([joined, mountMaps]) => startFiltered(plan.filter, () => spawn(plan.spawnOptions(joined, mountMaps))))
     .finally(() => undo.unwind());
   return { process, compiled: { command: plan.oci.process.args, oci: plan.oci, directories: plan.cgroup.directories } };
 }

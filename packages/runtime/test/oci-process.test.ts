@@ -1,7 +1,7 @@
 // OCI's `process` and `linux` fields, set by the `spec` hook and by options, read from inside.
-import { symlinkSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { leakCheck, need } from '@ctr/internal/testing';
+import { leakCheck, makeTempDir, need } from '@ctr/internal/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type OciSpec, type RunOptions, runContainer } from '../src/index.js';
 import { busyboxRoot } from './busybox-root.js';
@@ -82,6 +82,41 @@ describe.skipIf(!n.ok)(n.title('OCI fields'), () => {
     expect(text).toMatch(/^\/mnt ro,noexec,relatime,nodiratime\n|^\/mnt ro,noexec,nodiratime,relatime\n/);
     expect(text).toMatch(/\n\/mnt2 ro,nosuid,relatime\n/);
     expect(text).toMatch(/\ngroup\n(?:.*\n)*passwd\n/);
+  });
+
+  const maps = (disk: number, shown: number) => [{ containerID: disk, hostID: shown, size: 1 }];
+
+  it.skipIf(!asRoot)(need('root').title('mounts with maps of ids of their own, for one mount or all below'), async () => {
+    const folder = makeTempDir('owned');
+    chmodSync(folder, 0o755);
+    mkdirSync(path.join(folder, 'inner'));
+    writeFileSync(path.join(folder, 'file'), '', { mode: 0o666 });
+    chownSync(path.join(folder, 'file'), 1000, 1001);
+    const own = { uidMappings: maps(1000, 4242), gidMappings: maps(1001, 4343) };
+    for (const words of [[], ['idmap'], ['ridmap']]) {
+      const text = await run("stat -c '%u:%g' /owned/file /plain/file; touch /owned/file && stat -c %u /owned/inner", (oci) => {
+        oci.mounts.push(
+          { destination: '/owned', source: folder, options: ['rbind', ...words], ...own },
+          { destination: '/plain', source: folder, options: ['bind'] },
+        );
+      }).text();
+      // What no map names belongs to nobody.
+      expect(text).toBe('4242:4343\n1000:1001\n65534\n');
+    }
+  });
+
+  it('maps of ids that cannot be are refused before anything is made', async () => {
+    const attempt = (mount: Partial<OciSpec['mounts'][number]>): Promise<unknown> =>
+      run('true', (oci) => {
+        oci.mounts.push({ destination: '/mapped', source: rootfs, options: ['bind'], ...mount });
+      }).result();
+    await expect(attempt({ uidMappings: maps(0, 5) })).rejects.toThrow('mounts[/mapped].gidMappings');
+    const own = { uidMappings: maps(0, 5), gidMappings: maps(0, 5) };
+    await expect(attempt({ ...own, type: 'tmpfs', options: [] })).rejects.toThrow(
+      'expected "mounts[/mapped].uidMappings" to be given for a bind',
+    );
+    // An ordinary user has a user namespace always, but none that could map a bind.
+    await expect(attempt({ options: ['bind', 'idmap'] })).rejects.toThrow('mounts[/mapped].options');
   });
 
   it('init: a first process that reaps', async () => {

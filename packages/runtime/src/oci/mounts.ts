@@ -65,13 +65,17 @@ const COMMON = ['ro', 'nosuid', 'nodev', 'noexec', ...NEUTRAL];
 /** Handed on word for word. */
 const HANDED_ON = ['noatime', 'atime', 'nodiratime', 'diratime', 'nosymfollow', 'symfollow', 'norelatime', 'nostrictatime'];
 const DEEP = [...COMMON, ...HANDED_ON].map((word) => `r${word}`);
-const FURTHER = [...HANDED_ON, ...DEEP, 'unbindable', 'runbindable', 'tmpcopyup'];
+const ID_MAP = ['idmap', 'ridmap'];
+const FURTHER = [...HANDED_ON, ...DEEP, ...ID_MAP, 'unbindable', 'runbindable', 'tmpcopyup'];
 
 const TMPFS_DATA = ['nr_inodes', 'nr_blocks', 'uid', 'gid', 'huge', 'mpol'];
 
 /** What each type may say; a word outside of this is refused, because leaving it out could mean less safety. */
 const WORDS: Readonly<Record<string, { flags: readonly string[]; data: readonly string[] }>> = {
-  bind: { flags: [...COMMON, 'bind', 'rbind', ...PROPAGATION_WORDS, ...HANDED_ON, ...DEEP, 'unbindable', 'runbindable'], data: [] },
+  bind: {
+    flags: [...COMMON, 'bind', 'rbind', ...PROPAGATION_WORDS, ...HANDED_ON, ...DEEP, ...ID_MAP, 'unbindable', 'runbindable'],
+    data: [],
+  },
   tmpfs: { flags: [...COMMON, ...HANDED_ON, 'tmpcopyup'], data: ['size', 'mode', ...TMPFS_DATA] },
   proc: { flags: [...COMMON, ...HANDED_ON], data: ['hidepid', 'subset', 'gid'] },
   sysfs: { flags: COMMON, data: [] },

@@ -140,8 +140,10 @@ const mount = object(
     type: optional(text('a type of file system', { max: 64 })),
     source: optional(text('a source')),
     options: optional(list('an array of words', text('a word', { max: 4095 }), 64)),
+    uidMappings: optional(idMaps),
+    gidMappings: optional(idMaps),
   },
-  later('uidMappings', 'gidMappings'),
+  {},
 ); // prettier-ignore
 
 export const ociSchema = object(

@@ -3,7 +3,7 @@
 import type { Fd } from '@ctr/internal/fd';
 import type { Step } from '@ctr/internal/steps';
 import type { CapabilitySets, CgroupEntry, HintSource, Rlimit, SpawnOptions, Stdio } from '@ctr/namespaces';
-import { toLauncherMount } from './mounts.js';
+import { type MountMaps, mappedMount } from './mount-maps.js';
 import { RLIM_INFINITY } from './process.js';
 import type { OciIdMap, OciLinux, OciNamespaceType, OciProcess, OciSpec } from './types.js';
 
@@ -18,6 +18,8 @@ export interface SpawnContext {
   readonly joined: ReadonlyMap<OciNamespaceType, Fd>;
   /** The user namespace by whose maps the owners in bind mounts are seen. */
   readonly idMap?: Fd | undefined;
+  /** The user namespaces of mounts with maps of their own. */
+  readonly mountMaps?: MountMaps | undefined;
   /** The compiled filter. */
   readonly seccomp: SpawnOptions['seccomp'] | undefined;
   readonly prepare: readonly Step[];
@@ -99,7 +101,7 @@ export function toSpawnOptions(oci: OciSpec, context: SpawnContext): SpawnOption
     ...(maps === undefined ? {} : { idMaps: maps }),
     root: context.root,
     readOnlyRoot: oci.root.readonly ?? false,
-    mounts: oci.mounts.map(toLauncherMount).map((m) => (m.type === 'bind' && context.idMap ? { ...m, idMap: context.idMap } : m)),
+    mounts: oci.mounts.map((mount) => mappedMount(mount, context.idMap, context.mountMaps)),
     maskedPaths: linux.maskedPaths ?? [],
     readonlyPaths: linux.readonlyPaths ?? [],
     ...(linux.devices === undefined ? {} : { devices: linux.devices }),

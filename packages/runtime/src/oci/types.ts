@@ -46,6 +46,9 @@ export interface OciMount {
   type?: string;
   source?: string;
   options?: string[];
+  /** Of a bind: `containerID` is the id on disk, `hostID` the one that the mount shows. Both kinds or none. */
+  uidMappings?: OciIdMap[];
+  gidMappings?: OciIdMap[];
 }
 
 export type OciNamespaceType = 'pid' | 'mount' | 'network' | 'ipc' | 'uts' | 'user' | 'cgroup' | 'time';
