@@ -143,5 +143,14 @@ describe.skipIf(!n.ok)(n.title('OCI fields'), () => {
         (e) => e,
       );
     expect(message).toContain('selinuxLabel is not available here');
+    const mounts = await run('true', (oci) => {
+      oci.linux.mountLabel = 'system_u:object_r:container_file_t:s0';
+    })
+      .result()
+      .then(
+        () => ({ message: 'mountLabel is not available here' }),
+        (e) => e,
+      );
+    expect(mounts.message).toContain('mountLabel is not available here');
   });
 });

@@ -6,6 +6,7 @@ import { LANDLOCK_SCOPES, LANDLOCK_WORDS, type Landlock, neededAbi } from '../st
 import { MEMORY_FLAGS, MEMORY_MODES, type MemoryPolicy } from '../steps/memory-policy.js';
 import { PERSONALITY_DOMAINS, PERSONALITY_FLAGS, type Personality } from '../steps/personality.js';
 import { IO_CLASSES, type IoPriority, SCHED_FLAGS, SCHED_POLICIES, type Scheduler } from '../steps/scheduling.js';
+import type { Lsm } from '../steps/security-label.js';
 import { labelOf } from './attribute-steps.js';
 import type { ProcessAttributes } from './attributes.js';
 import { absolute, boolean, checkKeys, fail, integer, list, object, text } from './check-values.js';
@@ -113,13 +114,19 @@ function checkLabel(o: ProcessAttributes): void {
   if (wanted.label === '') fail(key, 'a label', '');
   if (o.apparmorProfile !== undefined && o.selinuxLabel !== undefined)
     fail('selinuxLabel', 'left out with apparmorProfile', o.selinuxLabel);
-  if (!activeLsm(wanted.lsm))
-    throw new UnsupportedError(
-      key,
-      wanted.lsm === 'apparmor'
-        ? 'a host with AppArmor, which this one has not active'
-        : 'a host with SELinux, which this one has not active',
-    );
+  requireLsm(wanted.lsm, key);
+}
+
+function requireLsm(lsm: Lsm, key: string): void {
+  if (activeLsm(lsm)) return;
+  throw new UnsupportedError(key, `a host with ${lsm === 'apparmor' ? 'AppArmor' : 'SELinux'}, which this one has not active`);
+}
+
+/** @throws InvalidArgumentError; UnsupportedError where nothing would heed it. */
+export function checkMountLabel(label: string): void {
+  text(label, 'mountLabel', 4000);
+  if (label === '') fail('mountLabel', 'a label', '');
+  requireLsm('selinux', 'mountLabel');
 }
 
 /** @throws InvalidArgumentError; UnsupportedError for what this kernel has not. */

@@ -8,7 +8,7 @@ import { parseRlimits } from '../rlimits.js';
 import { checkSeccompFilter } from '../seccomp/load.js';
 import { checkSize, type TerminalSize } from '../terminal/size.js';
 import { checkIdMaps } from '../userns/check-maps.js';
-import { ATTRIBUTE_KEYS, checkAttributes } from './check-attributes.js';
+import { ATTRIBUTE_KEYS, checkAttributes, checkMountLabel } from './check-attributes.js';
 import { checkDevice, checkMount } from './check-mount.js';
 import { checkSysctls } from './check-sysctls.js';
 import { absolute, boolean, checkKeys, fail, functionValue, integer, list, object, steps, text } from './check-values.js';
@@ -22,7 +22,7 @@ const PROGRAM_KEYS = [
 ];
 const SPAWN_KEYS = [
   ...PROGRAM_KEYS,
-  ...'namespaces idMaps timeOffsets disableUserNamespaces root readOnlyRoot mounts devices rootPropagation maskedPaths readonlyPaths sysctls init hostname domainname loopback prepare cleanup'.split(
+  ...'namespaces idMaps timeOffsets disableUserNamespaces root readOnlyRoot mounts devices rootPropagation mountLabel maskedPaths readonlyPaths sysctls init hostname domainname loopback prepare cleanup'.split(
     ' ',
   ),
 ];
@@ -144,6 +144,7 @@ export function checkSpawnOptions(o: SpawnOptions): void {
     });
   if (o.rootPropagation !== undefined && !ROOT_PROPAGATIONS.includes(o.rootPropagation))
     fail('rootPropagation', `one of ${ROOT_PROPAGATIONS.join(', ')}`, o.rootPropagation);
+  if (o.mountLabel !== undefined) checkMountLabel(o.mountLabel);
   const { maskedPaths = [], readonlyPaths = [] } = o;
   for (const [key, paths] of Object.entries({ maskedPaths, readonlyPaths }))
     list(paths, key).forEach((p, i) => {

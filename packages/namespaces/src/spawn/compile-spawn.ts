@@ -20,6 +20,7 @@ import { type IdMaps, mapsId, oneId } from '../userns/id-map.js';
 import { joinUser, type Place, planMaps } from '../userns/user-namespace.js';
 import { extraFds, labelOf } from './attribute-steps.js';
 import { makeReadonly, maskPaths, prepareMasks } from './masked-steps.js';
+import { labelMounts } from './mount-label.js';
 import { type MountContext, type MountSteps, mountSlot, mountSteps } from './mount-plan.js';
 import { propagationFlag, readMountWords } from './mount-words.js';
 import type { SpawnOptions } from './options.js';
@@ -192,7 +193,12 @@ function rootAndMounts(o: SpawnOptions, c: MountContext): { prepare: StepGroup[]
     o.rootPropagation ? propagateRoot(o.rootPropagation) : [],
     o.readOnlyRoot ? readOnlyRoot() : [],
   ];
-  return { prepare: mounts.map((m) => m.prepare ?? []), groups, fds: Object.assign({}, ...mounts.map((m) => m.fds)) };
+  const { mountLabel } = o;
+  return {
+    prepare: mounts.map((m) => m.prepare ?? []),
+    groups: mountLabel === undefined ? groups : groups.map((group) => labelMounts(group, mountLabel)),
+    fds: Object.assign({}, ...mounts.map((m) => m.fds)),
+  };
 }
 
 const propagateRoot = (words: string) =>
@@ -250,7 +256,11 @@ export function describeSpawn(
     ...(id.idMaps ? { idMaps: id.idMaps } : {}),
     fds,
     stages: {
-      prepare: [o.prepare ?? [], o.cgroup?.prepare ?? [], ...mounts.prepare],
+      prepare: [
+        o.mountLabel === undefined ? (o.prepare ?? []) : labelMounts(o.prepare ?? [], o.mountLabel),
+        o.cgroup?.prepare ?? [],
+        ...mounts.prepare,
+      ],
       enter: join.enter.length > 0 ? [join.enter] : [],
       setup: [
         o.cgroup?.setup ?? [],

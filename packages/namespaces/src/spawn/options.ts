@@ -206,6 +206,11 @@ export interface SpawnOptions extends ProgramOptions {
    * mounts below a folder that is the root is seen inside.
    */
   rootPropagation?: 'private' | 'rprivate' | 'slave' | 'rslave' | 'shared' | 'rshared' | 'unbindable' | 'runbindable';
+  /**
+   * The SELinux context of all files in the file systems that are made for it: those in memory, overlays, message queues and
+   * terminals; `context=` of mount(8), OCI's `linux.mountLabel`. UnsupportedError where SELinux is not active. Default: as the policy has it.
+   */
+  mountLabel?: string;
   /** Paths that show nothing: a file as /dev/null, a folder as an empty one. Missing ones are left out. */
   maskedPaths?: readonly string[];
   /** Paths that become read-only. Missing ones are left out. */

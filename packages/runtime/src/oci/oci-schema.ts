@@ -122,6 +122,7 @@ const linux = object(
     cgroupsPath: optional(line),
     resources: optional(resources),
     seccomp: optional(seccompProfile),
+    mountLabel: optional(line),
     maskedPaths: optional(paths),
     readonlyPaths: optional(paths),
     devices: optional(list('an array of devices', device, 1024)),
@@ -130,7 +131,7 @@ const linux = object(
     memoryPolicy: optional(object('the memory policy', { mode: line, nodes: optional(line), flags: optional(texts) })),
     personality: optional(object('the personality', { domain: line, flags: optional(texts) })),
   },
-  later('netDevices', 'mountLabel', 'intelRdt', 'timeOffsets'),
+  later('netDevices', 'intelRdt', 'timeOffsets'),
 ); // prettier-ignore
 
 const mount = object(

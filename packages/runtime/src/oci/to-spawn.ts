@@ -102,6 +102,7 @@ export function toSpawnOptions(oci: OciSpec, context: SpawnContext): SpawnOption
     root: context.root,
     readOnlyRoot: oci.root.readonly ?? false,
     mounts: oci.mounts.map((mount) => mappedMount(mount, context.idMap, context.mountMaps)),
+    ...(linux.mountLabel ? { mountLabel: linux.mountLabel } : {}),
     maskedPaths: linux.maskedPaths ?? [],
     readonlyPaths: linux.readonlyPaths ?? [],
     ...(linux.devices === undefined ? {} : { devices: linux.devices }),

@@ -72,6 +72,8 @@ export interface OciLinux {
   cgroupsPath?: string;
   resources?: OciResources;
   seccomp?: OciSeccomp;
+  /** SELinux. */
+  mountLabel?: string;
   maskedPaths?: string[];
   readonlyPaths?: string[];
   devices?: Device[];
