@@ -151,6 +151,19 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('the walls, for $way'), ({ optio
       }).result(),
     );
     expect(r.stdout).toBe('pts/ptmx\nptmx\n0\n');
+    const before = hostValues();
+    const terminal = await cleanly(() =>
+      runContainer({
+        rootfs: root,
+        command: ['/bin/sh', '-c', 'tty; stat -c "%F %t" /dev/console /dev/pts/0; echo said > /dev/console; readlink /dev/console'],
+        tty: true,
+        ...options,
+      }).result(),
+    );
+    // 136 is the major number of the other ends of terminals.
+    const device = `character special file ${(136).toString(16)}`;
+    expect(terminal.stdout.split('\r\n')).toEqual(['/dev/pts/0', device, device, 'said', '']);
+    expect(hostValues()).toEqual(before);
   });
 
   it(
