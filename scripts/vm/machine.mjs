@@ -24,11 +24,11 @@ export async function makeDisk(file) {
 const accelerator = () => process.env.CTR_VM_ACCEL ?? 'tcg,thread=multi';
 
 /**
- * For the kernel: no defences that only cost time here, no security modules that no test asks, and no waiting for grace periods of RCU,
+ * For the kernel: no defences that only cost time here, only those security modules that a test asks, and no waiting for grace periods of RCU,
  * which take longest under emulation. Seen once with and once without: 20 s against 53 s for 100 times fork and exec.
  */
 const KERNEL = [
-  ...['console=ttyS0', 'quiet', 'panic=-1', 'psi=1', 'rcupdate.rcu_expedited=1', 'lsm=landlock,yama,bpf', 'audit=0'],
+  ...['console=ttyS0', 'quiet', 'panic=-1', 'psi=1', 'rcupdate.rcu_expedited=1', 'lsm=landlock,yama,apparmor,bpf', 'audit=0'],
   ...['mitigations=off', 'nosmap', 'nosmep', 'nopcid', 'no5lvl'],
   ...['init_on_alloc=0', 'hardened_usercopy=off', 'randomize_kstack_offset=off'],
 ];
