@@ -76,6 +76,18 @@ const ROWS: readonly Row[] = [
     when: (f) => f.path === '/proc/self/oom_score_adj',
     hint: 'lowering oom_score_adj needs CAP_SYS_RESOURCE',
   },
+  {
+    syscall: 'write',
+    code: 'ENOENT',
+    when: (f) => f.path?.endsWith('/attr/apparmor/exec') === true,
+    hint: 'no such profile is loaded: aa-status lists them, apparmor_parser -r loads one',
+  },
+  {
+    syscall: 'write',
+    code: 'EINVAL',
+    when: (f) => f.path?.endsWith('/attr/exec') === true,
+    hint: 'the loaded SELinux policy has no such context',
+  },
   { syscall: 'seccomp', code: 'EACCES', hint: FILTER_RIGHTS },
   { syscall: 'listen_seccomp', code: 'EACCES', hint: FILTER_RIGHTS },
   {
