@@ -99,7 +99,7 @@ describe.skipIf(!base.ok || !memory.ok).each(WAYS)(memory.title(base.title('memo
 
 describe.skipIf(!base.ok || !cpu.ok).each(WAYS)(cpu.title(base.title('time that $way takes')), ({ options }) => {
   it.each(['compute', 'calls', 'faults'])('C-30 %s in a hundred threads: no more than its part', async (kind) => {
-    const o = { ...options, resources: { cpus: 0.2 }, timeout: 1500 };
+    const o = { ...options, resources: { cpus: 0.2 }, timeout: 900 };
     await cleanly(async () => {
       const box = await runContainer({ rootfs: await rootfs(), command: ['/inside/burn', '60', '100', kind], ...o });
       // Node and the monitor are still there for others.
