@@ -1,10 +1,15 @@
 // Deletes a tree that a container wrote, so its names, depth and modes are hostile. Constant memory and no
 // recursion: a directory that is not empty is moved up to the top under a counted name and emptied there
 // later. Symbolic links are never followed, mounts never crossed (openat2(2), RESOLVE_NO_XDEV).
+#include <asm/statfs.h>
+
 #include "steps.h"
 
 namespace ctr {
 namespace {
+
+constexpr u32 kGroupTries = 100;  // of a millisecond each
+constexpr u8 kTypeDirectory = 4;  // DT_DIR, readdir(3)
 
 struct Dirent {  // linux_dirent64, getdents64(2)
   u64 inode;
@@ -119,15 +124,83 @@ class Sweeper {
   i64 error_ = 0;
 };
 
+/** Removes the child groups of `dir` that let go. Returns how many there were; `busy` is one that has children or processes. */
+i64 removeChildGroups(int dir, char (&busy)[256]) {
+  busy[0] = 0;
+  i64 seen = 0;
+  syscall6(__NR_lseek, dir, 0, 0);
+  alignas(8) char buffer[8192];
+  for (;;) {
+    const i64 n = retry([&] { return syscall6(__NR_getdents64, dir, ptr(buffer), sizeof buffer); });
+    if (n <= 0) return n < 0 ? n : seen;
+    for (i64 at = 0; at < n;) {
+      const auto* entry = reinterpret_cast<const Dirent*>(buffer + at);
+      at += entry->length;
+      if (entry->type != kTypeDirectory || isDots(entry->name)) continue;
+      seen++;
+      const i64 r = syscall6(__NR_unlinkat, dir, ptr(entry->name), AT_REMOVEDIR);
+      if (r == -kEBUSY)
+        for (u32 i = 0; i + 1 < sizeof busy && (busy[i] = entry->name[i]) != 0; i++) busy[i + 1] = 0;
+      else if (r < 0 && r != -kENOENT)
+        return r;
+    }
+  }
+}
+
+/**
+ * Removes all groups below a control group: who was given it may have nested them to any depth. The files of a group cannot be unlinked,
+ * a group cannot be moved, and rmdir(2) says EBUSY of one with children (cgroup-v2.rst): so down to an innermost one, and again from the top.
+ */
+i64 removeGroupsBelow(int top) {
+  OwnedFd inner;
+  for (int dir = top;;) {
+    char busy[256];
+    const i64 seen = removeChildGroups(dir, busy);
+    if (seen < 0) return seen;
+    // Busy without children: it is processes that are in it.
+    if (seen == 0) return dir == top ? 0 : -kEBUSY;
+    if (busy[0] == 0) {
+      if (dir == top) return 0;
+      dir = top;
+      continue;
+    }
+    const i64 child = openDirectory(dir, busy);
+    if (child == -kENOENT) continue;
+    if (child < 0) return child;
+    inner.reset(static_cast<int>(child));
+    dir = inner.get();
+  }
+}
+
+bool isCgroup(int fd) {
+  struct statfs s;
+  constexpr u64 kCgroup1 = 0x27e0eb;  // linux/magic.h
+  constexpr u64 kCgroup2 = 0x63677270;
+  if (syscall6(__NR_fstatfs, fd, ptr(&s)) != 0) return false;
+  const u64 type = static_cast<u64>(s.f_type);
+  return type == kCgroup1 || type == kCgroup2;
+}
+
 }  // namespace
 
 i64 removeTree(const char* path) {
   const OwnedFd top{openDirectory(AT_FDCWD, path)};
   if (!top.valid()) return top.get() == -kENOENT ? 0 : top.get();
+  const auto removeTop = [&] { return syscall6(__NR_unlinkat, static_cast<u64>(AT_FDCWD), ptr(path), AT_REMOVEDIR); };
+  if (isCgroup(top.get())) {
+    // Processes that are just dying keep a group busy for a moment.
+    for (u32 tries = 0;; tries++) {
+      i64 r = removeGroupsBelow(top.get());
+      if (r == 0) r = removeTop();
+      if (r != -kEBUSY || tries == kGroupTries) return r == -kENOENT ? 0 : r;
+      const __kernel_timespec millisecond = {0, 1'000'000};
+      syscall6(__NR_nanosleep, ptr(&millisecond), 0);
+    }
+  }
   Sweeper sweeper{top.get()};
   while (sweeper.round() > 0) {
   }
-  const i64 r = syscall6(__NR_unlinkat, static_cast<u64>(AT_FDCWD), ptr(path), AT_REMOVEDIR);
+  const i64 r = removeTop();
   if (r == -kENOTEMPTY && sweeper.error() != 0) return sweeper.error();
   return r == -kENOENT ? 0 : r;
 }
