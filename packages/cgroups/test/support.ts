@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmdirSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, writeSync } from 'node:fs';
 import type { Arg, Step } from '@ctr/internal/steps';
 import { openParent } from '../src/index.js';
 import type { CgroupParent } from '../src/parent/parent.js';
@@ -58,6 +58,11 @@ const plain = (a: Arg | undefined): string | number => {
   return a as string | number;
 };
 
+function removeGroups(directory: string): void {
+  for (const e of readdirSync(directory, { withFileTypes: true })) if (e.isDirectory()) removeGroups(`${directory}/${e.name}`);
+  rmdirSync(directory);
+}
+
 /** Runs steps as the launcher does, with its slots, by Node's own calls of the same name. */
 export class StepRunner {
   readonly slots = new Map<string, number>();
@@ -90,6 +95,7 @@ export class StepRunner {
     else if (call === 'openat') this.slots.set(into ?? '', openSync(plain(b) as string, plain(c)));
     else if (call === 'write') writeSync(this.#slot(a), b as string);
     else if (call === 'unlinkat') rmdirSync(plain(b) as string);
+    else if (call === 'remove_tree') removeGroups(plain(a) as string);
     else if (call === 'report_file') this.#report(plain(a) as string);
     else if (call === 'close') {
       closeSync(this.#slot(a));

@@ -1,5 +1,7 @@
 // Limits are held, and the end says which one was met.
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { detectCgroups } from '@ctr/cgroups';
 import { need } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type RunOptions, runContainer, UnsupportedError } from '../src/index.js';
@@ -54,6 +56,30 @@ describe.skipIf(!n.ok)(n.title('limits'), () => {
     await using c = await run('sleep 100', { resources: { memory: '64m', pids: 20 } });
     const stats = await c.stats();
     expect([stats.memory?.limitBytes, stats.pids?.limit]).toEqual([64 * 2 ** 20, 20]);
+  });
+});
+
+/** The directories of all control groups below ours that hold the process. */
+async function groupsOf(pid: number): Promise<string[]> {
+  const { controllers, unified } = await detectCgroups();
+  const roots = new Set([unified, ...Object.values(controllers)].flatMap((c) => c?.parentDirectory ?? []));
+  const below = (dir: string): string[] => [
+    dir,
+    ...readdirSync(dir, { withFileTypes: true }).flatMap((e) => (e.isDirectory() ? below(`${dir}/${e.name}`) : [])),
+  ];
+  return [...roots].flatMap(below).filter((d) => readFileSync(`${d}/cgroup.procs`, 'utf8').split('\n').includes(`${pid}`));
+}
+
+describe.skipIf(!n.ok)(n.title('control groups that were made in that of a container'), () => {
+  it('to any depth go with it', async () => {
+    await using c = await run('sleep 1000', { resources: { memory: '64m' } });
+    const groups = await groupsOf(c.pid);
+    expect(groups.length).toBeGreaterThan(0);
+    for (const group of groups) for (const nested of ['a/b/c', 'a/d', 'e']) mkdirSync(`${group}/${nested}`, { recursive: true });
+    c.kill('SIGKILL');
+    await c.exited;
+    await c.cleaned;
+    for (const group of groups) expect(existsSync(group), group).toBe(false);
   });
 });
 

@@ -36,11 +36,11 @@ describe('a cgroup as steps', () => {
     }).toMatchInlineSnapshot(`
       {
         "cleanup": [
-          "unlinkat(AT_FDCWD, "/cg/cpu/p/web", AT_REMOVEDIR) [ENOENT]",
-          "unlinkat(AT_FDCWD, "/cg/memory/own/p/web", AT_REMOVEDIR) [ENOENT]",
-          "unlinkat(AT_FDCWD, "/cg/devices/p/_default-devices/web", AT_REMOVEDIR) [ENOENT]",
-          "unlinkat(AT_FDCWD, "/cg/pids/p/web", AT_REMOVEDIR) [ENOENT]",
-          "unlinkat(AT_FDCWD, "/cg/unified/p/web", AT_REMOVEDIR) [ENOENT]",
+          "remove_tree("/cg/cpu/p/web") [ENOENT]",
+          "remove_tree("/cg/memory/own/p/web") [ENOENT]",
+          "remove_tree("/cg/devices/p/_default-devices/web") [ENOENT]",
+          "remove_tree("/cg/pids/p/web") [ENOENT]",
+          "remove_tree("/cg/unified/p/web") [ENOENT]",
         ],
         "cloneInto": "cg.unified",
         "collect": [
@@ -116,7 +116,7 @@ describe('a cgroup as steps', () => {
     }).toMatchInlineSnapshot(`
       {
         "cleanup": [
-          "unlinkat(AT_FDCWD, "/cg/p/web", AT_REMOVEDIR) [ENOENT]",
+          "remove_tree("/cg/p/web") [ENOENT]",
         ],
         "cloneInto": "cg.unified",
         "collect": [

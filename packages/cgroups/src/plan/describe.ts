@@ -6,7 +6,7 @@ import type { CgroupDirectories } from '../names.js';
 import type { CgroupParent, ParentHierarchy } from '../parent/parent.js';
 import type { Resources } from '../resources.js';
 import { type Layout, layOut } from './layout.js';
-import { enterStep, makeStep, openDirectoryStep, openTasksStep, removalStep, reportStep, writeSteps } from './steps.js';
+import { enterStep, makeStep, openDirectoryStep, openTasksStep, removeGroupsStep, reportStep, writeSteps } from './steps.js';
 
 /** How a process enters a cgroup that exists. */
 export interface CgroupEntrance {
@@ -24,7 +24,7 @@ export interface CgroupEntry extends CgroupEntrance {
   readonly kill: Step[];
   /** After the last process: send back the files that tell what happened, for {@link parseCollected}. */
   readonly collect: Step[];
-  /** Remove it; EBUSY is to be tried again for a moment. */
+  /** Remove it with the cgroups that were made in it; EBUSY is to be tried again for a moment. */
   readonly cleanup: Step[];
 }
 
@@ -92,7 +92,7 @@ function stepsOf(layout: Layout, name: string): Omit<CgroupDescription, 'directo
       setup.push(entryStep(controller, directory));
     }
     for (const file of collected) collect.push(reportStep(`${directory}/${file}`));
-    cleanup.push(removalStep(directory, `remove the cgroup "${name}" (${label})`));
+    cleanup.push(removeGroupsStep(directory, `remove the cgroup "${name}" (${label})`));
   }
   const limits = layout.limits.flatMap((l) => writeSteps(l.file, l.value, `limit ${l.option} to ${l.value}`));
   const { unified } = layout.directories;

@@ -55,4 +55,12 @@ export const removalStep = (directory: string, doing: string): Step => ({
   doing,
 });
 
+/** With all groups below it: who was given it, by delegation or a cgroup namespace, may have made some. */
+export const removeGroupsStep = (directory: string, doing: string): Step => ({
+  call: 'remove_tree',
+  args: [directory],
+  allow: ['ENOENT'],
+  doing,
+});
+
 export const reportStep = (file: string): Step => ({ call: 'report_file', args: [file], doing: `read ${file}` });
