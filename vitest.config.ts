@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { InOrder } from './scripts/vm/order.mjs';
 
 /** Sister packages are read from source: a test never sees a stale dist. */
 const conditions = ['ctr:source', 'node', 'import', 'module', 'default'];
@@ -15,6 +16,8 @@ export default defineConfig({
   test: {
     include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts', 'internal/src/**/*.test.ts', 'e2e/**/*.test.ts'],
     pool: 'forks',
+    ...(process.env['CTR_TEST_ORDER'] ? { sequence: { sequencer: InOrder } } : {}),
+    ...(process.env['CTR_VM_DEADLINE'] ? { runner: './scripts/vm/time-limit.mjs' } : {}),
     ...(moduleCache ? { experimental: { fsModuleCache: true, fsModuleCachePath: moduleCache } } : {}),
     testTimeout: 30_000 * slowness,
     hookTimeout: 120_000 * slowness,

@@ -23,6 +23,11 @@ export class Tally {
   missing(feature, reason) {
     if ((process.env.CTR_REQUIRE ?? '').split(',').includes(feature))
       return this.fail(`CTR_REQUIRE lists ${feature}, but this host lacks it: ${reason}`);
+    this.skip(feature, reason);
+  }
+
+  /** Something was not run to its end: one skip with its reason. */
+  skip(feature, reason) {
     this.skipped += 1;
     say(`  skipped, ${feature}: ${reason}`);
   }

@@ -1,6 +1,6 @@
 // npm test: sets up, builds, checks types and style, then runs all tests: as root, once more as an ordinary user when we are root, and
-// in the test machine. The last line of stdout is "N passed, N failed, N skipped" over everything; the exit code is 0 only when nothing
-// failed. npm test -- [--as=root|user|vm] [vitest filters …]
+// in the test machine beside both. The last line of stdout is "N passed, N failed, N skipped" over everything; the exit code is 0 only
+// when nothing failed. npm test -- [--as=root|user|vm] [vitest filters …]
 import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,11 +10,13 @@ import { root, setup, turbo } from './setup.mjs';
 import { explainSkips, skipReasons, Tally } from './tally.mjs';
 import { requirements } from './vm/requirements.mjs';
 import { vmSuite } from './vm/suite.mjs';
-import { moduleCache } from './vm/warm.mjs';
 
+const began = Date.now();
 const USER = 65534;
 /** Seconds; a native call that blocks is never timed out by vitest itself. */
 const GUARD = '1500';
+/** Seconds after which the test machine begins no more tests, counted from our start: all of CI has 15 minutes. */
+const MACHINE_ENDS = 690;
 const isRoot = process.getuid?.() === 0;
 const args = process.argv.slice(2).filter((a) => !a.startsWith('--as='));
 const only = process.argv.find((a) => a.startsWith('--as='))?.slice(5);
@@ -61,8 +63,6 @@ async function run(title, prefix, env, options) {
   // An ordinary user cannot write reports into root's checkout.
   if (process.env.CI && prefix.length === 0) reporters.push('--reporter=junit', `--outputFile.junit=reports/junit-${runs}.xml`);
   runs += 1;
-  // What is transformed here need not be in the test machine. An ordinary user cannot write it.
-  const cache = prefix.length === 0 ? { CTR_MODULE_CACHE: moduleCache } : {};
   const vitest = [
     process.execPath,
     path.join(root, 'node_modules/vitest/vitest.mjs'),
@@ -71,7 +71,7 @@ async function run(title, prefix, env, options) {
     ...reporters,
     ...options,
   ];
-  const status = await guarded([...prefix, ...vitest], { ...process.env, ...cache, ...env, ...files });
+  const status = await guarded([...prefix, ...vitest], { ...process.env, ...env, ...files });
   tally.add(files.CTR_COUNT_FILE, status, status === 124 ? `the tests were stopped after ${GUARD} s` : undefined);
   return skipReasons(files.CTR_SKIP_LOG);
 }
@@ -122,27 +122,26 @@ async function asUser() {
   explainSkips('as an ordinary user', skips, /^needs (root|overlay|mknod):/);
 }
 
-/** The suite of scripts/vm; its output is kept until the other tests have ended, and it gives way to them. Returns its end. */
+/** The suite of scripts/vm. Beside other tests it gives way to them, ends in time, and its output is kept. Returns its end. */
 async function inMachine(kernel) {
   const printed = [];
+  const beside = only !== 'vm';
+  const limits = beside ? { nice: 10, deadline: began + MACHINE_ENDS * 1000, output: (chunk) => printed.push(chunk) } : {};
   try {
-    await vmSuite(kernel, tally, { filters: args, nice: 10, warm: only === 'vm', output: (chunk) => printed.push(chunk) });
+    await vmSuite(kernel, tally, { filters: args, ...limits });
   } catch (error) {
     tally.fail(String(error?.stack ?? error));
   }
   return () => process.stdout.write(Buffer.concat(printed));
 }
 
-/** The machine's tests begin beside the ordinary user's: what those need, root's have built, and they leave processors idle. */
-async function asUserAndInMachine() {
-  // Not by itself yet: no run of the whole suite has been seen to end there, see docs/guides/vm.md.
-  const wanted = only === 'vm' || (process.env.CTR_VM === '1' && only === undefined && args.length === 0);
+/** Starts the machine's tests when they are wanted: in CI, or when asked for. It takes what the other tests leave of two processors. */
+async function startMachine() {
+  const wanted = only === 'vm' || (only === undefined && args.length === 0 && (process.env.CTR_VM ?? (process.env.CI ? '1' : '0')) === '1');
   if (!wanted && only === undefined) say('\nNot run in the test machine (Linux 6.1, unified cgroup v2): pnpm test:vm does, or CTR_VM=1.');
   const { kernel, reason } = wanted ? await requirements() : {};
   if (reason !== undefined) tally.missing('vm', reason);
-  const machine = kernel === undefined ? undefined : inMachine(kernel);
-  if (isRoot && (only ?? 'user') === 'user') await asUser();
-  (await machine)?.();
+  return kernel === undefined ? undefined : inMachine(kernel);
 }
 
 const ready = await check(() => setup('test'));
@@ -153,11 +152,13 @@ if (ready) {
   await check(() =>
     step('check format and style', 'biome', [process.env.CI ? 'ci' : 'check', '.'], { cure: '"npm run format" repairs most of it.' }),
   );
+  const machine = startMachine().catch((error) => tally.fail(String(error?.stack ?? error)));
   if ((only ?? 'root') === 'root')
     explainSkips(
       isRoot ? 'as root' : 'as this user',
       await suite(`Tests as ${isRoot ? 'root' : 'this user'}`, [], {}),
       /^needs ordinary-user:/,
     );
-  if (only !== 'root') await asUserAndInMachine();
+  if (isRoot && (only ?? 'user') === 'user') await asUser();
+  (await machine)?.();
 }

@@ -37,7 +37,7 @@ function removeStale() {
 
 /**
  * Boots, runs `script` (shell, in the checkout), powers off. `shell: true` gives it the terminal; else `output` gets what it prints.
- * Returns { status }, the exit status of the script, or { failure }, why the machine ended without one.
+ * Returns { status }, the exit status of the script, or { failure, late }: why the machine ended without one, and whether its seconds were up.
  */
 export async function boot(folder, { kernel, script, env = {}, shell = false, seconds, nice = 0, output = () => {} }) {
   const share = path.join(folder, 'share');
@@ -46,10 +46,10 @@ export async function boot(folder, { kernel, script, env = {}, shell = false, se
   writeFileSync(path.join(share, 'boot.sh'), readFileSync(new URL('./guest/boot.sh', import.meta.url)));
   writeFileSync(path.join(share, 'environment'), exports({ ...environment(), ...env, ...settings(kernel, shell) }));
   writeFileSync(path.join(share, 'command'), `mkdir -p -m 700 "$XDG_RUNTIME_DIR"\ncd ${quote(root)} || exit\n${script}\n`);
-  const { end, errors } = await runMachine({ kernel, folder, shell, nice }, seconds, output);
+  const { end, errors, late } = await runMachine({ kernel, folder, shell, nice }, seconds, output);
   const statusFile = path.join(share, 'status');
   if (existsSync(statusFile)) return { status: Number(readFileSync(statusFile, 'utf8')) };
-  return { failure: explain(end, errors, path.join(folder, 'console.log')) };
+  return { failure: explain(end, errors, path.join(folder, 'console.log')), late };
 }
 
 /** What a script in the machine keeps of our environment: how to run, nothing that is secret and no folders of ours. */
@@ -92,7 +92,7 @@ async function runMachine(options, seconds, output) {
   });
   clearTimeout(guard);
   for (const name of signals) process.off(name, stop);
-  return { end: late ? `stopped after ${seconds} s` : `qemu: ${end}`, errors };
+  return { end: late ? `stopped after ${Math.round(seconds)} s` : `qemu: ${end}`, errors, late };
 }
 
 /** Why a machine ended without a status: what qemu said, and the last lines of the console. */

@@ -23,7 +23,13 @@ async function main() {
   const tally = new Tally();
   process.on('exit', () => process.stdout.write(`${tally.line}\n`));
   if (kernel === undefined) tally.missing('vm', reason);
-  else await vmSuite(kernel, tally, { filters: args }).catch((error) => tally.fail(error.stack));
+  else await vmSuite(kernel, tally, { filters: args, deadline: deadline() }).catch((error) => tally.fail(error.stack));
+}
+
+/** CTR_VM_SECONDS from now; none when it is not set. */
+function deadline() {
+  const seconds = Number(process.env.CTR_VM_SECONDS ?? 0);
+  return seconds > 0 ? Date.now() + seconds * 1000 : undefined;
 }
 
 /** A shell or a command: its exit status is ours. */

@@ -1,30 +1,44 @@
 // Runs test files in the test machine, and adds what they counted to a tally.
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { root } from '../setup.mjs';
 import { explainSkips, skipReasons } from '../tally.mjs';
 import { boot, quote, withRunFolder } from './guest.mjs';
-import { SLOWNESS, selectedRuns } from './selection.mjs';
+import { namedRun, SLOWNESS, selectedRuns } from './selection.mjs';
 import { moduleCache, warmModules } from './warm.mjs';
 
-/** Seconds for everything; a machine that hangs must not hold up CI. */
-const GUARD = 1200;
+/** Seconds for everything when there is no deadline; a machine that hangs must not hold up CI. */
+const GUARD = 3000;
+/** Seconds after the deadline for the test that is running then, and for ending. */
+const GRACE = 150;
+/** Seconds without the end of a test file after which a machine that had to be stopped counts as hung, not as slow. */
+const HUNG = 300;
 
-/** Runs `filters` (arguments of vitest), or what selection.mjs selects. `output` gets what is printed; `warm: false` when the same
- * files have just been run here with CTR_MODULE_CACHE. */
-export async function vmSuite(
-  kernel,
-  tally,
-  { filters = [], nice = 0, warm = true, output = (chunk) => process.stdout.write(chunk) } = {},
-) {
-  const runs = filters.length > 0 ? [{ title: filters.join(' '), options: ['--no-file-parallelism', ...filters] }] : selectedRuns();
-  if (warm) await warmModules(runs.map((r) => r.options));
+/**
+ * Runs `filters` (arguments of vitest), or what selection.mjs selects. What has not begun at `deadline` (milliseconds since the epoch) is
+ * skipped and named. `output` gets what is printed.
+ */
+export async function vmSuite(kernel, tally, { filters = [], nice = 0, deadline, output = (chunk) => process.stdout.write(chunk) } = {}) {
+  const runs = filters.length > 0 ? [namedRun(filters)] : selectedRuns();
+  await warmModules(
+    runs.map((r) => r.options),
+    nice,
+  );
   await withRunFolder(async (folder) => {
     const share = path.join(folder, 'share');
     for (const i of runs.keys()) for (const file of Object.values(results(share, i))) makeWritable(file);
-    const env = { CTR_SLOWNESS: String(SLOWNESS), CTR_MODULE_CACHE: moduleCache, CTR_REQUIRE: process.env.CTR_REQUIRE_VM ?? '' };
-    const { failure } = await boot(folder, { kernel, script: runs.map(vitestLines).join('\n'), env, seconds: GUARD, nice, output });
-    if (failure !== undefined) tally.fail(failure);
+    const env = {
+      CTR_SLOWNESS: String(SLOWNESS),
+      CTR_MODULE_CACHE: moduleCache,
+      CTR_REQUIRE: process.env.CTR_REQUIRE_VM ?? '',
+      CTR_VM_DEADLINE: deadline === undefined ? '' : String(deadline),
+    };
+    const seconds = deadline === undefined ? GUARD : Math.max(GRACE, (deadline - Date.now()) / 1000 + GRACE);
+    const { failure, late } = await boot(folder, { kernel, script: runs.map(vitestLines).join('\n'), env, seconds, nice, output });
+    const slow =
+      late && deadline !== undefined && runs.some((_, i) => Date.now() - statSync(results(share, i).counts).mtimeMs < HUNG * 1000);
+    if (slow) tally.skip('vm', `stopped ${GRACE} s after its time was up; what had not ended did not count`);
+    else if (failure !== undefined) tally.fail(failure);
     for (const [i, { title }] of runs.entries()) {
       const { counts, skips, status } = results(share, i);
       // Of a machine that broke down only the run that it interrupted is incomplete, and that is counted already.
@@ -34,9 +48,17 @@ export async function vmSuite(
         failure === undefined || ended !== '' ? Number(ended) : 0,
         `vitest in the test machine (${title}) ended with ${ended}`,
       );
-      explainSkips('in the test machine', skipReasons(skips), /^needs (ordinary-user|cgroup1):/);
+      explainSkips('in the test machine', inOneLine(skipReasons(skips)), /^needs (ordinary-user|cgroup1):/);
     }
   });
+}
+
+/** What time-limit.mjs left out, file by file, as one reason. */
+function inOneLine(reasons) {
+  const time = 'needs time: ';
+  const files = reasons.filter((r) => r.startsWith(time)).map((r) => r.slice(time.length));
+  const others = reasons.filter((r) => !r.startsWith(time));
+  return files.length === 0 ? others : [...others, `${time}${files.length} files not run, or not to their end: ${files.join(', ')}`];
 }
 
 /** The files that the i-th run leaves in the shared folder. */
@@ -53,7 +75,7 @@ function makeWritable(file) {
 }
 
 /** One run of vitest as shell. Its status goes into a file, so that the next run starts all the same. */
-function vitestLines({ title, options, user }, i) {
+function vitestLines({ title, options, order = [], user }, i) {
   const { counts, skips, status } = results('/vm/share', i);
   const reporters = ['--reporter=default', '--reporter=./scripts/closing-line.mjs'];
   const vitest = path.join(root, 'node_modules/vitest/vitest.mjs');
@@ -69,7 +91,7 @@ function vitestLines({ title, options, user }, i) {
   ];
   return [
     `printf '\\n%s, Linux %s\\n' ${quote(`Tests in the test machine: ${title}`)} "$(uname -r)"`,
-    `CTR_COUNT_FILE=${counts} CTR_SKIP_LOG=${skips} ${command.map(quote).join(' ')}`,
+    `CTR_COUNT_FILE=${counts} CTR_SKIP_LOG=${skips} CTR_TEST_ORDER=${quote(order.join())} ${command.map(quote).join(' ')}`,
     `echo $? >${status}`,
   ].join('\n');
 }

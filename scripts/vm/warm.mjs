@@ -13,23 +13,22 @@ export const moduleCache = path.join(tools, 'vm', 'modules');
 const MOST = 4000;
 
 /** Has all modules of `runs` (lists of vitest's arguments) transformed; does nothing when no source has changed since. */
-export async function warmModules(runs) {
+export async function warmModules(runs, nice) {
   if (existsSync(moduleCache) && readdirSync(moduleCache).length > MOST) rmSync(moduleCache, { recursive: true });
   mkdirSync(moduleCache, { recursive: true });
   const stampFile = path.join(moduleCache, 'stamp');
   const stamp = createHash('sha256').update(JSON.stringify(runs)).update(sourceHash()).digest('hex');
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
-  for (const options of runs) await collect(options);
+  for (const options of runs) await collect(options, nice);
   writeFileSync(stampFile, stamp);
 }
 
 /** `vitest list` imports the files without running a test. A file that cannot be imported here is told of by its run. */
-async function collect(options) {
+async function collect(options, nice) {
   const vitest = path.join(root, 'node_modules/vitest/vitest.mjs');
   const env = { CTR_MODULE_CACHE: moduleCache, CTR_REQUIRE: '', CTR_SKIP_LOG: '' };
-  await step('transform the tests for the test machine', process.execPath, [vitest, 'list', '--configLoader=runner', ...options], {
-    env,
-  }).catch((e) => say(`  ${e.message.split('\n')[0]}`));
+  const command = ['-n', String(nice), process.execPath, vitest, 'list', '--configLoader=runner', ...options];
+  await step('transform the tests for the test machine', 'nice', command, { env }).catch((e) => say(`  ${e.message.split('\n')[0]}`));
 }
 
 /** Size and contents of everything that a test may import. */
