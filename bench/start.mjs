@@ -13,6 +13,8 @@ function allWays({ idle, loaded, peers, launch }) {
   return [
     { key: 'disk', name: 'ours, disk layer', ...node(idle, 'disk') },
     { key: 'memory', name: 'ours, memory layer', ...node(idle, 'memory') },
+    { key: 'diskUser', name: '… disk layer, own user namespace', ...node(idle, 'diskUser') },
+    { key: 'memoryUser', name: '… memory layer, own user namespace', ...node(idle, 'memoryUser') },
     ...peers.map((p) => ({ ...p, sample: () => launcher.sample(p, Math.round(gap() * 1000)) })),
     { key: 'spawn', name: 'child_process.spawn, no container', ...node(idle, 'spawn') },
     { key: 'diskHeap', name: `ours, disk layer, ${heap} MiB heap`, ...node(loaded, 'disk') },

@@ -18,11 +18,14 @@ function fill(megabytes) {
 }
 globalThis.live = fill(Number(option('heap') ?? 0));
 
+/** The peers' containers have the host's user namespace; ours has one of its own unless it is told so. */
+const asPeers = process.getuid() === 0 ? { userns: 'host' } : {};
+
 /** `mark` is called at each event of a start that this thread takes part in. */
 const container =
-  (writable) =>
+  (writable, userns = asPeers) =>
   (mark = () => {}) => {
-    const run = runContainer({ rootfs: root, command: ['/bin/stamp'], writable, stderr: 'ignore' });
+    const run = runContainer({ rootfs: root, command: ['/bin/stamp'], writable, stderr: 'ignore', ...userns });
     run.then((box) => {
       mark();
       box.exited.then(mark);
@@ -46,6 +49,8 @@ let box;
 const WAYS = {
   disk: container('disk'),
   memory: container('memory'),
+  diskUser: container('disk', {}),
+  memoryUser: container('memory', {}),
   spawn: bare,
   // What the measuring loop, garbage collection and the machine hold by themselves.
   nothing: () => sleep(5),

@@ -232,6 +232,8 @@ async function ours(row: Row): Promise<Record<string, string>> {
     command: command(row),
     env: { PATH: '/bin:/usr/bin' },
     seccomp: 'unconfined',
+    // As the peers' containers have it.
+    ...(process.getuid?.() === 0 ? { userns: 'host' as const } : {}),
     spec: (oci) => {
       row.edit(oci);
       return oci;

@@ -8,6 +8,7 @@ import { compileSeccomp, enterTemplate, SeccompListener, type SpawnOptions, spaw
 import { ENV, finished, leaks, messageOf, shell, WAYS } from './run.js';
 
 const userns = need('userns');
+const root = need('root');
 const PLACEHOLDER = 'b51dd7f2a90c4e0e8f77';
 const NAMES = ['first-name-0000000001', 'second-name-000000002'].map((n) => n.slice(0, PLACEHOLDER.length));
 
@@ -171,13 +172,23 @@ describe.skipIf(!userns)('spawnTemplate', () => {
     }
   });
 
+  it.skipIf(!root.ok)(root.title('mounts by descriptor, as long as it is open'), async () => {
+    const dir = makeTempDir('bound');
+    writeFileSync(path.join(dir, 'file'), 'by descriptor\n');
+    const source = Fd.of(openSync(dir, 'r'));
+    const mounts = [{ type: 'bind', source, target: dir, readOnly: true }] as const;
+    const template = spawnTemplate({ args: ['true'], namespaces: { pid: 'new', mount: 'new' }, mounts }, PLACEHOLDER);
+    const start = (name: string) => template.spawn({ name, args: ['cat', path.join(dir, 'file')], env: ENV });
+    for (const name of NAMES) expect((await finished(await start(name))).stdout).toBe('by descriptor\n');
+    source.close();
+    expect(await messageOf(start(NAMES[0] as string))).toContain('descriptors that stay open as long as the template is used');
+  });
+
   it('refuses what a template cannot be, before anything is touched', async () => {
     const base: SpawnOptions = { args: ['true'], namespaces: { pid: 'new', user: 'new' } };
     expect(() => spawnTemplate(base, 'short')).toThrow('expected "placeholder" to be at least 12 ASCII characters');
     const fd = Fd.of(openSync('/proc/self/ns/uts', 'r'));
-    expect(() => spawnTemplate({ ...base, namespaces: { uts: fd } }, PLACEHOLDER)).toThrow(
-      'to be without namespaces to join and mounts by descriptor',
-    );
+    expect(() => spawnTemplate({ ...base, namespaces: { uts: fd } }, PLACEHOLDER)).toThrow('to be without namespaces to join');
     fd.close();
     const template = spawnTemplate(base, PLACEHOLDER);
     const name = NAMES[0] as string;

@@ -8,8 +8,7 @@ import { prepareRoot } from './prepare-root.js';
 import { openSession } from './session/session.js';
 import { newId } from './start-recipe.js';
 import { planStdio } from './stdio.js';
-import { prepareIds } from './userns/container-ids.js';
-import { mapLayers } from './userns/mapped-root.js';
+import { prepareUserns } from './userns/prepare-userns.js';
 
 /** What explain() returns. */
 export interface Explanation {
@@ -36,10 +35,9 @@ export async function explain(first: string | RunOptions, command?: readonly str
   const session = await openSession();
   const root = await prepareRoot(spec, session);
   const user = await root.user(spec.user);
-  const ids = await prepareIds(spec, session.host, user);
+  const { spec: placed, ids } = await prepareUserns(spec, root, session.host, user);
   try {
-    const layers = ids?.mounts === undefined ? undefined : await mapLayers(root.layers, ids.mounts);
-    const plan = planContainer({ id: newId(), spec, root, user, session, stdio: planStdio(spec), ids: ids && { ...ids, layers } });
+    const plan = planContainer({ id: newId(), spec: placed, root, user, session, stdio: planStdio(spec), ids });
     return { oci: plan.oci, plan: describePlan(describeSpawn(plan.spawnOptions(new Map()))) };
   } finally {
     await ids?.release();

@@ -3,6 +3,7 @@ import type { ImageStore, LayerSink } from '@ctr/image';
 import { chooseLayerForm, describeParents, LayerMounts, mountParents, openLayerWriter, type RootFacts } from '@ctr/overlayfs';
 import type { HostFacts } from './oci/host-facts.js';
 import type { RunSpec } from './options/run-schema.js';
+import { atLeast } from './session/host-facts.js';
 
 /** How layers are written, and how they become lower layers. */
 export interface LayerPlan {
@@ -52,11 +53,19 @@ const FILES: LayerPlan = {
 
 const fits = new WeakMap<ImageStore, Promise<boolean>>();
 
-/** A mount of a file is of no use in a user namespace, where EROFS cannot be mounted and mounts of others are no layers. */
+/** In a user namespace of its own: joined ones, and the host's, see layers as they are. */
+function ownUser(spec: RunSpec): boolean {
+  const place = spec.namespaces?.get('user') ?? 'host';
+  return place !== 'host' || (spec.userns !== undefined && spec.userns !== 'host');
+}
+
+/**
+ * Mounts of files are this process's, and root's: in a user namespace EROFS cannot be mounted. Its layers can be shown with the ids
+ * of one from the kernel on that takes mounts which are attached to nothing.
+ */
 export async function planLayers(store: ImageStore, spec: RunSpec, host: HostFacts): Promise<LayerPlan> {
   if (!host.privileged || !host.initialUserNamespace) return treePlan(true);
-  const ownUser = spec.userns !== undefined && spec.userns !== 'host';
-  if (ownUser || (spec.namespaces?.get('user') ?? 'host') !== 'host') return treePlan(false);
+  if (ownUser(spec) && !atLeast([6, 15])) return treePlan(false);
   const known = fits.get(store) ?? chooseLayerForm(store.root).then(({ form }) => form === 'erofs');
   fits.set(store, known);
   return (await known) ? FILES : treePlan(false);

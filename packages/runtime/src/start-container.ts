@@ -19,8 +19,7 @@ import { forgetImage, prepareRoot } from './prepare-root.js';
 import { forgetSession, lostSession, openSession, type Session } from './session/session.js';
 import { type Compiled, newId, recipeFor } from './start-recipe.js';
 import { planStdio } from './stdio.js';
-import { prepareIds } from './userns/container-ids.js';
-import { mapLayers } from './userns/mapped-root.js';
+import { prepareUserns } from './userns/prepare-userns.js';
 import { prepareWritableLayer } from './writable-layer.js';
 
 const open = promisify(openFile);
@@ -102,10 +101,9 @@ async function startIn(session: Session, spec: RunSpec): Promise<Container> {
   const [root] = await Promise.all([prepareRoot(spec, session), prepareWritableLayer(spec, session)]);
   const user = await root.user(spec.user);
   throwIfAborted(spec);
-  const ids = await prepareIds(spec, session.host, user);
+  const { spec: placed, ids } = await prepareUserns(spec, root, session.host, user);
   try {
-    const layers = ids?.mounts === undefined ? undefined : await mapLayers(root.layers, ids.mounts);
-    const container = await start({ id: newId(), spec, root, user, session, stdio: planStdio(spec), ids: ids && { ...ids, layers } });
+    const container = await start({ id: newId(), spec: placed, root, user, session, stdio: planStdio(spec), ids });
     if (ids !== undefined) void container.cleaned.catch(() => {}).then(() => ids.release());
     return await unlessAborted(container, spec);
   } catch (error) {

@@ -40,6 +40,10 @@ export interface Compiled {
   readonly directories: CgroupDirectories;
 }
 
+/** A range that is used again has the same maps, and the same mounts of a layer. */
+const sameIds = (a: ContainerInput['ids'], b: ContainerInput['ids']): boolean =>
+  a?.idMaps === b?.idMaps && a?.mounts === b?.mounts && sameData(a?.layers, b?.layers);
+
 export class StartRecipe {
   readonly #input: ContainerInput;
   readonly #kind: Readonly<Record<string, unknown>>;
@@ -60,15 +64,13 @@ export class StartRecipe {
     const { spec, session, user } = input;
     if (isOfOneContainer(wantedIds(spec, session.host, user), session.host)) return undefined;
     const joins = [...(spec.namespaces?.values() ?? [])].some((place) => place !== 'new' && place !== 'host');
-    const byDescriptor = (spec.mounts ?? []).some((m) => 'source' in m && typeof m.source === 'object');
-    return spec.spec !== undefined || joins || byDescriptor || spec.tty || hasListenerPath(spec.seccomp)
-      ? undefined
-      : new StartRecipe(input, kind);
+    return spec.spec !== undefined || joins || spec.tty || hasListenerPath(spec.seccomp) ? undefined : new StartRecipe(input, kind);
   }
 
   matches(input: ContainerInput, kind: Readonly<Record<string, unknown>>): boolean {
     const { root, user, session } = this.#input;
-    return input.root === root && input.user === user && input.session === session && sameData(kind, this.#kind);
+    const same = input.root === root && input.user === user && input.session === session && sameIds(input.ids, this.#input.ids);
+    return same && sameData(kind, this.#kind);
   }
 
   #makeProgram(spec: RunSpec): Program {

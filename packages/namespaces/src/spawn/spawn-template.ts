@@ -1,5 +1,6 @@
 // spawnTemplate(): options checked, compiled and encoded once, for programs that start the same kind of thing again and again.
 import { assertLinux, InvalidArgumentError } from '@ctr/internal/errors';
+import { Fd } from '@ctr/internal/fd';
 import { NAMESPACE_KINDS, type NamespaceKind } from '../plan/clone-flags.js';
 import type { Plan, StepGroup } from '../plan/plan.js';
 import { PlanTemplate } from '../plan/plan-template.js';
@@ -54,12 +55,44 @@ const ASCII = /^[\x01-\x7f]*$/;
 const ofEachStart = (slot: string): boolean =>
   STDIO_SLOTS.includes(slot) || slot === LISTENER_SLOT || slot === TTY_SOCKET || /^fd\.\d+$/.test(slot);
 
+/** @throws InvalidArgumentError for one that was closed: its number may be another's by now. */
+function numbersOf(kept: Readonly<Record<string, Fd>>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(kept).map(([slot, fd]) => {
+      if (fd.closed) throw new InvalidArgumentError('options', 'descriptors that stay open as long as the template is used', slot);
+      return [slot, fd.fd];
+    }),
+  );
+}
+
+/** The descriptors of mounts in a plan; those of anything else are of one start. */
+function keptFds(plan: Plan, mounts: SpawnOptions['mounts']): Record<string, Fd> {
+  const known = (mounts ?? []).flatMap((m) => (m.type === 'bind' ? [m.source, m.idMap] : [])).filter((v): v is Fd => Fd.is(v));
+  const others = Object.entries(plan.fds).filter(([slot]) => !ofEachStart(slot));
+  return Object.fromEntries(
+    others.map(([slot, number]) => {
+      const fd = known.find((k) => k.fd === number);
+      if (fd === undefined)
+        throw new InvalidArgumentError('options', 'without namespaces to join, which are opened for one start: use spawn()', slot);
+      return [slot, fd];
+    }),
+  );
+}
+
+/** What the program of each start gets beside its own. */
+interface OfEveryStart {
+  readonly variables?: ProgramOptions['env'];
+  /** Descriptors, by slot. */
+  readonly kept?: Readonly<Record<string, Fd>>;
+}
+
 /** What spawn and enter templates have in common: a plan without its program, and the last program. */
 export class StartTemplate {
   readonly #template: PlanTemplate;
   readonly #options: ProgramOptions & { init?: boolean };
   readonly #namespaces: readonly NamespaceKind[];
   readonly #slots: string;
+  readonly #kept: Readonly<Record<string, Fd>>;
   /** What every program's environment gets beside its own. */
   readonly #variables: ProgramOptions['env'];
   #program: { readonly args: readonly string[]; readonly env: ProgramOptions['env']; readonly steps: StepGroup } | undefined;
@@ -70,13 +103,14 @@ export class StartTemplate {
     plan: Plan,
     namespaces: readonly NamespaceKind[],
     placeholder: string,
-    variables?: ProgramOptions['env'],
+    { variables, kept = {} }: OfEveryStart = {},
   ) {
     const { setup } = plan.stages;
     this.#template = new PlanTemplate({ ...plan, stages: { ...plan.stages, setup: setup.slice(0, -1) } }, placeholder);
     this.#options = options;
     this.#namespaces = namespaces;
     this.#variables = variables;
+    this.#kept = kept;
     this.#slots = STDIO_SLOTS.filter((slot) => slot in plan.fds).join();
   }
 
@@ -90,7 +124,7 @@ export class StartTemplate {
     const own = open();
     const size = sizeOf(this.#options.tty);
     const started = executeSource({
-      fds: { ...own, ...stdio.borrowed, ...extra },
+      fds: { ...numbersOf(this.#kept), ...own, ...stdio.borrowed, ...extra },
       pipes: [...stdio.pipes.map((n) => STDIO_SLOTS[n] as string), ...(size === undefined ? [] : [TTY_SOCKET])],
       own: Object.values(own),
       source: (fds) => this.#template.start({ doing, name, program, fds }),
@@ -184,8 +218,8 @@ export class SpawnTemplate {
 /**
  * Checks, compiles and encodes options once. Each start then gives its name, its program and its streams.
  *
- * @param options As for spawn(); `args`, `env`, `stdio` and `fds` are those of a first example. Namespaces cannot be joined, and mounts not be
- * given by descriptor: these are opened for one start.
+ * @param options As for spawn(); `args`, `env`, `stdio` and `fds` are those of a first example. Namespaces cannot be joined: they are opened
+ * for one start. Descriptors in `mounts` stay open as long as the template is used.
  * @param placeholder An unguessable ASCII text of at least 12 characters; wherever it stands in the options, in paths of
  * steps too, alone or as its first 12 characters, there the name of a start will be.
  * @throws InvalidArgumentError CTR_INVALID_ARGUMENT; UnsupportedError CTR_UNSUPPORTED on other systems than Linux.
@@ -212,15 +246,8 @@ export function spawnTemplate(options: SpawnOptions, placeholder: string): Spawn
   const make = (): StartTemplate => {
     const complete = withNotifySocket(options);
     const plan = describeSpawn(complete);
-    const other = Object.keys(plan.fds).find((slot) => !ofEachStart(slot));
-    if (other !== undefined)
-      throw new InvalidArgumentError(
-        'options',
-        'without namespaces to join and mounts by descriptor, which are opened for one start: use spawn()',
-        other,
-      );
     const variables = complete === options ? undefined : { NOTIFY_SOCKET: complete.env?.['NOTIFY_SOCKET'] as string };
-    return new StartTemplate(options, downgrade(plan), own, placeholder, variables);
+    return new StartTemplate(options, downgrade(plan), own, placeholder, { variables, kept: keptFds(plan, options.mounts) });
   };
   return new SpawnTemplate(make, placeholder);
 }

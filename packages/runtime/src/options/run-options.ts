@@ -146,10 +146,14 @@ export interface RunOptions extends ProcessOptions {
   /** 'none': only loopback (default). 'host': the host's network, without any wall. */
   network?: 'none' | 'host' | undefined;
   /**
-   * 'host': no user namespace (default as root). 'auto': one of the container's own; as root with a range of ids that nobody else
+   * 'host': no user namespace, Docker's way. 'auto': one of the container's own; as root with a range of ids that nobody else
    * has, layers and binds with mapped ids; for others with their ranges of /etc/subuid, or their own id where they have none.
-   * 'keep-id': as 'auto', with this user's own number. Or the maps. Default for others: their own id as root, their ranges when
-   * `user` is another one.
+   * 'keep-id': as 'auto', with this user's own number. Or the maps.
+   *
+   * Default as root: 'auto'; but 'host' where that cannot be (before Linux 6.15, a root or a bind on a file system that cannot be
+   * mounted with mapped ids, a user above 65535), and for a container that asks for what only the host's has: namespaces of the host or
+   * of others, `rootfs: 'host'`, capabilities over the machine such as SYS_TIME, higher limits, `preset: 'docker'`. {@link explain} tells.
+   * Default for others: their own id as root, their ranges when `user` is another one.
    */
   userns?: 'host' | 'auto' | 'keep-id' | { uidMap: readonly IdMapOption[]; gidMap: readonly IdMapOption[] } | undefined;
   /** Each namespace: a new one, the host's, or one to join, as path or descriptor. Default: 'new' for all but user and time. */

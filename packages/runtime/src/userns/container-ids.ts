@@ -7,6 +7,7 @@ import type { HostFacts } from '../oci/host-facts.js';
 import type { RunSpec } from '../options/run-schema.js';
 import { atLeast } from '../session/host-facts.js';
 import type { ResolvedUser } from '../user/resolve-user.js';
+import { RANGE } from './default-userns.js';
 import { forgetMappedLayers } from './mapped-root.js';
 
 /** What stands behind `userns` for one container. */
@@ -18,18 +19,12 @@ export interface ContainerIds {
   release(): Promise<void>;
 }
 
-/**
- * What runContainer() does as root when `userns` is not given. 'host' is Docker's way. 'auto' makes container root an
- * unprivileged user of the host: it costs the mounts of the layers with mapped ids, and one start in the plain way.
- */
-export const PRIVILEGED_DEFAULT: 'host' | 'auto' = 'host';
-
 type Wanted = 'host' | 'own' | 'ranges' | 'keep-id' | 'claimed' | IdMaps;
 
 /** Whether anything but root is wanted inside, which one id cannot be. */
 const needsMore = (user: ResolvedUser): boolean => user.uid !== 0 || user.gid !== 0;
 
-/** What the options and the host make of it; nothing is claimed yet. */
+/** What the options and the host make of it; nothing is claimed yet. As root, options have said `userns` by now: prepareUserns(). */
 export function wantedIds(spec: RunSpec, host: HostFacts, user: ResolvedUser): Wanted {
   const place = spec.namespaces?.get('user');
   const { userns } = spec;
@@ -38,7 +33,7 @@ export function wantedIds(spec: RunSpec, host: HostFacts, user: ResolvedUser): W
   if (userns === 'host') return 'host';
   if (host.privileged) {
     if (userns === 'keep-id') throw new UnsupportedError('userns "keep-id" for a privileged user', 'an ordinary user whose id is kept');
-    return userns === 'auto' || place === 'new' || PRIVILEGED_DEFAULT === 'auto' ? 'claimed' : 'host';
+    return userns === 'auto' || place === 'new' ? 'claimed' : 'host';
   }
   if (userns === 'keep-id') return 'keep-id';
   if (userns === 'auto') return host.subIds?.missing === undefined && host.subIds !== undefined ? 'ranges' : 'own';
@@ -68,27 +63,30 @@ export function knownIdMaps(wanted: Exclude<Wanted, 'host' | 'claimed'>, host: H
 
 /** True for what a template of many starts cannot hold. */
 export const isOfOneContainer = (wanted: Wanted, host: HostFacts): boolean =>
-  wanted === 'claimed' || wanted === 'ranges' || wanted === 'keep-id' || (typeof wanted === 'object' && host.privileged);
+  wanted === 'ranges' || wanted === 'keep-id' || (typeof wanted === 'object' && host.privileged);
 
 interface Claim {
   readonly idMaps: IdMaps;
   readonly mounts: Fd;
   /** It holds the claim: with another one it is gone. */
   readonly monitor: number | undefined;
+  readonly serial: number;
 }
 
 /** Ranges whose container has ended, with what was made for them: the next container takes one of these. */
 const free: Claim[] = [];
 const MOST_FREE = 16;
+let claims = 0;
 
 async function claim(): Promise<Claim & { end(): Promise<void> }> {
-  const claimed = await claimIds();
+  const claimed = await claimIds({ size: RANGE });
   try {
     const mounts = await createUserNamespace(claimed.idMaps);
     return {
       idMaps: claimed.idMaps,
       mounts,
       monitor: monitorPid(),
+      serial: claims++,
       async end() {
         forgetMappedLayers(mounts);
         mounts.close();
@@ -113,10 +111,28 @@ async function takeClaim(): Promise<Claim> {
   return made;
 }
 
+/** When no container has ended for so long, all but one are given back. */
+const IDLE_MS = 500;
+let idle: NodeJS.Timeout | undefined;
+
+/** Those stay that were made first: what is mounted for them is of the roots that come again and again. */
+async function giveBackBut(most: number): Promise<void> {
+  free.sort((a, b) => a.serial - b.serial);
+  await Promise.all(free.splice(most).map((claim) => ends.get(claim)?.()));
+}
+
+function giveBackIdle(): void {
+  idle = undefined;
+  // A failure keeps a range from others, and ends with this process.
+  giveBackBut(1).catch(() => {});
+}
+
 /** Kept for the next one: the claim ends with this process in any case. */
 async function giveClaim(given: Claim): Promise<void> {
-  if (free.length < MOST_FREE) free.push(given);
-  else await ends.get(given)?.();
+  free.push(given);
+  if (idle === undefined) idle = setTimeout(giveBackIdle, IDLE_MS).unref();
+  else idle.refresh();
+  if (free.length > MOST_FREE) await giveBackBut(MOST_FREE);
 }
 
 /** Given back once, however many ways there lead. */
