@@ -60,7 +60,8 @@ import type { LayerSink } from './unpack/layer-sink.js';
  * @example
  * ```ts
  * const store = await ImageStore.open()
- * const image = await store.pull('debian:12', { sink: { open: (dir) => openLayerWriter(dir, { userxattr: false }) } })
+ * const sink = layerSink({ userxattr: false }) // of @ctr/overlayfs
+ * const image = await store.pull('debian:12', { sink })
  * const layers = await store.unpack(image, sink) // directories, top first: overlayfs's lower layers
  * ```
  * @see https://github.com/opencontainers/image-spec/blob/main/image-layout.md

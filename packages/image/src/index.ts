@@ -44,4 +44,5 @@ export type { ImageUsage, RoomTaken, StoreUsage } from './store/usage.js';
 export type { Damage, VerifyResult } from './store/verify.js';
 export { packTar, type TarEntry, type TarEntryBase } from './tar/pack.js';
 export { type DirectoryOptions, directoryEntries } from './tar/pack-directory.js';
-export type { LayerSink, LayerWriter } from './unpack/layer-sink.js';
+export type { Compression } from './unpack/decompress.js';
+export type { LayerBlob, LayerBlobResult, LayerBlobWriter, LayerSink, LayerWriter } from './unpack/layer-sink.js';

@@ -8,6 +8,7 @@ import { BlobWriter, hasBlob, readBatches } from './store/blobs.js';
 import { storeError } from './store/files.js';
 import { isUnpacked, LayerTarget } from './store/layer-trees.js';
 import type { Layout } from './store/layout.js';
+import type { Compression } from './unpack/decompress.js';
 import { runLayer } from './unpack/layer.js';
 import type { LayerSink } from './unpack/layer-sink.js';
 
@@ -94,14 +95,23 @@ async function obtain(
   const blob = missing.blob ? await BlobWriter.create(layout) : undefined;
   let target: LayerTarget | undefined;
   try {
-    target = missing.tree && work.sink !== undefined ? await LayerTarget.open(layout, work.sink) : undefined;
-    const unpacked = (bytes: number): void => emit({ type: 'unpack', digest, bytes, total: undefined });
+    const { limits, sink } = work;
+    const unpack = missing.tree &&
+      sink !== undefined && {
+        open: async (compression: Compression): Promise<LayerTarget> => {
+          target = await LayerTarget.open(layout, sink, { digest, size, diffId, compression, limits });
+          return target;
+        },
+        diffId,
+        limits,
+        onBytes: (bytes: number): void => emit({ type: 'unpack', digest, bytes, total: undefined }),
+      };
     await runLayer({
       source: (stop) => sourceOf(layer, missing.blob ? work.remote : undefined, layout, stop),
       digest,
       size,
       blob,
-      unpack: target && { writer: target, diffId, limits: work.limits, onBytes: unpacked },
+      unpack: unpack || undefined,
       onBytes: (bytes) => missing.blob && emit({ type: 'download', digest, bytes, total: size }),
       signal,
     });

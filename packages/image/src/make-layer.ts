@@ -42,7 +42,7 @@ export async function makeLayer(work: LayerMaking, tar: AsyncIterable<Uint8Array
   let target: LayerTarget | undefined;
   try {
     target = work.sink && (await LayerTarget.open(layout, work.sink));
-    for await (const chunk of compress(tee(tar, diff, target, work.signal), work.compression)) {
+    for await (const chunk of compress(tee(tar, diff, target?.intake.writer, work.signal), work.compression)) {
       packed.update(chunk);
       await blob.write([chunk]);
     }

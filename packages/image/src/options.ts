@@ -70,6 +70,7 @@ export const checks = {
     const sink = v as LayerSink | null;
     if (typeof sink !== 'object' || sink === null || typeof sink.open !== 'function')
       return fail(path, 'a LayerSink: an object with open(directory)', v);
+    if (sink.openBlob !== undefined && typeof sink.openBlob !== 'function') fail(`${path}.openBlob`, 'a function', sink.openBlob);
     // SECURITY: it becomes a part of a path.
     if (sink.form !== undefined && !/^[a-z0-9-]{1,16}$/.test(sink.form)) fail(`${path}.form`, '1 to 16 of a-z, 0-9 and "-"', sink.form);
   }) as Check,

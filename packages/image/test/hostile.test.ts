@@ -10,6 +10,7 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from '../src/document/media-types.js';
 import { type CtrError, ImageStore, type PullOptions } from '../src/index.js';
 import { type FakeImage, FakeRegistry, putImage, putIndex, reply, tarOf } from './support/fake-registry.js';
+import { newSink } from './support/sink-under-test.js';
 import { spoolSink } from './support/spool-sink.js';
 
 let registry: FakeRegistry;
@@ -32,7 +33,7 @@ let store: ImageStore;
 
 async function pull(name: string, more: PullOptions = {}) {
   store = await ImageStore.open({ root: makeTempDir('store') });
-  return store.pull(`${registry.host}/${name}`, { ...options, sink: spoolSink(), ...more });
+  return store.pull(`${registry.host}/${name}`, { ...options, sink: newSink(), ...more });
 }
 
 /** The error of a pull that must fail, and leave nothing unfinished and no name behind. */
@@ -493,7 +494,7 @@ describe('R-29: what is on disk is verified again', () => {
         writeFileSync(file, content);
       };
       damage();
-      await expect(store.unpack(image, spoolSink())).rejects.toMatchObject({
+      await expect(store.unpack(image, newSink())).rejects.toMatchObject({
         code: 'CTR_IMAGE_DIGEST_MISMATCH',
         digest: image.layers[0]?.digest,
       });
@@ -502,9 +503,9 @@ describe('R-29: what is on disk is verified again', () => {
       expect(existsSync(file)).toBe(false);
       writeFileSync(file, (big.layers[0] as { bytes: Buffer }).bytes);
       damage();
-      await store.pull(image.reference, { ...options, sink: spoolSink() });
+      await store.pull(image.reference, { ...options, sink: newSink() });
       expect(readFileSync(file).equals((big.layers[0] as { bytes: Buffer }).bytes)).toBe(true);
-      expect(await store.unpack(image, spoolSink())).toHaveLength(1);
+      expect(await store.unpack(image, newSink())).toHaveLength(1);
     },
   );
 });

@@ -1,20 +1,16 @@
 // The writer of @ctr/overlayfs as the sink: what was packed is on disk, whiteouts in overlay's own form, the root enterable by all.
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { host, makeTempDir, need } from '@ctr/internal/testing';
+import { makeTempDir } from '@ctr/internal/testing';
+import { openLayerWriter } from '@ctr/overlayfs';
 import { describe, expect, it } from 'vitest';
-import { openLayerWriter } from '../../overlayfs/src/index.js';
 import { ImageStore, type LayerSink, packTar } from '../src/index.js';
-
-const addon = fileURLToPath(new URL('../../overlayfs/native/build/Release/ctr_overlayfs.node', import.meta.url));
-host.define('overlayfs addon', { test: () => existsSync(addon), cure: 'pnpm -C packages/overlayfs run build:native' });
-const n = need('linux', 'overlayfs addon');
+import { nativeLayers } from './support/native-sink.js';
 
 const root = process.geteuid?.() === 0;
 const sink: LayerSink = { open: (directory) => openLayerWriter(directory, { userxattr: !root }) };
 
-describe.skipIf(!n.ok)(n.title('openLayerWriter as LayerSink'), () => {
+describe.skipIf(!nativeLayers.ok)(nativeLayers.title('openLayerWriter as LayerSink'), () => {
   const newStore = (): Promise<ImageStore> => ImageStore.open({ root: makeTempDir('store') });
 
   it('makes the files of each layer', async () => {

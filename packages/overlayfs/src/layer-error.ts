@@ -81,13 +81,21 @@ interface NativeFacts {
 const quote = (name: string): string => JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name);
 
 /** Turns what the addon rejected with into an ImageError or a SyscallError that says what we were doing. */
-export function errorOf(error: unknown, doing: string): Error {
+export function errorOf(error: unknown, doing: string, expected: { digest?: string; diffId?: string } = {}): Error {
   const f = error as NativeFacts;
   if (typeof f.errno === 'number' && typeof f.syscall === 'string')
     return new SyscallError({ errno: f.errno, syscall: f.syscall, path: f.path, doing }, { cause: error });
   if (f.kind === undefined || f.reason === undefined) return error as Error;
   const limit = f.kind === 'layer-limit' || LIMITS.has(f.reason);
-  if (DIGESTS.has(f.reason)) return new ImageError('CTR_IMAGE_DIGEST_MISMATCH', `${doing}: the layer: ${REASONS[f.reason]}`);
+  if (DIGESTS.has(f.reason)) {
+    const digest = f.reason === 'diff-id' ? expected.diffId : expected.digest;
+    const found = digest && f.entry ? `: expected ${digest}, found ${f.entry}` : '';
+    return new ImageError(
+      'CTR_IMAGE_DIGEST_MISMATCH',
+      `${doing}: the layer: ${REASONS[f.reason]}${found}`,
+      digest ? { digest } : undefined,
+    );
+  }
   const what = f.kind === 'read' ? '' : f.entry ? `the entry ${quote(f.entry)}: ` : 'the archive: ';
   return new ImageError(limit ? 'CTR_IMAGE_LIMIT' : 'CTR_IMAGE_INVALID', `${doing}: ${what}${REASONS[f.reason] ?? f.reason}`);
 }

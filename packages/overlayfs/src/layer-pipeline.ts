@@ -38,8 +38,15 @@ export class LayerPipeline {
   #ended: Promise<LayerPipelineStats> | undefined;
   #failure: Error | undefined;
 
+  readonly #expected: { digest?: string; diffId?: string };
+
   /** @internal Use {@link openLayerPipeline}. */
-  constructor(make: (drained: () => void) => PipelineHandle, directory: string) {
+  constructor(
+    make: (drained: () => void) => PipelineHandle,
+    directory: string,
+    { digest, diffId }: Pick<LayerPipelineOptions, 'digest' | 'diffId'>,
+  ) {
+    this.#expected = { ...(digest && { digest }), ...(diffId && { diffId }) };
     this.#doing = `write the layer ${JSON.stringify(directory)}`;
     this.#handle = make(() => {
       this.#handle.rest();
@@ -50,17 +57,25 @@ export class LayerPipeline {
   }
 
   /**
-   * Takes the next bytes of the blob, in any split; resolves when there is room for more: at most 4 MiB wait here.
-   * What is wrong with them is told by {@link end}; until then further bytes are taken and thrown away.
+   * Takes the next bytes of the blob, in any split; resolves when there is room for more: about 1 MiB waits here.
+   * Damage is told by {@link end}, as it takes the whole blob to say whether it came damaged; until then further bytes are taken and
+   * hashed. What makes going on useless is told at once.
    *
+   * @throws as {@link end}.
    * @throws {AbortError} ABORT_ERR after abort().
    * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT when the chunk is no Uint8Array, or the pipeline was ended.
    */
   async write(chunk: Uint8Array): Promise<void> {
     if (!(chunk instanceof Uint8Array)) throw new InvalidArgumentError('chunk', 'a Uint8Array', chunk);
     if (this.#state === 'aborted') throw new AbortError(this.#doing, undefined);
+    if (this.#failure !== undefined) throw this.#failure;
     if (this.#state !== 'open') throw new InvalidArgumentError('pipeline', 'open when write() is called', this.#state);
-    if (this.#handle.write(chunk)) return;
+    const more = this.#handle.write(chunk);
+    if (more) return;
+    if (more === undefined) {
+      await this.end();
+      return;
+    }
     this.#room ??= waiting();
     await this.#room.promise;
   }
@@ -77,6 +92,11 @@ export class LayerPipeline {
     this.#state = 'ended';
     this.#ended ??= this.#end();
     return this.#ended;
+  }
+
+  /** Uncompressed bytes that were made of the blob so far. */
+  get unpackedBytes(): number {
+    return this.#handle.unpacked();
   }
 
   /** Stops and removes the directory; resolves when it is gone. After a successful {@link end} it does nothing. */
@@ -97,7 +117,7 @@ export class LayerPipeline {
     try {
       return await this.#handle.end();
     } catch (e) {
-      this.#failure = errorOf(e, this.#doing);
+      this.#failure = errorOf(e, this.#doing, this.#expected);
     }
     const failure = this.#failure;
     await this.#handle.abort().catch((e) => {
@@ -144,7 +164,7 @@ export function pipelineDecompressors(): Decompressors {
  * bytes. Two threads of its own hash and inflate, hash again, read the archive and write; the event loop only copies.
  * Nothing is published unless digest, size and diffID are as given.
  *
- * @remarks Memory: about 8 MiB for each layer on its way, and the archive's index.
+ * @remarks Memory: about 4 MiB for each layer on its way, and the archive's index.
  * @param directory - As for `openLayerWriter`.
  * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT when an option is wrong.
  * @throws {UnsupportedError} CTR_UNSUPPORTED on another system than Linux.
@@ -169,5 +189,6 @@ export function openLayerPipeline(directory: string, options: LayerPipelineOptio
   return new LayerPipeline(
     (drained) => new PipelineHandle(directory, form, userxattr, sync, limits, o.maxRatio ?? 400, digest, size, diffId, drained),
     directory,
+    o,
   );
 }

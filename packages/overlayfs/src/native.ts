@@ -58,8 +58,10 @@ export interface LayerHandle {
 /** native/src/layer_pipeline.h */
 export interface PipelineHandle {
   open(): void;
-  /** False: wait until `drained` is called, then call rest(). */
-  write(chunk: Uint8Array): boolean;
+  /** False: wait until `drained` is called, then call rest(). `undefined`: end() says what failed. */
+  write(chunk: Uint8Array): boolean | undefined;
+  /** Uncompressed bytes so far. */
+  unpacked(): number;
   rest(): void;
   end(): Promise<NativeLayerStats & { digest: string; size: number; diffId: string }>;
   abort(): Promise<void>;

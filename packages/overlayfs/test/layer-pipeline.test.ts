@@ -118,6 +118,18 @@ describe.skipIf(!gzip.ok)(gzip.title('a layer over native threads'), () => {
       message: expect.stringContaining('gzip'),
     });
     expect(await refused(blob.subarray(0, -500))).toMatchObject({ code: 'CTR_IMAGE_INVALID', message: expect.stringContaining('ends') });
+    expect(await refused(Buffer.concat([blob, Buffer.from('x')]))).toMatchObject({ code: 'CTR_IMAGE_INVALID' });
+  });
+
+  it('tells what keeps it from going on before the blob is over', async () => {
+    const pipeline = openLayerPipeline(path.join(makeTempDir('pipeline'), 'l'), { userxattr: !isRoot, limits: { entries: 1 } });
+    let told: unknown;
+    // Endless: only an error ends this.
+    for (let i = 0; told === undefined; i++) told = await pipeline.write(archive(file(`f${i}`, noise)).subarray(0, -1024)).catch((e) => e);
+    expect(told).toMatchObject({ code: 'CTR_IMAGE_LIMIT' });
+    await expect(pipeline.write(noise)).rejects.toBe(told);
+    await expect(pipeline.end()).rejects.toBe(told);
+    await pipeline.abort();
   });
 
   it('refuses an archive in the middle, a bomb, and a directory that is not empty', async () => {

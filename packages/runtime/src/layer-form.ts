@@ -1,6 +1,6 @@
 // In which form the layers of images lie on this host, and what of them overlayfs takes.
 import type { ImageStore, LayerSink } from '@ctr/image';
-import { chooseLayerForm, describeParents, LayerMounts, mountParents, openLayerWriter, type RootFacts } from '@ctr/overlayfs';
+import { chooseLayerForm, describeParents, LayerMounts, layerSink, mountParents, type RootFacts } from '@ctr/overlayfs';
 import type { HostFacts } from './oci/host-facts.js';
 import type { RunSpec } from './options/run-schema.js';
 import { atLeast } from './session/host-facts.js';
@@ -30,8 +30,7 @@ async function treeLayers(directories: readonly string[]): Promise<LowerLayers> 
 
 /** Trees with the attributes that a user namespace may use, where one is needed. */
 function treePlan(userxattr: boolean): LayerPlan {
-  const open: LayerSink['open'] = (directory) => openLayerWriter(directory, { userxattr });
-  return { sink: userxattr ? { form: 'user', open } : { open }, lower: treeLayers };
+  return { sink: layerSink({ userxattr }), lower: treeLayers };
 }
 
 /** Of this process, for as long as it lives: its containers share their memory. */
@@ -46,7 +45,7 @@ async function mountedLayers(directories: readonly string[]): Promise<LowerLayer
 }
 
 const FILES: LayerPlan = {
-  sink: { form: 'erofs', open: (directory) => openLayerWriter(directory, { form: 'erofs', userxattr: false }) },
+  sink: layerSink({ form: 'erofs', userxattr: false }),
   // The containers' maker opens them as this process's descriptors: nothing is attached anywhere.
   lower: mountedLayers,
 };

@@ -109,6 +109,7 @@ export class HttpClient {
     req.on('timeout', () => req.destroy(timeout(`nothing was received for ${this.#idleMs} ms`)));
     req.on('close', () => clearTimeout(deadline));
     req.on('error', reject);
+    req.once('socket', quiet);
     // What a proxy answers to CONNECT is not what the registry says, though it comes in its place.
     req.on('proxyConnect', ({ statusCode }: { statusCode: number }) => {
       if (proxy !== undefined && statusCode !== 200) req.destroy(proxyRefusal(proxy, url, statusCode));
@@ -164,6 +165,18 @@ const proxyRefusal = (proxy: URL, url: URL, status: number): ImageError =>
     { url: shownUrl(url), status },
     { hint: status === 407 ? PROXY_HINT : 'look at HTTPS_PROXY and NO_PROXY, or pass the proxy option' },
   );
+
+const quieted = new WeakSet<object>();
+
+/**
+ * Between the end of an answer and the socket's return to its agent nobody listens to it: an abort that destroys it in that moment would
+ * end the process. Whoever waits for an answer is told by the request.
+ */
+function quiet(socket: NodeJS.EventEmitter): void {
+  if (quieted.has(socket)) return;
+  quieted.add(socket);
+  socket.on('error', () => undefined);
+}
 
 const timeout = (text: string): Error => Object.assign(new Error(text), { code: 'ETIMEDOUT' });
 

@@ -2,7 +2,7 @@
 import { chmod, lstat, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Digest } from '../digest.js';
-import type { LayerSink, LayerWriter } from '../unpack/layer-sink.js';
+import type { LayerBlob, LayerIntake, LayerSink } from '../unpack/layer-sink.js';
 import { isMissing, removeTree, storeError, syncDirectory } from './files.js';
 import type { Layout } from './layout.js';
 
@@ -15,22 +15,23 @@ interface Facts {
   opaqueRoot: boolean;
 }
 
-/** A layer being unpacked. Passes on to the sink's writer; ends by `publish` or `abort`. */
-export class LayerTarget implements LayerWriter {
+/** A layer being unpacked. Ends by `publish` or `abort`. */
+export class LayerTarget {
+  readonly intake: LayerIntake;
   readonly #layout: Layout;
   readonly #directory: string;
-  readonly #writer: LayerWriter;
   readonly #form: string | undefined;
   #facts: Facts = { opaqueRoot: false };
 
-  private constructor(layout: Layout, directory: string, writer: LayerWriter, form: string | undefined) {
+  private constructor(layout: Layout, directory: string, intake: LayerIntake, form: string | undefined) {
     this.#form = form;
     this.#layout = layout;
     this.#directory = directory;
-    this.#writer = writer;
+    this.intake = intake;
   }
 
-  static async open(layout: Layout, sink: LayerSink): Promise<LayerTarget> {
+  /** Without a blob the sink gets the archive's bytes; with one it has the choice. */
+  static async open(layout: Layout, sink: LayerSink, blob?: LayerBlob): Promise<LayerTarget> {
     const directory = layout.tempName('layer');
     const tree = path.join(directory, TREE);
     try {
@@ -38,25 +39,23 @@ export class LayerTarget implements LayerWriter {
       await mkdir(tree);
       // It becomes the root directory of containers, which their users must be able to enter; the store above is 0700.
       await chmod(tree, 0o755);
-      return new LayerTarget(layout, directory, await sink.open(tree), sink.form);
+      return new LayerTarget(layout, directory, await openIntake(sink, tree, blob), sink.form);
     } catch (error) {
       await removeTree(directory);
       throw storeError(error, 'begin a layer in the image store');
     }
   }
 
-  write(chunk: Uint8Array): Promise<void> {
-    return this.#writer.write(chunk);
-  }
-
-  async end(): Promise<void> {
-    const result = (await this.#writer.end()) as Partial<Facts> | undefined;
-    this.#facts = { opaqueRoot: result?.opaqueRoot === true };
+  /** Makes the sink complete its layer, and notes what it says about it. */
+  async end(): Promise<unknown> {
+    const result = await this.intake.writer.end();
+    this.#facts = { opaqueRoot: (result as Partial<Facts> | undefined)?.opaqueRoot === true };
+    return result;
   }
 
   /** Stops the writer and removes what it made; throws what failed on the way, after everything was tried. */
   async abort(): Promise<void> {
-    const stopped = await this.#writer.abort().then(
+    const stopped = await this.intake.writer.abort().then(
       () => undefined,
       (error: unknown) => ({ error }),
     );
@@ -77,6 +76,11 @@ export class LayerTarget implements LayerWriter {
       await removeTree(this.#directory);
     }
   }
+}
+
+async function openIntake(sink: LayerSink, tree: string, blob: LayerBlob | undefined): Promise<LayerIntake> {
+  const writer = blob && (await sink.openBlob?.(tree, blob));
+  return writer === undefined ? { takes: 'tar', writer: await sink.open(tree) } : { takes: 'blob', writer };
 }
 
 export async function isUnpacked(layout: Layout, diffId: Digest, form: string | undefined): Promise<boolean> {

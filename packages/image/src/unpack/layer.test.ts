@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import zlib from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { type Digest, digestOf } from '../digest.js';
-import { type LayerRun, runLayer } from './layer.js';
+import { type LayerRun, type LayerUnpack, runLayer } from './layer.js';
+import type { LayerBlobResult, LayerBlobWriter, LayerWriter } from './layer-sink.js';
 
 const tar = randomBytes(700_000);
 const blob = zlib.gzipSync(tar, { level: 1 });
@@ -14,6 +15,11 @@ interface Result {
   ended: boolean;
   compressed: number;
 }
+
+/** A target whose sink takes the archive's bytes. */
+const into =
+  (writer: LayerWriter): LayerUnpack['open'] =>
+  async () => ({ intake: { takes: 'tar', writer }, end: () => writer.end() });
 
 function make(change: Partial<LayerRun> & { unpackChange?: Partial<NonNullable<LayerRun['unpack']>> } = {}): {
   run: LayerRun;
@@ -28,7 +34,7 @@ function make(change: Partial<LayerRun> & { unpackChange?: Partial<NonNullable<L
     abort: async () => undefined,
   };
   const unpack = {
-    writer,
+    open: into(writer),
     diffId: digestOf(tar),
     limits: { maxLayerBytes: 2 ** 40, maxRatio: 1000 },
     onBytes: () => undefined,
@@ -110,7 +116,7 @@ describe('runLayer', () => {
       source: () => batches(bomb),
       size: bomb.length,
       digest: digestOf(bomb),
-      unpackChange: { writer, limits: { maxLayerBytes: 2 ** 40, maxRatio: 400 } },
+      unpackChange: { open: into(writer), limits: { maxLayerBytes: 2 ** 40, maxRatio: 400 } },
     });
     await expect(runLayer(run)).rejects.toMatchObject({ code: 'CTR_IMAGE_LIMIT' });
     expect(bytes).toBeLessThan(1.1 * 2 ** 30);
@@ -136,7 +142,7 @@ describe('runLayer', () => {
         });
         return source(signal);
       },
-      unpackChange: { writer },
+      unpackChange: { open: into(writer) },
     });
     await expect(runLayer(run)).rejects.toThrow('disk full');
     expect(stopped).toBe(true);
@@ -176,9 +182,83 @@ describe('runLayer', () => {
       end: async () => undefined,
       abort: async () => undefined,
     };
-    const { run } = make({ source, size: big.length, digest: digestOf(big), unpackChange: { writer, diffId: digestOf(big) } });
+    const { run } = make({ source, size: big.length, digest: digestOf(big), unpackChange: { open: into(writer), diffId: digestOf(big) } });
     await runLayer(run);
     expect(taken).toBe(big.length);
     expect(most).toBeLessThan(1_000_000);
+  });
+
+  describe('with a sink that takes blobs', () => {
+    const found: LayerBlobResult = { digest: digestOf(blob), diffId: digestOf(tar) };
+
+    function makeBlob(result: LayerBlobResult, change: Partial<LayerBlobWriter> = {}) {
+      const got: Buffer[] = [];
+      const asked: string[] = [];
+      const writer: LayerBlobWriter = {
+        write: async (chunk) => void got.push(Buffer.from(chunk)),
+        end: async () => result,
+        abort: async () => undefined,
+        unpackedBytes: 7,
+        ...change,
+      };
+      const open: LayerUnpack['open'] = async (compression) => {
+        asked.push(compression);
+        return { intake: { takes: 'blob', writer }, end: () => writer.end() };
+      };
+      return { got, asked, open };
+    }
+
+    it('hands the blob on as it comes, and says how it is compressed', async () => {
+      const unpacked: number[] = [];
+      const { got, asked, open } = makeBlob(found);
+      const { run, result } = make({ unpackChange: { open, onBytes: (n) => unpacked.push(n) } });
+      await runLayer(run);
+      expect(Buffer.concat(got).equals(blob)).toBe(true);
+      expect(asked).toEqual(['gzip']);
+      expect(result.compressed).toBe(blob.length);
+      expect(new Set(unpacked)).toEqual(new Set([7]));
+    });
+
+    it('knows the compression also of a blob that comes byte by byte', async () => {
+      const { got, asked, open } = makeBlob({ digest: digestOf(blob.subarray(0, 9)), diffId: digestOf(tar) });
+      const { run } = make({
+        source: () => batches(blob.subarray(0, 9), 2),
+        size: 9,
+        digest: digestOf(blob.subarray(0, 9)),
+        unpackChange: { open },
+      });
+      await runLayer(run);
+      expect(Buffer.concat(got).equals(blob.subarray(0, 9))).toBe(true);
+      expect(asked).toEqual(['gzip']);
+    });
+
+    it('believes no sink that found something else', async () => {
+      for (const wrong of [{ ...found, digest: digestOf(tar) }, { ...found, diffId: digestOf(blob) }, undefined as unknown as typeof found])
+        await expect(runLayer(make({ unpackChange: { open: makeBlob(wrong).open } }).run)).rejects.toMatchObject({
+          code: 'CTR_IMAGE_DIGEST_MISMATCH',
+        });
+    });
+
+    it('never ends a layer that is too short or too long', async () => {
+      for (const size of [blob.length - 1, blob.length + 1]) {
+        const open = makeBlob(found, { end: () => Promise.reject(new Error('ended')) }).open;
+        await expect(runLayer(make({ size, unpackChange: { open } }).run)).rejects.toMatchObject({ code: 'CTR_IMAGE_DIGEST_MISMATCH' });
+      }
+    });
+
+    it('stops the source when the sink cannot go on', async () => {
+      let closed = false;
+      async function* source(): AsyncGenerator<Uint8Array[]> {
+        try {
+          for (;;) yield [blob.subarray(0, 1000)];
+        } finally {
+          closed = true;
+        }
+      }
+      const full = Object.assign(new Error('no room'), { code: 'ENOSPC' });
+      const { open } = makeBlob(found, { write: () => Promise.reject(full) });
+      await expect(runLayer(make({ source, unpackChange: { open } }).run)).rejects.toBe(full);
+      expect(closed).toBe(true);
+    });
   });
 });

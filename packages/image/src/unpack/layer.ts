@@ -1,7 +1,12 @@
-// One layer on its way: compressed bytes are counted, hashed and kept; uncompressed ones are counted, hashed and handed to the sink.
+// One layer on its way: compressed bytes are counted, verified and kept; what is in them goes to the sink. Either all of it is done here:
 //
 //   source ──> digest ──> blob file
 //                └──> decompress ──> diffID ──> sink
+//
+// or the sink takes the blob as it comes, and hashes and inflates it itself, on threads of its own:
+//
+//   source ──> blob file
+//        └──> sink: digest, decompress, diffID
 //
 // Each arrow waits for the next, so a slow disk slows the network down and memory stays bounded. Nothing is published here.
 import { ImageError } from '@ctr/internal/errors';
@@ -9,8 +14,17 @@ import { throwIfAborted } from '../abort.js';
 import { type Digest, Digester, splitDigest } from '../digest.js';
 import { RATIO_FREE_BYTES, type UnpackLimits } from '../limits.js';
 import { type BlobWriter, digestMismatch } from '../store/blobs.js';
-import { decompress } from './decompress.js';
-import type { LayerWriter } from './layer-sink.js';
+import { type Compression, decompress, sniffCompression } from './decompress.js';
+import type { LayerBlobResult, LayerBlobWriter, LayerIntake, LayerWriter } from './layer-sink.js';
+
+/** Where the content of a layer goes. */
+export interface LayerUnpack {
+  /** Called once, when the first bytes are there. */
+  open(compression: Compression): Promise<{ readonly intake: LayerIntake; end(): Promise<unknown> }>;
+  diffId: Digest;
+  limits: Required<UnpackLimits>;
+  onBytes(bytes: number): void;
+}
 
 export interface LayerRun {
   /** Compressed bytes, begun when called; must end soon after the signal fires. */
@@ -19,8 +33,8 @@ export interface LayerRun {
   size: number;
   /** Keeps the compressed bytes; undefined when the store has them. */
   blob: BlobWriter | undefined;
-  /** Where the uncompressed ones go; undefined to fetch only. */
-  unpack: { writer: LayerWriter; diffId: Digest; limits: Required<UnpackLimits>; onBytes(bytes: number): void } | undefined;
+  /** Undefined to fetch only. */
+  unpack: LayerUnpack | undefined;
   onBytes(bytes: number): void;
   signal: AbortSignal;
 }
@@ -30,20 +44,49 @@ export async function runLayer(run: LayerRun): Promise<void> {
   const stop = new AbortController();
   const abort = (): void => stop.abort(run.signal.reason);
   run.signal.addEventListener('abort', abort, { once: true });
-  const input = new VerifiedInput(run, stop.signal);
+  const input = new LayerInput(run, stop.signal);
   try {
     throwIfAborted(run.signal, `unpack the layer ${run.digest}`);
-    const damage = run.unpack === undefined ? undefined : await drain(run, input, run.unpack).then(() => undefined, damageOnly);
-    // A decompressor may stop before the end (padding behind a gzip member): the digest covers the rest as well.
-    while ((await input.next()) !== undefined);
-    input.verify(damage);
-    if (damage !== undefined) throw damage;
-    await run.unpack?.writer.end();
+    const target = await run.unpack?.open(sniffCompression(await input.peek(4)));
+    if (target?.intake.takes === 'blob') await handOver(run, input, target.intake.writer);
+    else await unpackHere(run, input, target?.intake.writer);
+    const result = await target?.end();
+    if (target?.intake.takes === 'blob') verifyResult(run, result as LayerBlobResult);
   } finally {
     stop.abort();
     run.signal.removeEventListener('abort', abort);
     await input.close();
   }
+}
+
+/** Hashes and inflates; all that the sink is told is right. */
+async function unpackHere(run: LayerRun, input: LayerInput, writer: LayerWriter | undefined): Promise<void> {
+  const { unpack } = run;
+  const digester = input.hash();
+  const damage =
+    unpack && writer && (await drain(run, { chunks: input.chunks(), packed: digester }, unpack, writer).then(() => undefined, damageOnly));
+  // A decompressor may stop before the end (padding behind a gzip member): the digest covers the rest as well.
+  while ((await input.next()) !== undefined);
+  input.verifySize();
+  const found = digester.digest();
+  if (found !== run.digest) throw wrong(run.digest, found, damage);
+  if (damage !== undefined) throw damage;
+}
+
+/** The sink hashes and inflates. What is wrong with the bytes it tells at the end. */
+async function handOver(run: LayerRun, input: LayerInput, writer: LayerBlobWriter): Promise<void> {
+  for (let batch = await input.next(); batch !== undefined; batch = await input.next()) {
+    for (const chunk of batch) await writer.write(chunk);
+    run.unpack?.onBytes(writer.unpackedBytes);
+    throwIfAborted(run.signal, `unpack the layer ${run.digest}`);
+  }
+  input.verifySize();
+}
+
+/** A sink that forgot to compare publishes nothing. */
+function verifyResult(run: LayerRun, found: Partial<LayerBlobResult> | undefined): void {
+  if (found?.digest !== run.digest) throw wrong(run.digest, `${found?.digest}`);
+  if (found.diffId !== run.unpack?.diffId) throw otherContent(run, `${found.diffId}`);
 }
 
 /** Data that cannot be decompressed: whether the blob came damaged or was made so is for its digest to say. Other errors go on at once. */
@@ -53,11 +96,13 @@ function damageOnly(error: unknown): ImageError {
 }
 
 /** The compressed side. */
-class VerifiedInput {
+class LayerInput {
   readonly #run: LayerRun;
   readonly #source: AsyncIterator<Uint8Array[]>;
-  readonly #digester: Digester;
   readonly #stop: AbortSignal;
+  #digester: Digester | undefined;
+  #peeked: Uint8Array[] | undefined;
+  #bytes = 0;
   #writing: Promise<void> = Promise.resolve();
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -65,11 +110,25 @@ class VerifiedInput {
     this.#run = run;
     this.#stop = stop;
     this.#source = run.source(stop)[Symbol.asyncIterator]();
-    this.#digester = new Digester(splitDigest(run.digest).algorithm);
   }
 
-  get bytes(): number {
-    return this.#digester.bytes;
+  /** From now on every byte is hashed before it is given. */
+  hash(): Digester {
+    this.#digester = new Digester(splitDigest(this.#run.digest).algorithm);
+    return this.#digester;
+  }
+
+  /** The first bytes, fewer only when there are no more; `next` gives them once more. */
+  async peek(bytes: number): Promise<Uint8Array> {
+    const seen: Uint8Array[] = [];
+    const length = (): number => seen.reduce((sum, chunk) => sum + chunk.length, 0);
+    while (length() < bytes) {
+      const batch = await this.#fetch();
+      if (batch === undefined) break;
+      seen.push(...batch);
+    }
+    if (seen.length > 0) this.#peeked = seen;
+    return Buffer.concat(seen.map((chunk) => chunk.subarray(0, bytes))).subarray(0, bytes);
   }
 
   /** The next batch; undefined at the end. One call after the other, as a decompressor that stopped may still be waiting for its own. */
@@ -82,29 +141,37 @@ class VerifiedInput {
   /** The batch before is on disk by then, this one is being written meanwhile. */
   async #next(): Promise<Uint8Array[] | undefined> {
     await this.#writing;
-    const { value, done } = await this.#source.next();
-    // Also when the other side failed: a read that was under way must not begin another write.
-    throwIfAborted(this.#stop, `fetch the layer ${this.#run.digest}`);
-    if (done) return undefined;
-    for (const chunk of value) this.#digester.update(chunk);
-    if (this.bytes > this.#run.size) throw this.#wrong(`more than the ${this.#run.size} bytes that the manifest promises`);
+    const batch = this.#peeked ?? (await this.#fetch());
+    this.#peeked = undefined;
+    if (batch === undefined) return undefined;
+    for (const chunk of batch) {
+      this.#bytes += chunk.length;
+      this.#digester?.update(chunk);
+    }
+    if (this.#bytes > this.#run.size) throw this.#wrong(`more than the ${this.#run.size} bytes that the manifest promises`);
     if (this.#run.blob !== undefined) {
-      this.#writing = this.#run.blob.write(value);
+      this.#writing = this.#run.blob.write(batch);
       // Awaited by the next call; until then a failure is no unhandled one.
       this.#writing.catch(() => undefined);
     }
-    this.#run.onBytes(this.bytes);
-    return value;
+    this.#run.onBytes(this.#bytes);
+    return batch;
+  }
+
+  async #fetch(): Promise<Uint8Array[] | undefined> {
+    const { value, done } = await this.#source.next();
+    // Also when the other side failed: a read that was under way must not begin another write.
+    throwIfAborted(this.#stop, `fetch the layer ${this.#run.digest}`);
+    return done ? undefined : value;
   }
 
   async *chunks(): AsyncGenerator<Uint8Array> {
     for (let batch = await this.next(); batch !== undefined; batch = await this.next()) yield* batch;
   }
 
-  verify(damage: ImageError | undefined): void {
-    if (this.bytes !== this.#run.size) throw this.#wrong(`${this.bytes} bytes instead of the ${this.#run.size} that the manifest promises`);
-    const found = this.#digester.digest();
-    if (found !== this.#run.digest) throw this.#wrong(found, damage);
+  verifySize(): void {
+    if (this.#bytes !== this.#run.size)
+      throw this.#wrong(`${this.#bytes} bytes instead of the ${this.#run.size} that the manifest promises`);
   }
 
   /** Lets the write that is under way end, so that its file can be closed. */
@@ -113,28 +180,38 @@ class VerifiedInput {
     await this.#source.return?.().catch(() => undefined);
   }
 
-  #wrong(found: string, cause?: ImageError): ImageError {
-    return digestMismatch('the layer is not what the manifest says', this.#run.digest, found, cause);
+  #wrong(found: string): ImageError {
+    return wrong(this.#run.digest, found);
   }
 }
 
+const wrong = (digest: Digest, found: string, cause?: ImageError): ImageError =>
+  digestMismatch('the layer is not what the manifest says', digest, found, cause);
+
+const otherContent = ({ digest, unpack }: LayerRun, found: string): ImageError =>
+  digestMismatch(`the layer ${digest} does not unpack to what the image config says`, unpack?.diffId as Digest, found);
+
 /** The uncompressed side: everything goes to the sink, and must be what the config calls the diffID. */
-async function drain(run: LayerRun, input: VerifiedInput, unpack: NonNullable<LayerRun['unpack']>): Promise<void> {
+async function drain(
+  run: LayerRun,
+  input: { chunks: AsyncIterable<Uint8Array>; packed: Digester },
+  unpack: LayerUnpack,
+  writer: LayerWriter,
+): Promise<void> {
   const digester = new Digester(splitDigest(unpack.diffId).algorithm);
   const { maxLayerBytes, maxRatio } = unpack.limits;
-  for await (const chunk of decompress(input.chunks())) {
+  for await (const chunk of decompress(input.chunks)) {
     digester.update(chunk);
     const { bytes } = digester;
     if (bytes > maxLayerBytes) throw limit(run.digest, `unpacks to more than ${maxLayerBytes} bytes`);
-    if (bytes > RATIO_FREE_BYTES && bytes > input.bytes * maxRatio)
+    if (bytes > RATIO_FREE_BYTES && bytes > input.packed.bytes * maxRatio)
       throw limit(run.digest, `unpacks to more than ${maxRatio} times its size`);
-    await unpack.writer.write(chunk);
+    await writer.write(chunk);
     unpack.onBytes(bytes);
     throwIfAborted(run.signal, `unpack the layer ${run.digest}`);
   }
   const found = digester.digest();
-  if (found !== unpack.diffId)
-    throw digestMismatch(`the layer ${run.digest} does not unpack to what the image config says`, unpack.diffId, found);
+  if (found !== unpack.diffId) throw otherContent(run, found);
 }
 
 const limit = (digest: Digest, why: string): ImageError =>

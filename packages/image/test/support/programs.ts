@@ -1,5 +1,6 @@
 // Programs that tests run: skopeo, and this package bundled for other processes.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeTempDir } from '@ctr/internal/testing';
@@ -8,10 +9,20 @@ import { build } from 'tsup';
 /** Runs skopeo; its error output becomes the error's message. */
 export const skopeo = (...args: string[]): string => execFileSync('skopeo', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 
-/** Bundles the package from source into one file that plain node runs; returns its path. */
+/** Bundles the package and its sinks from source into one file that plain node runs, beside a link to the native build; returns its path. */
 export async function bundle(): Promise<string> {
-  const outDir = makeTempDir('bundle');
-  const entry = fileURLToPath(new URL('../../src/index.ts', import.meta.url));
+  const dir = makeTempDir('bundle');
+  const source = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+  const overlayfs = path.dirname(realpathSync(source('../../node_modules/@ctr/overlayfs/package.json')));
+  symlinkSync(path.join(overlayfs, 'native'), path.join(dir, 'native'));
+  const outDir = path.join(dir, 'out');
+  const entry = path.join(dir, 'index.ts');
+  writeFileSync(
+    entry,
+    [source('../../src/index.ts'), path.join(overlayfs, 'src/layer-sink.ts'), path.join(overlayfs, 'src/layer-pipeline.ts')]
+      .map((f) => `export * from ${JSON.stringify(f)};\n`)
+      .join(''),
+  );
   await build({
     entry: [entry],
     outDir,
@@ -24,6 +35,10 @@ export async function bundle(): Promise<string> {
     dts: false,
     removeNodeProtocol: false,
     outExtension: () => ({ js: '.mjs' }),
+    esbuildOptions: (o) => {
+      o.conditions = ['ctr:source'];
+    },
+    clean: false,
   });
   return path.join(outDir, 'index.mjs');
 }
@@ -38,7 +53,7 @@ export interface Child {
 
 /** Runs a script of a few lines in a Node of its own; `lib` is the bundle, args are in `args`. */
 export function runNode(lib: string, script: string, args: unknown, wrap: string[] = []): Child {
-  const code = `const args = ${JSON.stringify(args)};\nconst { ImageStore, packTar } = await import(${JSON.stringify(lib)});\n${script}`;
+  const code = `const args = ${JSON.stringify(args)};\nconst { ImageStore, packTar, layerSink, pipelineDecompressors } = await import(${JSON.stringify(lib)});\n${script}`;
   const [command = process.execPath, ...rest] = [...wrap, process.execPath, '--input-type=module', '-e', code];
   const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
   let out = '';

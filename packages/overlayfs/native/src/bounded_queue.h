@@ -46,6 +46,12 @@ class BoundedQueue {
     return held_ >= capacity_ && !stopped_;
   }
 
+  /** Half empty: enough for whoever fills it to begin anew, so that the two do not wake each other for every item. */
+  bool hasRoom() const {
+    const Locked lock(mutex_);
+    return held_ <= capacity_ / 2 || stopped_;
+  }
+
   bool isStopped() const {
     const Locked lock(mutex_);
     return stopped_;

@@ -72,9 +72,9 @@ class Gzip final : public Decompressor {
   }
 
  private:
-  /** Members follow each other; anything else behind one is padding, as gzip(1) takes it. */
+  /** Members follow each other; zeros behind the last are padding, as gzip(1) and node:zlib take them. Anything else is damage. */
   bool nextMember() {
-    if (*stream_.next_in != 0x1f) {
+    if (*stream_.next_in == 0) {
       over_ = true;
       return false;
     }
@@ -149,25 +149,35 @@ class ZstdFrames final : public Decompressor {
     Zstd::In in{bytes, size, 0};
     // Also with all input taken: what is still inside comes out as long as it fills the buffer.
     for (bool full = true; in.pos < in.size || full;) {
-      Bytes out(kChunk);
-      Zstd::Out to{out.data(), out.size(), 0};
+      if (out_.empty()) out_.resize(kChunk);
+      Zstd::Out to{out_.data(), out_.size(), filled_};
       left_ = z_.decompress(context_, &to, &in);
       if (z_.isError(left_) != 0) refuse("zstd-damaged");
-      full = to.pos == to.size;
-      out.resize(to.pos);
-      if (to.pos > 0 && !take(std::move(out))) return false;
+      filled_ = to.pos;
+      full = filled_ == out_.size();
+      if (full && !flush(take)) return false;
     }
     return true;
   }
 
-  bool finish(const TakeBytes&) override {
+  bool finish(const TakeBytes& take) override {
     if (left_ != 0) refuse("zstd-cut");
-    return true;
+    return flush(take);
   }
 
  private:
+  bool flush(const TakeBytes& take) {
+    if (filled_ == 0) return true;
+    out_.resize(filled_);
+    filled_ = 0;
+    return take(std::exchange(out_, {}));
+  }
+
   const Zstd& z_;
   void* context_;
+  /** Given on when it is full: a queue counts what is in it, not how much room it takes. */
+  Bytes out_;
+  size_t filled_ = 0;
   size_t left_ = 0;
 };
 

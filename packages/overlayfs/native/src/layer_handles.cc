@@ -137,7 +137,8 @@ class PipelineHandle : public Napi::ObjectWrap<PipelineHandle> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "PipelineHandle",
                        {InstanceMethod<&PipelineHandle::open>("open"), InstanceMethod<&PipelineHandle::write>("write"),
-                        InstanceMethod<&PipelineHandle::rest>("rest"), InstanceMethod<&PipelineHandle::end>("end"),
+                        InstanceMethod<&PipelineHandle::rest>("rest"),
+                        InstanceMethod<&PipelineHandle::unpacked>("unpacked"), InstanceMethod<&PipelineHandle::end>("end"),
                         InstanceMethod<&PipelineHandle::abort>("abort")});
   }
 
@@ -147,14 +148,17 @@ class PipelineHandle : public Napi::ObjectWrap<PipelineHandle> {
     return info.Env().Undefined();
   }
 
-  /** False: wait for `drained`, which keeps the event loop alive until rest() is called. */
+  /** undefined: something failed. False: wait for `drained`, which keeps the event loop alive until rest() is called. */
   Napi::Value write(const Napi::CallbackInfo& info) {
     const auto chunk = info[0].As<Napi::Uint8Array>();
     // SAFETY: copied. The threads read it while JS runs, and JS may transfer the buffer away or change it meanwhile.
-    const bool more = pipeline_->write(Bytes(chunk.Data(), chunk.Data() + chunk.ByteLength()));
-    if (!more) link_->drained.Ref(info.Env());
-    return Napi::Boolean::New(info.Env(), more);
+    const auto taken = pipeline_->write(Bytes(chunk.Data(), chunk.Data() + chunk.ByteLength()));
+    if (taken == LayerPipeline::Taken::stopped) return info.Env().Undefined();
+    if (taken == LayerPipeline::Taken::full) link_->drained.Ref(info.Env());
+    return Napi::Boolean::New(info.Env(), taken == LayerPipeline::Taken::roomLeft);
   }
+
+  Napi::Value unpacked(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), static_cast<double>(pipeline_->unpacked())); }
 
   Napi::Value rest(const Napi::CallbackInfo& info) {
     link_->drained.Unref(info.Env());

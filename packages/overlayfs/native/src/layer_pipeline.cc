@@ -17,12 +17,12 @@ void LayerPipeline::start() {
   storing_.start([this] { store(); });
 }
 
-bool LayerPipeline::write(Bytes&& bytes) {
-  input_.pushNow(std::move(bytes));
-  if (!input_.isFull()) return true;
+LayerPipeline::Taken LayerPipeline::write(Bytes&& bytes) {
+  if (!input_.pushNow(std::move(bytes))) return Taken::stopped;
+  if (!input_.isFull()) return Taken::roomLeft;
   waiting_ = true;
   // It may have been emptied in between.
-  return !input_.isFull() && waiting_.exchange(false);
+  return input_.hasRoom() && waiting_.exchange(false) ? Taken::roomLeft : Taken::full;
 }
 
 void LayerPipeline::inflate() {
@@ -35,7 +35,7 @@ void LayerPipeline::inflate() {
     std::exception_ptr damage;
     bool wanted = true;
     while (auto chunk = input_.pop()) {
-      if (waiting_ && !input_.isFull() && waiting_.exchange(false)) drained_();
+      if (waiting_ && input_.hasRoom() && waiting_.exchange(false)) drained_();
       hash.update(chunk->data(), chunk->size());
       input_bytes_ += chunk->size();
       if (expected_.size != 0 && input_bytes_ > expected_.size) refuse("blob-size");
@@ -57,8 +57,9 @@ void LayerPipeline::inflate() {
     outcome_.digest = hash.digest();
     outcome_.size = input_bytes_;
     if (expected_.size != 0 && outcome_.size != expected_.size) refuse("blob-size");
-    if (!expected_.digest.empty() && outcome_.digest != expected_.digest) refuse("blob-digest");
+    if (!expected_.digest.empty() && outcome_.digest != expected_.digest) refuse("blob-digest", outcome_.digest);
     if (damage != nullptr) std::rethrow_exception(damage);
+    rethrowBadArchive();
     if (decompressor == nullptr && !head.empty()) onward(std::move(head));
     if (decompressor != nullptr) decompressor->finish(onward);
     complete_ = true;
@@ -72,25 +73,39 @@ void LayerPipeline::inflate() {
 void LayerPipeline::store() {
   try {
     storeAll();
+    return;
+  } catch (const LayerFailure& f) {
+    if (!f.limit && !complete_) {
+      // As damaged data: thread A reads on, and tells whether the blob was the right one.
+      const Locked lock(failure_mutex_);
+      bad_archive_ = std::current_exception();
+      output_.stop();
+      return;
+    }
+    fail();
   } catch (...) {
     fail();
-    if (waiting_.exchange(false)) drained_();
   }
+  if (waiting_.exchange(false)) drained_();
+}
+
+void LayerPipeline::rethrowBadArchive() {
+  const Locked lock(failure_mutex_);
+  if (bad_archive_ != nullptr) std::rethrow_exception(bad_archive_);
 }
 
 void LayerPipeline::storeAll() {
   Sha256 hash;
-  uint64_t size = 0;
   builder_->open();
   while (auto chunk = output_.pop()) {
-    size += chunk->size();
+    const uint64_t size = output_bytes_ += chunk->size();
     if (size > kRatioFree && size / max_ratio_ > input_bytes_) overLimit("ratio");
     hash.update(chunk->data(), chunk->size());
     builder_->write(chunk->data(), chunk->size());
   }
   if (!complete_ || output_.isStopped()) return;
   outcome_.diff_id = hash.digest();
-  if (!expected_.diff_id.empty() && outcome_.diff_id != expected_.diff_id) refuse("diff-id");
+  if (!expected_.diff_id.empty() && outcome_.diff_id != expected_.diff_id) refuse("diff-id", outcome_.diff_id);
   outcome_.layer = builder_->end();
 }
 
@@ -113,6 +128,7 @@ LayerPipeline::Outcome LayerPipeline::end() {
   input_.close();
   join();
   if (failure_ != nullptr) std::rethrow_exception(failure_);
+  rethrowBadArchive();
   return outcome_;
 }
 

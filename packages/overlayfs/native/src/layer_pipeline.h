@@ -1,6 +1,6 @@
 // A compressed layer on its way to the disk, over two threads:
 //
-//   JS ──write──> [4 MiB] ──> thread A: sha256, inflate ──> [4 MiB] ──> thread B: sha256, tar, form ──> disk
+//   JS ──write──> [1 MiB] ──> thread A: sha256, inflate ──> [3 MiB] ──> thread B: sha256, tar, form ──> disk
 //
 // JS only hands over; nothing of it waits for a hash or a disk.
 #pragma once
@@ -38,8 +38,11 @@ class LayerPipeline {
   ~LayerPipeline() { abortQuietly(); }
 
   void start();
-  /** Takes the bytes; false when the caller should wait for `drained`. */
-  bool write(Bytes&& bytes);
+  enum class Taken { roomLeft, full, stopped };
+  /** Takes the bytes; when `full` the caller waits for `drained`. When `stopped` something failed: end() says what. */
+  Taken write(Bytes&& bytes);
+  /** Uncompressed bytes so far. */
+  uint64_t unpacked() const { return output_bytes_; }
   /** No more bytes will come: waits until all is done. Throws what failed on either thread; abort() then removes what was made. */
   Outcome end();
   /** Stops both threads and removes what was made. */
@@ -52,20 +55,24 @@ class LayerPipeline {
   void store();
   void storeAll();
   void fail();
+  void rethrowBadArchive();
   void join();
 
   std::unique_ptr<LayerBuilder> builder_;
   Expected expected_;
   uint64_t max_ratio_;
   std::function<void()> drained_;
-  BoundedQueue input_{4 << 20};
-  BoundedQueue output_{4 << 20};
+  BoundedQueue input_{1 << 20};
+  BoundedQueue output_{3 << 20};
   std::atomic<uint64_t> input_bytes_{0};
+  std::atomic<uint64_t> output_bytes_{0};
   std::atomic<bool> waiting_{false};
   /** Thread A came to the end of its input, and it was whole. */
   std::atomic<bool> complete_{false};
   Mutex failure_mutex_;
   std::exception_ptr failure_;
+  /** What is in the blob is no archive that can be unpacked; told once the blob is known to be the right one. */
+  std::exception_ptr bad_archive_;
   Outcome outcome_{};
   Thread inflating_, storing_;
 };
