@@ -6,6 +6,7 @@ import path from 'node:path';
 import { makeTempDir, need } from '@ctr/internal/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { digestOf } from '../src/digest.js';
+import { OCI_INDEX } from '../src/document/media-types.js';
 import { type CtrError, ImageStore, type PullProgress, type PushOptions, packTar, Repository } from '../src/index.js';
 import { FakeRegistry, putImage, putIndex, reply, tarOf } from './support/fake-registry.js';
 import { skopeo } from './support/programs.js';
@@ -397,6 +398,43 @@ describe('registries that misbehave', () => {
     registry.requests.length = 0;
     for await (const _ of repository.tags({ pageSize: 2 })) break;
     expect(registry.paths()).toHaveLength(1);
+  });
+
+  it('what others add to the stand-in list at the same time is not lost, and neither is ours', async () => {
+    const image = await store.create({ reference: `${registry.host}/raced:1`, layers: [layer('raced')] });
+    const theirs = { mediaType: 'application/vnd.oci.image.manifest.v1+json', digest: digestOf('theirs'), size: 10 };
+    const list = (manifests: unknown[]): Buffer => Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests }));
+    let stored: Buffer | undefined;
+    let writes = 0;
+    registry.handler = async (req, res) => {
+      const at = req.url?.split('/').at(-1) ?? '';
+      if (req.method === 'HEAD') return reply(res, 200);
+      if (req.method === 'PUT' && at === image.digest.replace(':', '-')) {
+        const sent = await read(req);
+        // The first time somebody who read the list when it was empty writes right after us.
+        stored = writes++ === 0 ? list([theirs]) : sent;
+        return reply(res, 201);
+      }
+      if (req.method === 'PUT') return reply(res, (await read(req)) && 201);
+      return stored === undefined ? reply(res, 404) : reply(res, 200, stored, { 'content-type': OCI_INDEX });
+    };
+    const subject = { mediaType: 'application/vnd.oci.image.manifest.v1+json', digest: image.digest, size: 1 };
+    await pushDocument(store, registry.host, 'raced', image, { subject, artifactType: 'application/x.test' });
+    expect(writes).toBe(2);
+    const { manifests } = JSON.parse(String(stored)) as { manifests: { digest: string; artifactType?: string }[] };
+    expect(manifests[0]).toEqual(theirs);
+    expect(manifests[1]).toMatchObject({ artifactType: 'application/x.test' });
+    // And where others always come in between, it ends.
+    registry.handler = async (req, res) => {
+      if (req.method === 'HEAD') return reply(res, 200);
+      if (req.method === 'PUT') return reply(res, (await read(req)) && 201);
+      return reply(res, 404);
+    };
+    await expect(pushDocument(store, registry.host, 'raced', image, { subject, artifactType: 'application/y.test' })).rejects.toMatchObject(
+      {
+        code: 'CTR_IMAGE_REGISTRY',
+      },
+    );
   });
 
   it('reads the referrers API page by page', async () => {

@@ -6,6 +6,7 @@ import type { Referrer } from '../document/referrers.js';
 import type { RegistryClient } from './client.js';
 import { discard } from './http.js';
 import { fallbackReferrers, referrersTag } from './listing.js';
+import { pause } from './retry.js';
 
 /** A document to push: the bytes are sent as they are. */
 export interface OutgoingManifest {
@@ -46,23 +47,54 @@ export async function putManifest(
   if (document.subject !== undefined && !handled) await addFallbackReferrer(client, document, document.subject, signal);
 }
 
-/** For registries without the referrers API: the index under the stand-in tag gets an entry. Two at one time may lose one, as the specification says. */
+/** How often others may come in between before we give up. */
+const RACES = 10;
+const RACE_DELAY_MS = 50;
+
+/** Those of this process wait for each other. */
+const turns = new Map<string, Promise<unknown>>();
+
+/**
+ * For registries without the referrers API: the index under the stand-in tag gets an entry. SPEC(distribution#referrers-tag-schema)
+ * leaves it to clients not to lose what others add at the same time, and registries know no "replace if unchanged": so whoever wrote
+ * looks whether his entry is there, and adds it again to what is there now when it is not.
+ */
 async function addFallbackReferrer(
+  client: RegistryClient,
+  document: OutgoingManifest,
+  subject: NonNullable<OutgoingManifest['subject']>,
+  signal: AbortSignal,
+): Promise<void> {
+  const key = `${client.registry}/${client.repository}@${subject.digest}`;
+  const turn = (turns.get(key) ?? Promise.resolve()).then(() => addUntilThere(client, document, subject, signal));
+  const settled = turn.catch(() => undefined);
+  turns.set(key, settled);
+  try {
+    await turn;
+  } finally {
+    if (turns.get(key) === settled) turns.delete(key);
+  }
+}
+
+async function addUntilThere(
   client: RegistryClient,
   { bytes, mediaType, digest }: OutgoingManifest,
   subject: NonNullable<OutgoingManifest['subject']>,
   signal: AbortSignal,
 ): Promise<void> {
-  const known = await fallbackReferrers(client, subject.digest, signal);
-  if (known.some((r) => r.digest === digest)) return;
   const { artifactType, annotations } = subject;
-  const index = indexOf([...known, { mediaType, digest, size: bytes.length, artifactType, annotations }]);
-  await putManifest(
-    client,
-    referrersTag(subject.digest),
-    { bytes: index, mediaType: OCI_INDEX, digest: digestOf(index, splitDigest(subject.digest).algorithm) },
-    signal,
-  );
+  const what = `note in ${client.registry}/${client.repository} that ${digest} refers to ${subject.digest}`;
+  for (let tries = 0; ; tries++) {
+    const known = await fallbackReferrers(client, subject.digest, signal);
+    if (known.some((r) => r.digest === digest)) return;
+    if (tries > RACES)
+      throw new ImageError('CTR_IMAGE_REGISTRY', `${what}: others change the list all the time`, { digest }, { hint: 'push it again' });
+    // Whoever lost waits longer than whoever has just begun.
+    if (tries > 0) await pause(RACE_DELAY_MS * tries * (0.5 + Math.random()), what, signal);
+    const index = indexOf([...known, { mediaType, digest, size: bytes.length, artifactType, annotations }]);
+    const list = { bytes: index, mediaType: OCI_INDEX, digest: digestOf(index, splitDigest(subject.digest).algorithm) };
+    await putManifest(client, referrersTag(subject.digest), list, signal);
+  }
 }
 
 function indexOf(referrers: readonly Referrer[]): Buffer {
