@@ -1,11 +1,23 @@
 // Both forms of a layer show the tree that umoci makes of the same image: mode, owner, times, attributes, link groups, content.
+import { randomBytes } from 'node:crypto';
 import { createReadStream, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
+import { ImageStore, packTar, type TarEntry } from '@ctr/image';
 import { host, makeTempDir, need } from '@ctr/internal/testing';
-import { chooseLayerForm, type LayerForm, mountLayer, mountOverlay, openLayerWriter, removeTree } from '@ctr/overlayfs';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import {
+  chooseLayerForm,
+  type LayerForm,
+  LayerMounts,
+  layerSink,
+  mountLayer,
+  mountOverlay,
+  openLayerWriter,
+  removeTree,
+} from '@ctr/overlayfs';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { startRegistry, type TestRegistry } from '../packages/image/test/support/registry.js';
 import { archive, dir, file, hardlink, header, pax, symlink } from '../packages/overlayfs/test/tar-builder.js';
 import { differences, treeFacts } from '../packages/overlayfs/test/tree-facts.js';
 import { must } from './fixtures/command.js';
@@ -72,6 +84,21 @@ async function byUmoci(layout: string, tag: string): Promise<Map<string, string>
   const bundle = path.join(scratch(), 'bundle');
   await must('umoci', ['unpack', '--image', `${layout}:${tag}`, bundle]);
   return treeFacts(path.join(bundle, 'rootfs'));
+}
+
+/** The mounted image as facts: pulled over native threads, as a container has it. */
+async function pulledAndMounted(reference: string, form: LayerForm): Promise<Map<string, string>> {
+  const root = form === 'dir' ? scratch() : makeTempDir('store');
+  const store = await ImageStore.open({ root: path.join(root, 'store') });
+  const sink = layerSink({ form, userxattr: false, sync: false });
+  const directories = await store.unpack(await store.pull(reference, { auth: false, sink }), sink);
+  const mounts = new LayerMounts();
+  try {
+    using mount = await mountOverlay({ lower: form === 'erofs' ? await mounts.paths(directories) : directories, readOnly: true });
+    return await treeFacts(`/proc/self/fd/${mount.fd}/`);
+  } finally {
+    mounts.close();
+  }
 }
 
 async function makeImage(layers: readonly Buffer[]): Promise<string> {
@@ -159,4 +186,66 @@ describe.skipIf(!needs.ok)(needs.title('made images'), () => {
     );
     await expectEqual(await makeImage(layers), 't');
   }, 120_000);
+});
+
+const needsRegistry = need('root', 'umoci', 'erofs-layers', 'registry', 'skopeo');
+describe.skipIf(!needsRegistry.ok)(needsRegistry.title('images of a registry'), () => {
+  let registry: TestRegistry;
+  beforeAll(async () => {
+    registry = await startRegistry();
+  });
+  afterAll(() => registry?.stop());
+
+  const folders = Array.from({ length: 300 }, (_, i) => i);
+  const times = { mtime: 1_600_000_000 };
+  const layers: Record<string, readonly (readonly TarEntry[])[]> = {
+    '30,000 files': [
+      [
+        { type: 'directory', path: '.', mode: 0o755, ...times },
+        ...folders.flatMap((i): TarEntry[] => [
+          { type: 'directory', path: `d${i}`, mode: 0o700 + (i % 64), uid: i, ...times },
+          ...Array.from(
+            { length: 100 },
+            (_, j): TarEntry => ({ type: 'file', path: `d${i}/${j}`, content: `${i} ${j}`, gid: j, mtime: i * j }),
+          ),
+        ]),
+      ],
+      [
+        { type: 'directory', path: '.', mode: 0o755, ...times },
+        ...folders.filter((i) => i % 7 === 0).map((i): TarEntry => ({ type: 'file', path: `.wh.d${i}`, content: '' })),
+      ],
+    ],
+    'one big file': [
+      [
+        { type: 'directory', path: '.', mode: 0o755, ...times },
+        // Half of it compresses well, half not at all.
+        {
+          type: 'file',
+          path: 'big',
+          content: Buffer.concat([Buffer.alloc(24 * 2 ** 20, 'lorem ipsum '), randomBytes(24 * 2 ** 20)]),
+          ...times,
+        },
+        { type: 'hardlink', path: 'same', target: 'big' },
+      ],
+    ],
+  };
+
+  it.each(Object.keys(layers))(
+    '%s: pulled and mounted in both forms, they are the tree that umoci makes',
+    async (shape) => {
+      const reference = `${registry.host}/${shape.replaceAll(/[ ,]/g, '')}:1`;
+      const store = await ImageStore.open({ root: path.join(makeTempDir('made'), 'store') });
+      await store.create({ reference, layers: (layers[shape] ?? []).map((entries) => packTar(entries)) });
+      await store.push(reference, { auth: false });
+      const layout = path.join(scratch(), 'layout');
+      const policy = path.join(makeTempDir('policy'), 'policy.json');
+      writeFileSync(policy, '{"default":[{"type":"insecureAcceptAnything"}]}');
+      await must('skopeo', ['--policy', policy, 'copy', '-q', '--src-tls-verify=false', `docker://${reference}`, `oci:${layout}:t`]);
+      const expected = await byUmoci(layout, 't');
+      expect(expected.size).toBeGreaterThan(2);
+      for (const form of ['erofs', 'dir'] as const)
+        expect(differences(await pulledAndMounted(reference, form), expected), form).toEqual([]);
+    },
+    180_000,
+  );
 });

@@ -80,6 +80,36 @@ describe.skipIf(!layersAsFiles.ok)(layersAsFiles.title('a mounted layer'), () =>
     await expect(mountLayer(directory)).rejects.toMatchObject({ code: 'ENOENT', message: expect.stringContaining('mount the layer') });
   });
 
+  it('goes through a loop device where the kernel mounts no file of that file system, and the device goes with the mount', async (t) => {
+    // Files of a tmpfs are such: it takes the way of every kernel before 6.12.
+    const directory = `/dev/shm/ctr-test-loop-${process.pid}`;
+    await using writer = openLayerWriter(directory, { form: 'erofs', userxattr: false, sync: false });
+    await writer.write(archive(dir('d', { mode: 0o751 }), file('d/f', 'by loop'), symlink('l', 'd/f')));
+    await writer.end();
+    const backing = (): string[] =>
+      readdirSync('/sys/block')
+        .filter((name) => name.startsWith('loop'))
+        .map((name) => `/sys/block/${name}/loop/backing_file`)
+        .filter((f) => existsSync(f))
+        .map((f) => readFileSync(f, 'utf8'));
+    const ours = (): string[] => backing().filter((f) => f.includes(directory));
+    try {
+      const mount = await mountLayer(directory).catch((e: Error) => e);
+      if (mount instanceof Error) {
+        expect(mount).toMatchObject({ code: 'CTR_UNSUPPORTED', hint: expect.stringContaining('dir') });
+        return t.skip(`no loop devices here: ${mount.message}`);
+      }
+      expect(readFileSync(`/proc/self/fd/${mount.fd}/l`, 'utf8')).toBe('by loop');
+      expect(statSync(`/proc/self/fd/${mount.fd}/d`).mode & 0o7777).toBe(0o751);
+      expect(ours().length).toBe(1);
+      mount.close();
+      // The kernel lets a detached mount go on its own time.
+      await expect.poll(() => ours(), { timeout: 20_000 }).toEqual([]);
+    } finally {
+      await removeTree(directory);
+    }
+  });
+
   it('is not to be had where the file system has no such mounts, unless by a loop device', async () => {
     const { form, reason } = await chooseLayerForm('/dev/shm');
     expect(form === 'erofs' ? reason : typeof reason).toBe(form === 'erofs' ? undefined : 'string');
