@@ -27,6 +27,7 @@
       'src/erofs_mount.cc',
       'src/tar_reader.cc',
       'src/tar_header.cc',
+      'src/tar_sparse.cc',
       'src/pax.cc',
       'src/entry_name.cc',
       'src/entry_writer.cc',

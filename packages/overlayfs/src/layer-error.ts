@@ -16,7 +16,10 @@ const REASONS: Readonly<Record<string, string>> = {
   'two-names': 'its GNU and its PAX header give it different names',
   'entry-type': 'it is of an unknown kind',
   'size-without-data': 'it is of a kind that has no content, but claims a size',
-  sparse: 'it is a sparse file, which images do not use; pack the layer without --sparse',
+  sparse: 'it is a sparse file of an unknown format',
+  // tar_sparse.cc
+  'sparse-map': 'the map of its sparse file is malformed',
+  'sparse-blocks': 'a part of its sparse file is not made of whole blocks',
   owner: 'its owner is no valid user or group id',
   'device-number': 'its device number is out of range',
   // pax.cc
@@ -47,6 +50,8 @@ const REASONS: Readonly<Record<string, string>> = {
   'blob-digest': 'its digest is not what it should be',
   'diff-id': 'it does not unpack to what the image config says',
   // limits
+  'sparse-regions': 'the layer has more than 250,000 parts of sparse files',
+  'sparse-chunks': 'the sparse files of the layer are too large for parts so small: pack the layer without --sparse',
   ratio: 'it unpacks to more than the limit times its size',
   bytes: 'the layer is larger than the limit',
   entries: 'the layer has more entries than the limit',

@@ -161,7 +161,8 @@ export class LayerWriter {
  *
  * Symbolic links in the layer are resolved as in a chroot, by the kernel (openat2, Linux 5.6); ".." in a name is an error. Of
  * extended attributes `security.capability` and `user.*` are kept. A hard link must point to a file of the same layer. A
- * later entry replaces an earlier one of the same name. Sparse files are refused.
+ * later entry replaces an earlier one of the same name. Sparse files of GNU tar (old headers; PAX 0.0, 0.1 and 1.0) keep their holes,
+ * which count towards the limit of bytes.
  *
  * @param directory - Absolute path; give it a parent that only this user can enter (0700), as it holds setuid files.
  * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT when an option is wrong.

@@ -10,7 +10,9 @@ import { archive, dir, file, hardlink, header, long, pax, symlink } from './tar-
 const CXX = process.env['CXX'] ?? 'g++';
 const FLAGS = ['-std=c++20', '-g', '-O1', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
 const native = path.resolve(import.meta.dirname, '../native');
-const SOURCES = ['tar_reader', 'tar_header', 'pax', 'entry_name', 'layer_tree', 'erofs_image'].map((name) => `${native}/src/${name}.cc`);
+const SOURCES = ['tar_reader', 'tar_header', 'tar_sparse', 'pax', 'entry_name', 'layer_tree', 'erofs_image'].map(
+  (name) => `${native}/src/${name}.cc`,
+);
 
 host.define('sanitizers', {
   test: () => {
@@ -44,6 +46,13 @@ const ARCHIVES = [
     Buffer.concat([long('L', 'l'.repeat(200)), file('x', 'y')]),
     Buffer.concat([pax({ linkpath: 't'.repeat(700) }), symlink('long-target', 'x')]),
     ...Array.from({ length: 60 }, (_, i) => file(`many/${'n'.repeat(i + 1)}`, 'x'.repeat(i))),
+  ),
+  archive(
+    Buffer.concat([pax({ 'GNU.sparse.size': '9000', 'GNU.sparse.map': '0,512,4096,1024,9000,0' }), file('s', Buffer.alloc(1536, 'x'))]),
+    Buffer.concat([
+      pax({ 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.name': 'v1', 'GNU.sparse.realsize': '70000' }),
+      file('y', Buffer.concat([Buffer.from('2\n512\n512\n69632\n368\n'.padEnd(512, '\0')), Buffer.alloc(880, 'x')])),
+    ]),
   ),
 ];
 

@@ -64,21 +64,95 @@ describe('sizes (L-29, L-32, L-33)', () => {
     }
   });
 
-  it('refuses sparse files of each form in one word (L-29)', async () => {
-    const old = header({ name: 'x', type: 'S', magic: 'ustar  ', size: 512 });
-    const forms = [
-      archive(old, Buffer.alloc(512)),
-      archive(pax({ 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.realsize': '1152921504606846976' }), file('x')),
-      archive(pax({ 'GNU.sparse.size': '1152921504606846976', 'GNU.sparse.numblocks': '1000000' }), file('x')),
-      archive(pax({ 'GNU.sparse.map': '0,1,0,1' }), file('x')),
-    ];
-    for (const bytes of forms) expect((await refusal(bytes)).message).toContain('sparse');
-    const work = makeTempDir('sparse');
-    execFileSync('truncate', ['-s', '10M', path.join(work, 'holes')]);
-    for (const format of ['gnu', 'posix']) {
-      const made = execFileSync('tar', ['-cSf', '-', `--format=${format}`, '-C', work, 'holes'], { maxBuffer: 2 ** 24 });
-      expect((await refusal(made)).message).toContain('sparse');
-    }
+  describe('sparse files (L-29)', () => {
+    const number = (n: number): string => `${n.toString(8).padStart(11, '0')}\0`;
+    const old = (real: number, size: number, pairs: readonly (readonly [number, number])[], more = false): Buffer => {
+      const block = header({ name: 'x', type: 'S', magic: 'ustar  ', size });
+      pairs.forEach(([offset, bytes], i) => {
+        block.write(number(offset) + number(bytes), 386 + 24 * i, 'latin1');
+      });
+      block[482] = more ? 1 : 0;
+      block.write(number(real), 483, 'latin1');
+      return resummed(block);
+    };
+    const resummed = (block: Buffer): Buffer => {
+      block.fill(' ', 148, 156);
+      block.write(
+        `${block
+          .reduce((a, b) => a + b, 0)
+          .toString(8)
+          .padStart(6, '0')}\0 `,
+        148,
+        'latin1',
+      );
+      return block;
+    };
+    const data = Buffer.alloc(512, 'x');
+    const version1 = (map: string, real = '10240', content = Buffer.alloc(0)): Buffer => {
+      const text = Buffer.concat([Buffer.from(map), Buffer.alloc((512 - (map.length % 512)) % 512)]);
+      return archive(
+        pax({ 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.name': 'x', 'GNU.sparse.realsize': real }),
+        file('y', Buffer.concat([text, content])),
+      );
+    };
+    const map01 = (map: string, size = '10240'): Buffer =>
+      archive(pax({ 'GNU.sparse.size': size, 'GNU.sparse.map': map }), file('x', data));
+
+    it.each<[string, Buffer]>([
+      ['an old one whose parts are not what is stored', archive(old(10_240, 512, [[0, 1024]]), data)],
+      ['an old one without a map', archive(old(10_240, 512, []), data)],
+      [
+        'parts that overlap',
+        archive(
+          old(10_240, 512, [
+            [0, 512],
+            [0, 512],
+          ]),
+          data,
+        ),
+      ],
+      ['parts in disorder', map01('1024,256,0,256')],
+      ['a part behind the end', map01('10240,512')],
+      ['a part over the end', map01('10000,512')],
+      ['half a pair', map01('0,512,1024')],
+      ['no numbers', map01('0,x')],
+      ['sizes that overflow', map01('9223372036854775807,9223372036854775807')],
+      ['parts that are no whole blocks', map01('100,512')],
+      [
+        'a part that ends inside a block',
+        archive(pax({ 'GNU.sparse.size': '10240', 'GNU.sparse.map': '0,100' }), file('x', 'y'.repeat(100))),
+      ],
+      ['an unknown version', archive(pax({ 'GNU.sparse.major': '2', 'GNU.sparse.minor': '0', 'GNU.sparse.realsize': '1' }), file('x'))],
+      ['a map and no size', archive(pax({ 'GNU.sparse.map': '0,7' }), file('x'))],
+      ['a size and no map', archive(pax({ 'GNU.sparse.size': '1152921504606846976', 'GNU.sparse.numblocks': '1000000' }), file('x'))],
+      ['an unknown key', archive(pax({ 'GNU.sparse.wrong': '1' }), file('x'))],
+      ['a directory', archive(pax({ 'GNU.sparse.size': '0', 'GNU.sparse.map': '0,0' }), dir('x'))],
+      ['two maps', archive(pax({ 'GNU.sparse.size': '512', 'GNU.sparse.map': '0,512' }), old(512, 512, [[0, 512]]), data)],
+      ['a text that is no map', version1('seven\n')],
+      ['a text that is cut', version1('2\n0\n512\n')],
+      ['a text with spaces', version1('1\n 0\n512\n', '10240', data)],
+      ['a text of an endless number', version1(`${'1'.repeat(400)}\n`)],
+      ['a map that never ends', archive(old(10_240, 0, [], true), ...Array.from({ length: 2 }, () => Buffer.alloc(512, '7')))],
+    ])('refuses %s', async (_, bytes) => {
+      expect((await refusal(bytes)).code).toBe('CTR_IMAGE_INVALID');
+    });
+
+    it('bounds parts, holes and what maps cost', async () => {
+      const limit = async (bytes: Uint8Array): Promise<string> => {
+        const error = await refusal(bytes);
+        expect(error.code).toBe('CTR_IMAGE_LIMIT');
+        return error.message;
+      };
+      expect(await limit(version1('1000000\n'))).toContain('250,000');
+      expect(await limit(map01('0,512', String(2 ** 60)))).toContain('larger than the limit');
+      expect(await limit(version1('1\n0\n512\n', String(2 ** 60), data))).toContain('larger than the limit');
+      const blocks = Buffer.alloc(512);
+      for (let i = 0; i < 21; i++) blocks.write(number(0) + number(0), 24 * i, 'latin1');
+      blocks[504] = 1;
+      expect(await limit(archive(old(10_240, 0, [], true), Buffer.concat(Array.from({ length: 12_000 }, () => blocks))))).toContain(
+        '250,000',
+      );
+    });
   });
 });
 

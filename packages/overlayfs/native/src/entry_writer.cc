@@ -68,6 +68,22 @@ void EntryWriter::begin(TarEntry&& entry) {
 
 void EntryWriter::data(const uint8_t* bytes, size_t size) {
   if (!file_.valid()) return;  // the body of a skipped entry
+  if (entry_.extents.empty()) return writeContent(bytes, size);
+  while (size > 0 && extent_ < entry_.extents.size()) {
+    const Extent& e = entry_.extents[extent_];
+    const size_t part = static_cast<size_t>(std::min<uint64_t>(size, e.size - extent_done_));
+    if (extent_done_ == 0) check(::lseek(file_.get(), static_cast<off_t>(e.offset), SEEK_SET), "lseek", entry_.path);
+    writeContent(bytes, part);
+    bytes += part;
+    size -= part;
+    extent_done_ += part;
+    if (extent_done_ < e.size) continue;
+    extent_++;
+    extent_done_ = 0;
+  }
+}
+
+void EntryWriter::writeContent(const uint8_t* bytes, size_t size) {
   while (size > 0) {
     const ssize_t n = check(retry([&] { return ::write(file_.get(), bytes, size); }), "write", entry_.path);
     bytes += n;
@@ -78,6 +94,8 @@ void EntryWriter::data(const uint8_t* bytes, size_t size) {
 
 void EntryWriter::finish() {
   if (!file_.valid()) return;
+  // The hole at the end.
+  if (!entry_.extents.empty()) check(::ftruncate(file_.get(), static_cast<off_t>(entry_.real_size)), "ftruncate", entry_.path);
   metadata_.applyTo(file_.get(), entry_, entry_.mode);
   file_.reset();
 }
@@ -86,6 +104,8 @@ void EntryWriter::writePlain(const EntryName& name) {
   const SharedFd parent = parentOf(name);
   switch (entry_.kind) {
     case EntryKind::file:
+      extent_ = 0;
+      extent_done_ = 0;
       file_ = UniqueFd(create(parent->get(), name, "openat", [&] {
         return ::openat(parent->get(), name.name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, entry_.mode & 0777);
       }));

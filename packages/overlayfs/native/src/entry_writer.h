@@ -34,6 +34,7 @@ class EntryWriter final : public EntrySink {
     uint32_t mtime_ns = 0;
   };
 
+  void writeContent(const uint8_t* bytes, size_t size);
   void writeRoot();
   void writeWhiteout(const EntryName& name);
   void writeOpaque(const EntryName& name);
@@ -58,6 +59,9 @@ class EntryWriter final : public EntrySink {
   InodeMetadata metadata_;
   TarEntry entry_;
   UniqueFd file_;
+  /** Of a sparse file: the part that is being written, and how much of it is. */
+  size_t extent_ = 0;
+  uint64_t extent_done_ = 0;
   bool root_described_ = false;
   std::unordered_map<std::string, Deferred> directories_;
 };

@@ -42,6 +42,8 @@ struct Prefix {
   uint8_t index;
 };
 constexpr Prefix kPrefixes[] = {{"user.", 1}, {"trusted.", 4}, {"security.", 6}};
+/** Of all sparse files: 32 MiB of maps. */
+constexpr uint64_t kMaxChunks = uint64_t{8} << 20;
 constexpr uint64_t kMaxXattrs = sizeof(XattrHeader) + uint64_t{UINT16_MAX - 1} * 4;
 
 /** FNV-1a's step on a whole word, with the high bits brought down. Against chance, not against malice. */
@@ -118,10 +120,11 @@ class Writer {
   }
 
   void place() {
-    uint64_t at = kFirst;
+    uint64_t at = kFirst, chunks = 0;
     for (auto& p : placed_) {
       p.xattr_size = static_cast<uint32_t>(xattrSize(*p.node));
       p.size = contentSize(p);
+      if (p.chunk_bits > 0 && (chunks += chunkCount(p)) > kMaxChunks) overLimit("sparse-chunks");
       const uint64_t tail = tailSize(p);
       const uint64_t head = sizeof(Inode) + p.xattr_size;
       at = roundUp(at, sizeof(Inode));
@@ -247,7 +250,7 @@ class Writer {
       for (uint64_t at = 0; at < e.size; at += chunk)
         map[(e.offset + at) >> p.chunk_bits] = static_cast<uint32_t>((kTarStart + e.at + at) >> kBlockBits);
     }
-    std::memcpy(out, map.data(), map.size() * sizeof(uint32_t));
+    if (!map.empty()) std::memcpy(out, map.data(), map.size() * sizeof(uint32_t));
   }
 
   void write(const Placed& p) {

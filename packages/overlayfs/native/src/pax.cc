@@ -2,6 +2,7 @@
 // skipped, since two readers that resynchronise differently see different archives (CVE-2025-62518, CVE-2026-33055).
 #include "pax.h"
 
+#include <algorithm>
 #include <string_view>
 
 #include "layer_failure.h"
@@ -95,6 +96,29 @@ void addXattr(PaxRecords& out, View key, View value, const Limits& limits, const
 constexpr View kXattr = "SCHILY.xattr.";
 constexpr View kSparse = "GNU.sparse.";
 
+/** Format 0.0 repeats its two keys for every region, 0.1 lists all of them in one value, 1.0 keeps them elsewhere. */
+void applySparse(PaxSparse& s, View key, View value, const std::string& name) {
+  if (key == "name") s.name = pathValue(value, name);
+  else if (key == "major") s.major = std::string(value);
+  else if (key == "minor") s.minor = std::string(value);
+  else if (key == "size" || key == "realsize") s.size = decimal(value, name);
+  else if (key == "offset" || key == "numbytes") {
+    s.has_map = true;
+    if ((s.numbers.size() % 2 == 0) != (key == "offset")) refuse("sparse-map", name);
+    s.numbers.push_back(decimal(value, name));
+  } else if (key == "map") {
+    if (s.has_map) refuse("sparse-map", name);
+    s.has_map = true;
+    for (View rest = value; !rest.empty();) {
+      const size_t comma = std::min(rest.find(','), rest.size());
+      s.numbers.push_back(decimal(rest.substr(0, comma), name));
+      rest.remove_prefix(std::min(comma + 1, rest.size()));
+    }
+  }
+  // The number of regions says nothing more.
+  else if (key != "numblocks") refuse("sparse", name);
+}
+
 void apply(PaxRecords& out, const Record& r, const Limits& limits, const std::string& name) {
   // An empty value deletes the record: the header's own field holds again.
   const bool unset = r.value.empty();
@@ -113,11 +137,19 @@ void apply(PaxRecords& out, const Record& r, const Limits& limits, const std::st
   } else if (r.key.starts_with(kXattr)) {
     addXattr(out, r.key.substr(kXattr.size()), r.value, limits, name);
   } else if (r.key.starts_with(kSparse)) {
-    refuse("sparse", name);
+    if (!out.sparse) out.sparse.emplace();
+    applySparse(*out.sparse, r.key.substr(kSparse.size()), r.value, name);
   }
 }
 
 }  // namespace
+
+bool PaxSparse::isVersion1(const std::string& entry) const {
+  const bool one = major == "1" && minor == "0";
+  const bool zero = (!major && !minor) || (major == "0" && (minor == "0" || minor == "1"));
+  if (!size || (!one && !zero) || has_map == one) refuse("sparse", entry);
+  return one;
+}
 
 PaxRecords parsePax(const std::string& body, const Limits& limits, const std::string& name) {
   PaxRecords out;

@@ -7,10 +7,26 @@
 #include <vector>
 
 #include "layer_limits.h"
+#include "tar_sparse.h"
 
 namespace ctr {
 
+/** Records of GNU tar's sparse files. */
+struct PaxSparse {
+  std::optional<std::string> name;
+  std::optional<std::string> major;
+  std::optional<std::string> minor;
+  /** GNU.sparse.size of the formats 0.x, GNU.sparse.realsize of 1.0. */
+  std::optional<uint64_t> size;
+  SparseNumbers numbers;
+  bool has_map = false;
+
+  /** Format 1.0, whose map stands before the content. Throws LayerFailure when this is no format at all. */
+  bool isVersion1(const std::string& name) const;
+};
+
 struct PaxRecords {
+  std::optional<PaxSparse> sparse;
   std::optional<std::string> path;
   std::optional<std::string> link;
   std::optional<uint64_t> size;

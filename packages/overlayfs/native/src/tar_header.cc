@@ -52,10 +52,7 @@ int64_t octal(const uint8_t* p, size_t size, const std::string& name) {
   return static_cast<int64_t>(value);
 }
 
-int64_t number(const uint8_t* block, Field f, const std::string& name) {
-  const uint8_t* p = block + f.at;
-  return (p[0] & 0x80) != 0 ? base256(p, f.size, name) : octal(p, f.size, name);
-}
+int64_t number(const uint8_t* block, Field f, const std::string& name) { return parseTarNumber(block + f.at, f.size, name); }
 
 /** The sum of all bytes with the checksum's own field as spaces. Some old tars summed signed bytes: both are right. */
 void verifyChecksum(const uint8_t* block, const std::string& name) {
@@ -70,6 +67,10 @@ void verifyChecksum(const uint8_t* block, const std::string& name) {
 }
 
 }  // namespace
+
+int64_t parseTarNumber(const uint8_t* at, size_t size, const std::string& name) {
+  return (at[0] & 0x80) != 0 ? base256(at, size, name) : octal(at, size, name);
+}
 
 bool isZeroBlock(const uint8_t* block) {
   return std::all_of(block, block + kBlock, [](uint8_t c) { return c == 0; });

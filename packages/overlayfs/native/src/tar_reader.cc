@@ -33,8 +33,8 @@ EntryKind kindOf(const TarHeader& h, const std::string& path) {
       return EntryKind::directory;
     case '6':
       return EntryKind::fifo;
-    case 'S':
-      refuse("sparse", path);
+    case 'S':  // GNU tar's old sparse files
+      return EntryKind::file;
     default:
       refuse("entry-type", path);
   }
@@ -60,10 +60,14 @@ void TarReader::write(const uint8_t* bytes, size_t size) {
     const State state = state_;
     switch (state) {
       case State::header:
+      case State::sparse_block:
         used = takeHeader(bytes, size);
         break;
       case State::extended:
         used = takeExtended(bytes, size);
+        break;
+      case State::sparse_text:
+        used = takeSparseText(bytes, size);
         break;
       case State::body:
         used = takeBody(bytes, size);
@@ -71,7 +75,7 @@ void TarReader::write(const uint8_t* bytes, size_t size) {
       default:
         used = takePadding(size);
     }
-    if (state != State::header) position_ += used;
+    if (state != State::header && state != State::sparse_block) position_ += used;
     bytes += used;
     size -= used;
   }
@@ -90,7 +94,8 @@ size_t TarReader::takeHeader(const uint8_t* bytes, size_t size) {
   position_ += used;
   if (filled_ == block_.size()) {
     filled_ = 0;
-    onBlock();
+    if (state_ == State::sparse_block) onSparseBlock();
+    else onBlock();
   }
   return used;
 }
@@ -186,6 +191,8 @@ std::string TarReader::mergedPath(const TarHeader& header) const {
   // Go lets the GNU name win, GNU tar the PAX name: both at once only when they agree.
   if (long_name_ && pax_ && pax_->path && *long_name_ != *pax_->path) refuse("two-names", *long_name_);
   if (long_name_) return *long_name_;
+  // What stands in "path" is a name for tools that know no sparse files.
+  if (pax_ && pax_->sparse && pax_->sparse->name) return *pax_->sparse->name;
   return pax_ && pax_->path ? *pax_->path : header.name;
 }
 
@@ -211,7 +218,9 @@ void TarReader::onEntry(TarHeader&& header) {
   current_ = header.name;
   // A volume label of GNU tar names the archive, nothing in it.
   if (header.type == 'V' && header.size == 0 && !pending()) return;
+  const bool old_sparse = header.type == 'S';
   TarEntry entry = merge(std::move(header));
+  const std::optional<PaxSparse> sparse = pax_ ? std::move(pax_->sparse) : std::nullopt;
   pax_.reset();
   long_name_.reset();
   long_link_.reset();
@@ -223,6 +232,62 @@ void TarReader::onEntry(TarHeader&& header) {
   entry.real_size = entry.size;
   remaining_ = entry.size;
   padding_ = (kBlock - entry.size % kBlock) % kBlock;
+  if (!old_sparse && !sparse) return beginBody(std::move(entry));
+  // Two maps for one file, or one for what is none.
+  if (entry.kind != EntryKind::file || (old_sparse && sparse)) refuse("sparse", current_);
+  held_ = std::move(entry);
+  if (sparse) {
+    const bool text = sparse->isVersion1(current_);
+    held_.real_size = *sparse->size;
+    if (!text) return beginSparse(sparse->numbers, position_);
+    sparse_text_.emplace(current_);
+    sparse_text_bytes_ = 0;
+    if (remaining_ == 0) refuse("sparse-map", current_);
+    state_ = State::sparse_text;
+    return;
+  }
+  held_.real_size = oldSparseSize(block_.data(), current_);
+  sparse_numbers_.clear();
+  if (!readOldSparse(block_.data(), false, sparse_numbers_, current_)) return beginSparse(sparse_numbers_, position_);
+  state_ = State::sparse_block;
+}
+
+void TarReader::onSparseBlock() {
+  if (readOldSparse(block_.data(), true, sparse_numbers_, current_)) return;
+  beginSparse(sparse_numbers_, position_);
+}
+
+/** The map is padded to a block's border; the content follows. */
+size_t TarReader::takeSparseText(const uint8_t* bytes, size_t size) {
+  const size_t most = static_cast<size_t>(std::min<uint64_t>(size, remaining_));
+  for (size_t used = 0; used < most;) {
+    if (!sparse_text_->complete()) sparse_text_->take(static_cast<char>(bytes[used]));
+    used++;
+    remaining_--;
+    if (++sparse_text_bytes_ % kBlock != 0 || !sparse_text_->complete()) continue;
+    const SparseText text = *std::exchange(sparse_text_, std::nullopt);
+    beginSparse(text.numbers, position_ + used);
+    return used;
+  }
+  if (remaining_ == 0) refuse("sparse-map", current_);
+  return most;
+}
+
+void TarReader::beginSparse(const SparseNumbers& numbers, uint64_t at) {
+  TarEntry entry = std::exchange(held_, {});
+  entry.data_at = at;
+  entry.size = remaining_;
+  entry.extents = sparseExtents(numbers, entry.real_size, remaining_, at, current_);
+  regions_ += entry.extents.size();
+  if (regions_ > kMaxRegions) overLimit("sparse-regions", current_);
+  // Holes cost no room here, but whoever reads the file gets them; and no sum of two sizes is more than 64 bits can say.
+  holes_ += std::min(entry.real_size - entry.size, limits_.bytes);
+  if (holes_ >= limits_.bytes) overLimit("bytes", current_);
+  sparse_numbers_ = {};
+  beginBody(std::move(entry));
+}
+
+void TarReader::beginBody(TarEntry&& entry) {
   sink_.begin(std::move(entry));
   state_ = State::body;
   if (remaining_ == 0) {

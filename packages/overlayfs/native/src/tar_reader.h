@@ -2,6 +2,7 @@
 //
 //   header --x g L K--> extended --full--> padding -> header
 //   header --entry----> body -----full--> padding -> header
+//   header --sparse---> map --complete-> body
 //   header --2 zero blocks--> ended (the rest of the stream is counted and ignored, as GNU tar and Go do)
 #pragma once
 #include <array>
@@ -33,14 +34,18 @@ class TarReader {
   uint64_t entries() const { return entries_; }
 
  private:
-  enum class State { header, extended, body, padding, ended };
+  enum class State { header, extended, sparse_block, sparse_text, body, padding, ended };
 
   size_t takeHeader(const uint8_t* bytes, size_t size);
   size_t takeExtended(const uint8_t* bytes, size_t size);
   size_t takeBody(const uint8_t* bytes, size_t size);
   size_t takePadding(size_t size);
+  size_t takeSparseText(const uint8_t* bytes, size_t size);
   void onBlock();
   void onZeroBlock();
+  void onSparseBlock();
+  void beginSparse(const SparseNumbers& numbers, uint64_t at);
+  void beginBody(TarEntry&& entry);
   void onEntry(TarHeader&& header);
   void beginExtended(const TarHeader& header);
   void endExtended();
@@ -68,6 +73,13 @@ class TarReader {
   std::optional<PaxRecords> pax_;
   std::optional<std::string> long_name_;
   std::optional<std::string> long_link_;
+  /** A sparse file whose map is not complete yet. */
+  TarEntry held_;
+  SparseNumbers sparse_numbers_;
+  std::optional<SparseText> sparse_text_;
+  uint64_t sparse_text_bytes_ = 0;
+  uint64_t regions_ = 0;
+  uint64_t holes_ = 0;  // bytes of them in all files
 };
 
 }  // namespace ctr

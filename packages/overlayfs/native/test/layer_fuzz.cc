@@ -142,6 +142,10 @@ class Reader {
     require((i.format & 1) == 1, "form of an inode");
     const auto layout = static_cast<erofs::Layout>(i.format >> 1);
     const uint64_t tail = offset + sizeof i + xattrs;
+    if (S_ISREG(i.mode) && layout == erofs::kChunkBased) {
+      checkChunks(i, tail);
+      return {};
+    }
     if (S_ISREG(i.mode)) {
       require(layout == erofs::kFlatPlain, "layout of a file");
       if (i.size > 0) {
@@ -159,6 +163,20 @@ class Reader {
       return {};
     }
     return directory(content, i.size);
+  }
+
+  /** Of a sparse file: each chunk is a hole or stands in the archive, with all of it that the file shows. */
+  void checkChunks(const erofs::Inode& i, uint64_t map) const {
+    require((image_.super.feature_incompat & erofs::kIncompatChunkedFile) != 0, "chunks without their feature");
+    require((i.place & ~0x1fu) == 0, "form of a chunk map");
+    const uint64_t chunk = uint64_t{1} << (i.place + erofs::kBlockBits);
+    for (uint64_t done = 0, n = 0; done < i.size; done += chunk, n++) {
+      uint32_t block = 0;
+      std::memcpy(&block, at(map + n * sizeof block, sizeof block), sizeof block);
+      if (block == erofs::kHole) continue;
+      require(uint64_t{block} * 512 >= erofs::kTarStart, "a chunk begins before the archive");
+      require(uint64_t{block} * 512 + std::min(chunk, i.size - done) <= erofs::kTarStart + tar_size_, "a chunk ends behind the archive");
+    }
   }
 
   void checkXattrs(uint64_t offset, uint64_t size) const {
