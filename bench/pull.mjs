@@ -34,7 +34,7 @@ const worker = fileURLToPath(new URL('./pull/worker.mjs', import.meta.url));
 const ours = (form, sync, more = 'mounted') => ({
   needs: [],
   start: async (disk, { host }) => ({
-    pull: (name) => [process.execPath, worker, path.join(disk, 'store'), `${host}/${name}`, form, sync],
+    pull: (name) => [process.execPath, worker, path.join(disk, 'store'), `${host}/${name}`, form, sync, more],
   }),
 });
 const WAYS = {

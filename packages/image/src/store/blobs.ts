@@ -28,6 +28,7 @@ export class BlobWriter {
   readonly #layout: Layout;
   readonly #temp: string;
   readonly #handle: FileHandle;
+  #flushed = false;
 
   private constructor(layout: Layout, temp: string, handle: FileHandle) {
     this.#layout = layout;
@@ -47,6 +48,7 @@ export class BlobWriter {
   async write(chunks: Uint8Array[]): Promise<void> {
     try {
       // writev may write less than it was given when the disk fills up: the rest is tried again and then fails with its reason.
+      this.#flushed = false;
       let rest = chunks;
       while (rest.length > 0) {
         const { bytesWritten } = await this.#handle.writev(rest);
@@ -57,10 +59,20 @@ export class BlobWriter {
     }
   }
 
+  /** Everything was written: brings it to the disk, which may go on while it is still being verified. */
+  async flush(): Promise<void> {
+    try {
+      await this.#handle.datasync();
+      this.#flushed = true;
+    } catch (error) {
+      throw storeError(error, 'write a blob to the image store');
+    }
+  }
+
   /** Gives the content its name. The caller has verified that it has this digest. */
   async publish(digest: Digest): Promise<void> {
     try {
-      await this.#handle.datasync();
+      if (!this.#flushed) await this.#handle.datasync();
       await this.#handle.close();
       await rename(this.#temp, this.#layout.blob(digest));
     } catch (error) {

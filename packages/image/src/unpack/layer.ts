@@ -50,13 +50,22 @@ export async function runLayer(run: LayerRun): Promise<void> {
     const target = await run.unpack?.open(sniffCompression(await input.peek(4)));
     if (target?.intake.takes === 'blob') await handOver(run, input, target.intake.writer);
     else await unpackHere(run, input, target?.intake.writer);
-    const result = await target?.end();
+    const result = target && (await endBoth(run, input, target));
     if (target?.intake.takes === 'blob') verifyResult(run, result as LayerBlobResult);
   } finally {
     stop.abort();
     run.signal.removeEventListener('abort', abort);
     await input.close();
   }
+}
+
+/** The blob reaches the disk while the sink completes its layer. */
+async function endBoth(run: LayerRun, input: LayerInput, target: { end(): Promise<unknown> }): Promise<unknown> {
+  await input.written();
+  const [result, flushed] = await Promise.allSettled([target.end(), run.blob?.flush()]);
+  if (result.status === 'rejected') throw result.reason;
+  if (flushed.status === 'rejected') throw flushed.reason;
+  return result.value;
 }
 
 /** Hashes and inflates; all that the sink is told is right. */
@@ -167,6 +176,11 @@ class LayerInput {
 
   async *chunks(): AsyncGenerator<Uint8Array> {
     for (let batch = await this.next(); batch !== undefined; batch = await this.next()) yield* batch;
+  }
+
+  /** The last batch is in the blob's file. */
+  written(): Promise<void> {
+    return this.#writing;
   }
 
   verifySize(): void {

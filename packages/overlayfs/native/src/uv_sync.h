@@ -1,6 +1,7 @@
 // Threads and locks by libuv, which the Node binary exports: the C++ library's own would tie the addon to the C library
 // that it was built with (pthread_create of glibc 2.34, condition_variable of gcc 12).
 #pragma once
+#include <sys/resource.h>
 #include <uv.h>
 
 #include <functional>
@@ -64,7 +65,13 @@ class Thread {
   /** libuv blocks no signals for it; Node handles its own on a thread of its own, whichever takes them. */
   void start(std::function<void()> body) {
     body_ = std::move(body);
-    if (uv_thread_create(&thread_, [](void* self) { static_cast<Thread*>(self)->body_(); }, this) != 0) throw std::bad_alloc();
+    const auto run = [](void* self) {
+      // To Linux a thread has a niceness of its own: whoever computes for long makes way for an event loop that has a moment's work.
+      // Where that is refused, it is only less polite.
+      ::setpriority(PRIO_PROCESS, 0, ::getpriority(PRIO_PROCESS, 0) + kNiceness);
+      static_cast<Thread*>(self)->body_();
+    };
+    if (uv_thread_create(&thread_, run, this) != 0) throw std::bad_alloc();
     running_ = true;
   }
   void join() {
@@ -74,6 +81,8 @@ class Thread {
   }
 
  private:
+  static constexpr int kNiceness = 5;
+
   std::function<void()> body_;
   uv_thread_t thread_;
   bool running_ = false;
