@@ -126,7 +126,7 @@ async function throughput(way, count, lanes) {
 
 /** A container that stays, for exec; its pid. */
 async function open() {
-  box = await runContainer({ rootfs: root, command: ['/bin/sleep', '1000000'], stdout: 'ignore', stderr: 'ignore' });
+  box = await runContainer({ rootfs: root, ...asPeers, command: ['/bin/sleep', '1000000'], stdout: 'ignore', stderr: 'ignore' });
   return { pid: box.pid };
 }
 
