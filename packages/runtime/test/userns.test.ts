@@ -1,4 +1,5 @@
 // A user namespace for root's containers: a range of its own, layers and binds with mapped ids, and nothing left.
+import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type Image, ImageStore, packTar } from '@ctr/image';
@@ -120,5 +121,44 @@ describe.skipIf(!mapped)(title, () => {
     await using box = await run('sleep 100', { userns, user: { uid: 5, gid: 5 } });
     expect(hostUid(box)).toBe(100_005);
     expect(await box.exec(['stat', '-c', '%u', '/etc/of33']).text()).toBe('33\n');
+  });
+});
+
+describe.skipIf(!mapped)(title.replace('"auto"', 'left out'), () => {
+  let rootfs = '';
+  const run = (script: string, options: RunOptions = {}) => runContainer({ rootfs, command: ['sh', '-c', script], ...options });
+  /** The host's namespace has all ids under their own numbers. */
+  const MAP = 'set -- $(cat /proc/self/uid_map); [ $2 = 0 ] && echo host || echo own';
+  beforeAll(() => {
+    rootfs = busyboxRoot();
+  });
+
+  it('is a namespace of the container’s own', async () => {
+    expect(await run(MAP).text()).toBe('own\n');
+    expect(await run(MAP, { writable: 'disk', readOnly: true, network: 'none', ulimits: { nofile: 100 } }).text()).toBe('own\n');
+  });
+
+  it.each<[string, RunOptions]>([
+    ['userns: "host"', { userns: 'host' }],
+    ['Docker’s preset', { preset: 'docker' }],
+    ['the host’s network', { network: 'host' }],
+    ['the host’s ipc namespace', { namespaces: { ipc: 'host' } }],
+    ['a capability over the machine', { capabilities: { add: ['CAP_SYS_TIME'] } }],
+    ['a user above the range', { user: { uid: 70_000, gid: 70_000 } }],
+    ['a bind of what cannot be mapped', { mounts: [{ type: 'bind', source: '/proc', target: '/host-proc' }] }],
+  ])('is the host’s with %s', async (_, options) => expect(await run(MAP, options).text()).toBe('host\n'));
+
+  it('is the host’s for a root on overlayfs, which cannot be mapped; to insist is an error', async () => {
+    const dir = makeTempDir('overlay');
+    for (const name of ['upper', 'work', 'merged']) mkdirSync(path.join(dir, name));
+    const merged = path.join(dir, 'merged');
+    const options = `lowerdir=${rootfs},upperdir=${path.join(dir, 'upper')},workdir=${path.join(dir, 'work')}`;
+    execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', options, merged]);
+    try {
+      for (let i = 0; i < 2; i++) expect(await run(MAP, { rootfs: merged }).text()).toBe('host\n');
+      await expect(run(MAP, { rootfs: merged, userns: 'auto' }).text()).rejects.toThrow(/mount_setattr: EINVAL|map the ids/);
+    } finally {
+      execFileSync('umount', [merged]);
+    }
   });
 });

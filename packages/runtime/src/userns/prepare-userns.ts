@@ -1,5 +1,5 @@
 // The user namespace of one container, with everything that is to be shown by its maps.
-import type { CtrError } from '@ctr/internal/errors';
+import { type CtrError, errnoNumber } from '@ctr/internal/errors';
 import type { Fd } from '@ctr/internal/fd';
 import { idMappedMount } from '@ctr/namespaces';
 import type { HostFacts } from '../oci/host-facts.js';
@@ -17,7 +17,10 @@ export interface PreparedUserns {
 }
 
 /** EINVAL: a file system that cannot show other owners. The others: no rights, no place for the locks, no more namespaces. */
-const CANNOT: readonly unknown[] = ['EINVAL', 'EOPNOTSUPP', 'EPERM', 'EROFS', 'ENOSPC'];
+const CANNOT = ['EINVAL', 'EOPNOTSUPP', 'EPERM', 'EROFS', 'ENOSPC'].map((name) => -errnoNumber(name));
+/** No range is left. */
+const cannot = ({ code, errno }: CtrError & { errno?: number }): boolean =>
+  code === 'CTR_UNSUPPORTED' || (errno !== undefined && CANNOT.includes(errno));
 
 /** Roots that were tried. */
 const unmappable = new WeakSet<PreparedRoot>();
@@ -35,7 +38,7 @@ async function tryToMap(source: string, recursive: boolean, userns: Fd): Promise
       return true;
     },
     // What is not there, say, is told by the start itself.
-    (error: CtrError) => !CANNOT.includes(error.code),
+    (error: CtrError) => !cannot(error),
   );
   if (mappable.size >= MOST_PATHS) mappable.clear();
   mappable.set(key, able);
@@ -67,7 +70,7 @@ async function prepareDefault(spec: RunSpec, root: PreparedRoot, host: HostFacts
     if (ids?.mounts === undefined || (await allMappable(spec, ids.mounts))) return { spec, ids };
     await ids.release();
   } catch (error) {
-    if (!CANNOT.includes((error as CtrError).code)) throw error;
+    if (!cannot(error as CtrError)) throw error;
     unmappable.add(root);
   }
   return undefined;
