@@ -174,7 +174,7 @@ describe('an ordinary user', () => {
     mkdirSync(path.join(home, 'user'));
     chownSync(path.join(home, 'user'), 65534, 65534);
     chmodSync(home, 0o755);
-    chmodSync(path.dirname(lib), 0o755);
+    for (const dir of [path.dirname(lib), path.dirname(path.dirname(lib))]) chmodSync(dir, 0o755);
     const script = `${SINK}
       const i = await store.pull(args.reference, options);
       const e = await ImageStore.open({ root: args.other }).catch((e) => e);
