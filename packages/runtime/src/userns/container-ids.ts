@@ -8,7 +8,7 @@ import type { RunSpec } from '../options/run-schema.js';
 import { atLeast } from '../session/host-facts.js';
 import type { ResolvedUser } from '../user/resolve-user.js';
 import { RANGE } from './default-userns.js';
-import { forgetMappedLayers } from './mapped-root.js';
+import { forgetMappedLayers, trimMappedLayers } from './mapped-root.js';
 
 /** What stands behind `userns` for one container. */
 export interface ContainerIds {
@@ -123,6 +123,7 @@ async function giveBackBut(most: number): Promise<void> {
 
 function giveBackIdle(): void {
   idle = undefined;
+  for (const claim of free) trimMappedLayers(claim.mounts);
   // A failure keeps a range from others, and ends with this process.
   giveBackBut(1).catch(() => {});
 }
