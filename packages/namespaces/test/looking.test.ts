@@ -96,9 +96,9 @@ describe.skipIf(!userns.ok)(userns.title('the namespaces of a container'), () =>
         if (kind !== 'user') expect([kind, found?.owner]).toEqual([kind, ids.user]);
       }
       expect(all.find((n) => n.id === ids.pid)).toMatchObject({ parent: namespacesOf().pid, mounts: [] });
-      // The shell's children are there too.
-      const inside = all.find((n) => n.kind === 'pid' && n.id === ids.pid)?.pids ?? [];
-      expect(inside).toHaveLength(3);
+      // The shell's children are there too, as soon as it has made them.
+      const inside = async () => (await listNamespaces({ kinds: ['pid'] })).find((n) => n.id === ids.pid)?.pids;
+      await expect.poll(inside, { timeout: 10_000 }).toHaveLength(3);
     });
   });
 
