@@ -24,7 +24,8 @@ export async function bundle(): Promise<string> {
       .join(''),
   );
   await build({
-    entry: [entry],
+    // By name: a list is looked for by glob, which would have to read every folder on the way.
+    entry: { index: entry },
     outDir,
     format: ['esm'],
     target: 'node20',
