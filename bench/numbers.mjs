@@ -1,4 +1,4 @@
-// Percentiles and tables.
+// Percentiles, tables, and a random order.
 
 /** The value below which the share `p` of the samples lies. */
 export function percentile(samples, p) {
@@ -25,4 +25,14 @@ export function table(head, rows) {
       .join('  ')
       .trimEnd();
   return [line(all[0]), widths.map((w) => '-'.repeat(w)).join('  '), ...all.slice(1).map(line)].join('\n');
+}
+
+/** A copy in random order. */
+export function shuffled(list) {
+  const out = [...list];
+  for (let i = out.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1));
+    [out[i], out[j]] = [out[j], out[i]];
+  }
+  return out;
 }

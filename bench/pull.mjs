@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { option, say, wanted, write } from './bench.mjs';
-import { percentile, table } from './numbers.mjs';
+import { percentile, shuffled, table } from './numbers.mjs';
 import { prepare, startRegistry } from './pull/images.mjs';
 import { PEERS } from './pull/peers.mjs';
 import { find } from './scratch.mjs';
@@ -62,15 +62,6 @@ try {
 } finally {
   registry.kill();
   rmSync(scratch, { recursive: true, force: true });
-}
-
-function shuffled(list) {
-  const out = [...list];
-  for (let i = out.length - 1; i > 0; i--) {
-    const j = Math.floor(Math.random() * (i + 1));
-    [out[i], out[j]] = [out[j], out[i]];
-  }
-  return out;
 }
 
 async function onFreshDisk(work) {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { percentile, table } from './numbers.mjs';
+import { percentile, shuffled, table } from './numbers.mjs';
 import { find } from './scratch.mjs';
 
 const worker = fileURLToPath(new URL('./unpack-worker.mjs', import.meta.url));
@@ -61,15 +61,6 @@ function run(scratch, command) {
   if (r.status !== 0 || numbers === null) throw new Error(`${command(place).slice(0, 4).join(' ')}: ${r.stderr}`);
   const [wall, user, system] = numbers.slice(1).map(Number);
   return { wall, cpu: user + system };
-}
-
-function shuffled(list) {
-  const out = [...list];
-  for (let i = out.length - 1; i > 0; i--) {
-    const j = Math.floor(Math.random() * (i + 1));
-    [out[i], out[j]] = [out[j], out[i]];
-  }
-  return out;
 }
 
 if (!existsSync(o.layout)) throw new Error(`there is no OCI layout in ${o.layout}; give --layout=DIR --tag=TAG`);

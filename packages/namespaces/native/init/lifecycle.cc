@@ -168,8 +168,15 @@ void Monitor::cleanup(Container* c) {
   const u32 count = c->after.counts[2];
   while (c->cleanup_at < count) {
     const WireStep& step = c->after.steps[2][c->cleanup_at];
-    if (step.op == static_cast<u16>(Op::remove_tree) && startRemoval(c, c->after.text(static_cast<u32>(step.args[0])))) break;
-    if (!cleanupStepDone(c, runStep(c->after, step, c->cleanup_at, context))) break;
+    i64 result = 1;
+    if (step.op == static_cast<u16>(Op::remove_tree)) {
+      const char* path = c->after.text(static_cast<u32>(step.args[0]));
+      // What is empty, as a control group nearly always is, needs no process.
+      result = syscall6(__NR_unlinkat, static_cast<u64>(AT_FDCWD), ptr(path), AT_REMOVEDIR);
+      if (result == -kENOENT) result = 0;
+      if (result != 0 && startRemoval(c, path)) break;
+    }
+    if (!cleanupStepDone(c, result == 0 ? 0 : runStep(c->after, step, c->cleanup_at, context))) break;
   }
   own.closeAll();
   if (c->cleanup_at >= count) finishCleanup(c);
@@ -196,8 +203,6 @@ bool Monitor::cleanupStepDone(Container* c, i64 result) {
 
 /** A tree may be large: a process of its own deletes it, so that nobody's start waits. Its exit code is the errno. */
 bool Monitor::startRemoval(Container* c, const char* path) {
-  // What is empty, as a control group nearly always is, needs no process.
-  if (syscall6(__NR_unlinkat, static_cast<u64>(AT_FDCWD), ptr(path), AT_REMOVEDIR) == 0) return false;
   int pidfd = -1;
   clone_args args = {};
   args.flags = CLONE_PIDFD;

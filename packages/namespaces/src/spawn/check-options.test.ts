@@ -37,7 +37,7 @@ function withOption(path: string, value: unknown): SpawnOptions {
     namespaces: { user: 'new', mount: 'new', uts: 'new', pid: 'new', time: 'new' },
     timeOffsets: {},
     idMaps: { uid: [{ containerId: 0, hostId: 0, size: 1 }], gid: [{ containerId: 0, hostId: 0, size: 1 }] },
-    root: { steps: [], slot: 'root' },
+    root: { steps: [], slot: 'root', temporary: ['scaffold'] },
     mounts: [
       { type: 'bind', source: '/a', target: '/b' },
       { type: 'tmpfs', target: '/t' },
@@ -107,6 +107,8 @@ const TABLE: readonly (readonly [path: string, right: (value: unknown) => boolea
   ['idMaps.gid.0.size', (v) => v === 1],
   ['root', () => false],
   ['root.steps', () => false],
+  ['root.temporary', () => false],
+  ['root.temporary.0', (v) => v === ''],
   ['root.slot', (v) => v === ''],
   ['readOnlyRoot', (v) => v === true],
   ['mounts', () => false],

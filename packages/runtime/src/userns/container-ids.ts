@@ -71,6 +71,7 @@ interface Claim {
   /** It holds the claim: with another one it is gone. */
   readonly monitor: number | undefined;
   readonly serial: number;
+  end(): Promise<void>;
 }
 
 /** Ranges whose container has ended, with what was made for them: the next container takes one of these. */
@@ -78,7 +79,7 @@ const free: Claim[] = [];
 const MOST_FREE = 16;
 let claims = 0;
 
-async function claim(): Promise<Claim & { end(): Promise<void> }> {
+async function claim(): Promise<Claim> {
   const claimed = await claimIds({ size: RANGE });
   try {
     const mounts = await createUserNamespace(claimed.idMaps);
@@ -99,16 +100,12 @@ async function claim(): Promise<Claim & { end(): Promise<void> }> {
   }
 }
 
-const ends = new WeakMap<Claim, () => Promise<void>>();
-
 async function takeClaim(): Promise<Claim> {
   for (let known = free.pop(); known !== undefined; known = free.pop()) {
     if (known.monitor === monitorPid()) return known;
-    await ends.get(known)?.();
+    await known.end();
   }
-  const made = await claim();
-  ends.set(made, () => made.end());
-  return made;
+  return claim();
 }
 
 /** When no container has ended for so long, all but one are given back. */
@@ -118,7 +115,7 @@ let idle: NodeJS.Timeout | undefined;
 /** Those stay that were made first: what is mounted for them is of the roots that come again and again. */
 async function giveBackBut(most: number): Promise<void> {
   free.sort((a, b) => a.serial - b.serial);
-  await Promise.all(free.splice(most).map((claim) => ends.get(claim)?.()));
+  await Promise.all(free.splice(most).map((claim) => claim.end()));
 }
 
 function giveBackIdle(): void {

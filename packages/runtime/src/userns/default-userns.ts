@@ -13,10 +13,10 @@ const OF_THE_MACHINE = new Set(
   (
     'ALL AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD PERFMON ' +
     'SYSLOG SYS_BOOT SYS_MODULE SYS_NICE SYS_PACCT SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM'
-  ).split(' '),
+  )
+    .split(' ')
+    .map((name) => `CAP_${name}`),
 );
-
-const bare = (capability: string): string => capability.toUpperCase().replace(/^CAP_/, '');
 
 function raisesLimits(spec: RunSpec, host: HostFacts): boolean {
   return [...(spec.ulimits ?? [])].some(([name, limit]) => {
@@ -33,7 +33,7 @@ const REASONS: readonly [(spec: RunSpec, host: HostFacts, user: ResolvedUser) =>
   [(spec) => spec.rootfs === 'host', 'the machine’s own tree cannot be shown with mapped ids'],
   [(spec) => spec.network === 'host', 'it has the host’s network'],
   [(spec) => [...(spec.namespaces?.values() ?? [])].some((place) => place !== 'new'), 'it shares namespaces'],
-  [(spec) => (spec.capabilities?.add ?? []).some((c) => OF_THE_MACHINE.has(bare(c))), 'it was given rights over the machine'],
+  [(spec) => (spec.capabilities?.add ?? []).some((c) => OF_THE_MACHINE.has(c)), 'it was given rights over the machine'],
   [(spec) => (spec.oomScoreAdj ?? 0) < 0, 'only the host’s root may lower oom_score_adj'],
   [raisesLimits, 'only the host’s root may raise limits'],
   [(_, __, user) => user.uid >= RANGE || user.gid >= RANGE, 'its user is above the range of ids'],

@@ -32,14 +32,14 @@ async function tryToMap(source: string, recursive: boolean, userns: Fd): Promise
   const key = `${recursive ? 'r' : ''}${source}`;
   const known = mappable.get(key);
   if (known !== undefined) return known;
-  const able = await idMappedMount(source, userns, { recursive }).then(
-    (mount) => {
-      mount.close();
-      return true;
-    },
-    // What is not there, say, is told by the start itself.
-    (error: CtrError) => !cannot(error),
-  );
+  let able = true;
+  try {
+    (await idMappedMount(source, userns, { recursive })).close();
+  } catch (error) {
+    // What is not there, say, is told by the start itself, and may be there at the next one.
+    if (!cannot(error as CtrError)) return true;
+    able = false;
+  }
   if (mappable.size >= MOST_PATHS) mappable.clear();
   mappable.set(key, able);
   return able;
