@@ -54,6 +54,7 @@ const forbid = (name: string): Step[] => [
 ];
 
 const FAILING: Readonly<Record<string, Failing>> = {
+  await_monitor: { args: [], code: 'EBADF', says: '' },
   bind: { args: [none, zeros(16), 16], code: 'EBADF', says: 'none, {16 zeros}, 16' },
   capset: { args: [zeros(8), zeros(24)], code: 'EINVAL', says: '{8 zeros}, {24 zeros}' },
   chdir: { args: [nowhere], code: 'ENOENT', says: '"/nowhere/at/all"', path: nowhere },

@@ -1,6 +1,6 @@
 // Every kind of step is made to fail once: the whole message is read, and nothing may be left.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { named, type Step, slot } from '@ctr/internal/steps';
@@ -296,6 +296,38 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
     expect(error.cause).toBeInstanceOf(SyscallError);
   });
 
+  it('beside: on the host, while the process makes its namespaces', async () => {
+    const [made, existing] = [path.join(makeTempDir('beside'), 'made'), makeTempDir('beside')];
+    const make = (dir: string): Step => ({ call: 'mkdirat', args: [AT_FDCWD, dir, 0o700], doing: 'make the directory' });
+    const work = run({
+      args: ['/bin/true'],
+      namespaces,
+      root: { steps: [{ call: 'openat', args: [AT_FDCWD, '/never/comes/here', 0], into: 'root' }], slot: 'root' },
+      beside: [make(made), make(existing)],
+      cleanup: [{ call: 'unlinkat', args: [AT_FDCWD, made, atFlags('AT_REMOVEDIR')], doing: 'remove the directory' }],
+    });
+    const error = (await work.catch((e) => e)) as StartError;
+    expect(error.message.replaceAll(existing, '<dir>')).toMatchInlineSnapshot(`
+      "start /bin/true: make the directory: mkdirat: EEXIST (file exists)
+        mkdirat(AT_FDCWD, "<dir>", 448)"
+    `);
+    expect(error).toMatchObject({ stage: 'beside', stepIndex: 1, path: existing });
+    expect(existsSync(made)).toBe(false);
+  });
+
+  it('beside: a step that changes data, or beside a process in between', async () => {
+    const plain = describeSpawn({ args: ['/bin/true'], namespaces });
+    const message = (stages: Partial<typeof plain.stages>) =>
+      messageOf(Launcher.current.launch(planSource({ ...plain, fds: {}, stages: { ...plain.stages, ...stages } }), () => undefined));
+    const patched: Step = {
+      call: 'getpid',
+      args: [{ bytes: new Uint8Array(8), patches: [{ at: 0, value: { bytes: new Uint8Array(8) } }] }],
+    };
+    const refused = /^start \/bin\/true: hand the plan to the monitor: recvmsg: EINVAL/;
+    expect(await message({ beside: [[patched]] })).toMatch(refused);
+    expect(await message({ beside: [[{ call: 'getpid', args: [] }]], enter: [[{ call: 'getpid', args: [] }]] })).toMatch(refused);
+  });
+
   it('prepare: a step that only the process can do', async () => {
     const step = (call: string, ...args: number[]): Step => ({ call, args, doing: 'do it too early' });
     expect(await messageFor({ prepare: [step('close_fds', 3)] })).toMatchInlineSnapshot(`
@@ -322,7 +354,7 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
       doing: 'start nothing',
       cloneFlags: [],
       fds: {},
-      stages: { prepare: [], enter: [], setup: [[{ call: 'setsid', args: [] }]], kill: [], collect: [], cleanup: [] },
+      stages: { prepare: [], beside: [], enter: [], setup: [[{ call: 'setsid', args: [] }]], kill: [], collect: [], cleanup: [] },
     };
     expect(await messageOf(Launcher.current.launch(planSource(plan), () => undefined))).toMatchInlineSnapshot(`
       "start nothing: setsid: EINVAL (invalid argument)
@@ -368,7 +400,7 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
       cloneFlags: ['CLONE_NEWPID'],
       cgroup: 'nowhere',
       fds: {},
-      stages: { prepare: [], enter: [], setup: [[{ call: 'setsid', args: [] }]], kill: [], collect: [], cleanup: [] },
+      stages: { prepare: [], beside: [], enter: [], setup: [[{ call: 'setsid', args: [] }]], kill: [], collect: [], cleanup: [] },
     };
     expect(await messageOf(Launcher.current.launch(planSource(plan), () => undefined))).toMatch(
       /^start nothing: make the process and its namespaces: clone3: (EBADF|EINVAL)/,

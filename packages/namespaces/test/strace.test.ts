@@ -27,6 +27,7 @@ interface Started {
   monitor: number;
   maps: boolean;
   prepare: PlannedStep[];
+  beside: PlannedStep[];
   enter: PlannedStep[];
   setup: PlannedStep[];
 }
@@ -51,10 +52,11 @@ const SCRIPT = `
     seccomp: defaultSeccompFilter(DEFAULT_CAPABILITIES),
     rlimits: { nofile: { soft: 64, hard: 64 } },
   };
+  const beside = { ...rich, beside: [{ call: 'getpid', args: [] }, { call: 'getppid', args: [] }] };
   const search = { args: ['true'], env: { PATH: '/there/is/none:/usr/bin:/bin' } };
-  const CASES = { plain, rich, search, listener: { ...plain, noNewPrivileges: true, seccomp: { program: new Uint8Array([6, 0, 0, 0, 0, 0, 255, 127, 6, 0, 0, 0, 0, 0, 192, 127]), onListener: (fd) => fd.close() } } };
+  const CASES = { plain, rich, beside, search, listener: { ...plain, noNewPrivileges: true, seccomp: { program: new Uint8Array([6, 0, 0, 0, 0, 0, 255, 127, 6, 0, 0, 0, 0, 0, 192, 127]), onListener: (fd) => fd.close() } } };
   const steps = (stage) => stage.flat().map(({ call, args, allow, skipOnAllowed, skipOnSuccess }) => ({ call, allow, skipOnAllowed, skipOnSuccess, slot: args.length > 1 && typeof args[1] === 'object' && args[1] !== null && 'slot' in args[1] }));
-  const facts = (plan, pid) => ({ pid, monitor: monitorPid(), maps: plan.idMaps !== undefined, prepare: steps(plan.stages.prepare), enter: steps(plan.stages.enter), setup: steps(plan.stages.setup) });
+  const facts = (plan, pid) => ({ pid, monitor: monitorPid(), maps: plan.idMaps !== undefined, prepare: steps(plan.stages.prepare), beside: steps(plan.stages.beside), enter: steps(plan.stages.enter), setup: steps(plan.stages.setup) });
   const done = async (p) => { const pid = p.pid; await p.exited; await p.cleaned; p.closeStreams(); return pid; };
   await done(await spawn(plain));
   const all = {};
@@ -80,6 +82,7 @@ function parse(file: string): SeenCall[] {
 /** What a composite operation consists of: native/init/steps.cc, listener.cc. */
 const COMPOSITE: Readonly<Record<string, (step: PlannedStep, seen: readonly string[]) => string[]>> = {
   assert_monitor: () => ['ppoll'],
+  await_monitor: () => ['read'],
   // One between each two descriptors that stay, where there is something in between.
   close_fds: (step, seen) => seen.slice(0, step.slot ? 3 : 2).filter((name) => name === 'close_range'),
   // The thread that hands the listener over has a file of its own.
@@ -107,8 +110,10 @@ function planned(steps: readonly PlannedStep[], seen: readonly SeenCall[]): stri
 
 /** native/init/launch.cc: it dies with the monitor from its first instruction on. */
 const TIED = ['prctl', 'ppoll'];
-/** With new maps: lets go of the gate's other end, waits, and is not dumpable any more. */
-const GATE = ['close', 'read', 'prctl'];
+/** Lets go of the gate's other end. */
+const GATE = ['close'];
+/** With new maps: waits at the gate, and is not dumpable any more. */
+const MAPS = ['read', 'prctl'];
 /** The monitor blocks all signals; the program must not. */
 const SIGNALS = ['rt_sigprocmask'];
 
@@ -131,11 +136,11 @@ describe.skipIf(!straced.ok)(straced.title('strace sees'), () => {
     return Number(/= (\d+)/.exec(made.at(-1)?.line ?? '')?.[1]);
   };
 
-  it.each(['plain', 'rich', 'search', 'listener', 'enter'])('no call of the new process that is not in its plan: %s', (name) => {
+  it.each(['plain', 'rich', 'beside', 'search', 'listener', 'enter'])('no call of the new process that is not in its plan: %s', (name) => {
     const started = all[name] as Started;
-    const { pid, maps, setup, enter } = started;
+    const { pid, maps, beside, setup, enter } = started;
     const seen = parse(fileOf(pid));
-    const tied = [...TIED, ...(maps ? GATE : [])];
+    const tied = [...TIED, ...(maps || beside.length > 0 ? GATE : []), ...(maps ? MAPS : [])];
     const joins = name === 'enter' && lastChild(started) === pid ? planned(enter, seen.slice(tied.length)) : [];
     const before = [...tied, ...joins, ...SIGNALS];
     const calls = planned(setup, seen.slice(before.length));
@@ -165,7 +170,7 @@ describe.skipIf(!straced.ok)(straced.title('strace sees'), () => {
     setns: 3, // enter: our next child is born in the other pid namespace, and back
     clone3: 1,
     openat: 4, // the process's folder of /proc; setgroups, gid_map, uid_map in it
-    write: 4, // the maps and the gate
+    write: 5, // the maps, and the gate twice
     close: 10, // that folder, the map files, the child's ends, what came along, the report
     epoll_ctl: 3, // the process and its report; the report's end
     epoll_pwait: 3,
@@ -177,8 +182,8 @@ describe.skipIf(!straced.ok)(straced.title('strace sees'), () => {
     sendmsg: 1, // it runs
   };
 
-  it.each(['plain', 'rich', 'search', 'listener', 'enter'])('no call of the monitor that does not serve: %s', (name) => {
-    const { pid, monitor, maps, prepare } = all[name] as Started;
+  it.each(['plain', 'rich', 'beside', 'search', 'listener', 'enter'])('no call of the monitor that does not serve: %s', (name) => {
+    const { pid, monitor, maps, prepare, beside } = all[name] as Started;
     const calls = parse(fileOf(monitor));
     // Its pid is in no answer to the monitor when another process made it.
     const cloned = calls.findIndex(
@@ -188,7 +193,7 @@ describe.skipIf(!straced.ok)(straced.title('strace sees'), () => {
     const to = calls.findIndex((c, i) => i > cloned && c.name === 'sendmsg');
     const counts: Record<string, number> = {};
     for (const c of calls.slice(from, to + 1)) counts[c.name] = (counts[c.name] ?? 0) + 1;
-    for (const step of prepare) counts[step.call] = (counts[step.call] ?? 0) - 1;
+    for (const step of [...prepare, ...beside]) counts[step.call] = (counts[step.call] ?? 0) - 1;
     expect(Object.entries(counts).filter(([call, n]) => n > (MONITOR[call] ?? 0))).toEqual([]);
     if (!maps) expect([counts['openat'], counts['write'], counts['geteuid']]).toEqual([undefined, undefined, undefined]);
   });

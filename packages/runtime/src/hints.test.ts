@@ -9,7 +9,7 @@ const plan: Plan = {
   doing: 'start container "web"',
   cloneFlags: [],
   fds: {},
-  stages: { prepare: [], enter: [], setup: [], kill: [], collect: [], cleanup: [] },
+  stages: { prepare: [], beside: [], enter: [], setup: [], kill: [], collect: [], cleanup: [] },
 };
 
 const hint = (

@@ -77,7 +77,9 @@ function limitsMemory({ linux }: OciSpec): boolean {
 
 interface RootPlan {
   readonly root: DescribedRoot;
-  readonly prepare: readonly Step[];
+  readonly prepare?: readonly Step[];
+  /** What may be made while the process makes its namespaces. */
+  readonly beside?: readonly Step[];
   readonly cleanup: readonly Step[];
 }
 
@@ -86,7 +88,7 @@ interface RootPlan {
  * the machine's own tree has. Such a root can only be looked at.
  */
 function machineItself(spec: RunSpec): RootPlan {
-  if (spec.readOnly) return { root: describeBindRoot('/', { readOnly: true }), prepare: [], cleanup: [] };
+  if (spec.readOnly) return { root: describeBindRoot('/', { readOnly: true }), cleanup: [] };
   throw new UnsupportedError('a writable layer over the machine’s own tree', 'root', undefined, {
     hint: 'give readOnly: true, and tmpfs for the folders that the program writes to',
   });
@@ -109,9 +111,9 @@ function describeRoot({ id, spec, root, session, ids }: ContainerInput, ownUser:
   if (ids !== undefined && isOnDisk(spec, session)) throw onDiskWithRanges();
   const userxattr = ownUser || !session.host.initialUserNamespace;
   const { upper, prepare, cleanup } = describeWritableLayer(spec, session, id);
-  if (upper === 'memory') return { root: root.inMemory(userxattr), prepare, cleanup };
+  if (upper === 'memory') return { root: root.inMemory(userxattr), cleanup };
   // Volatile: it is thrown away at the end in any case, no need to wait for the disk.
-  return { root: describeOverlay({ lower: root.layers, upper, volatile: true, userxattr, root: root.facts }), prepare, cleanup };
+  return { root: describeOverlay({ lower: root.layers, upper, volatile: true, userxattr, root: root.facts }), beside: prepare, cleanup };
 }
 
 export interface ContainerPlan {
@@ -128,7 +130,7 @@ export function planContainer(input: ContainerInput): ContainerPlan {
   const cgroup = cgroupOf(oci, input);
   const filter = loadedFilter(oci, { id: input.id });
   const ownUser = oci.linux.namespaces.some((n) => n.type === 'user');
-  const { root: rootSteps, prepare, cleanup } = describeRoot(input, ownUser);
+  const { root: rootSteps, prepare = [], beside = [], cleanup } = describeRoot(input, ownUser);
   const name = spec.name ?? input.id.slice(0, 12);
   return {
     oci,
@@ -146,6 +148,7 @@ export function planContainer(input: ContainerInput): ContainerPlan {
         joined,
         seccomp: filter.filter,
         prepare,
+        beside,
         cleanup,
         signal: eitherSignal(spec.signal, filter),
         hints: hintSource({ root: root.label, rootless: ownUser }),

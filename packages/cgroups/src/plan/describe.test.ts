@@ -26,6 +26,7 @@ describe('a cgroup as steps', () => {
     const d = describeCgroup(hybridParent(), 'web', { memory: 1 << 20, cpus: 0.5, pids: 20, devices: 'default' });
     expect({
       prepare: shown(d.prepare),
+      beside: shown(d.beside),
       setup: shown(d.setup),
       cloneInto: d.cloneInto,
       kill: shown(d.kill),
@@ -35,6 +36,24 @@ describe('a cgroup as steps', () => {
       notEnforced: d.notEnforced,
     }).toMatchInlineSnapshot(`
       {
+        "beside": [
+          "mkdirat(AT_FDCWD, "/cg/cpu/p/web", 0755)",
+          "mkdirat(AT_FDCWD, "/cg/memory/own/p/web", 0755)",
+          "mkdirat(AT_FDCWD, "/cg/devices/p/_default-devices/web", 0755)",
+          "mkdirat(AT_FDCWD, "/cg/pids/p/web", 0755)",
+          "cg.file = openat(AT_FDCWD, "/cg/cpu/p/web/cpu.cfs_quota_us", O_WRONLY|O_CLOEXEC, 0)",
+          "write(<cg.file>, "50000", 5)",
+          "close(<cg.file>)",
+          "cg.file = openat(AT_FDCWD, "/cg/memory/own/p/web/memory.limit_in_bytes", O_WRONLY|O_CLOEXEC, 0)",
+          "write(<cg.file>, "1048576", 7)",
+          "close(<cg.file>)",
+          "cg.file = openat(AT_FDCWD, "/cg/memory/own/p/web/memory.memsw.limit_in_bytes", O_WRONLY|O_CLOEXEC, 0)",
+          "write(<cg.file>, "1048576", 7)",
+          "close(<cg.file>)",
+          "cg.file = openat(AT_FDCWD, "/cg/pids/p/web/pids.max", O_WRONLY|O_CLOEXEC, 0)",
+          "write(<cg.file>, "20", 2)",
+          "close(<cg.file>)",
+        ],
         "cleanup": [
           "remove_tree("/cg/cpu/p/web") [ENOENT]",
           "remove_tree("/cg/memory/own/p/web") [ENOENT]",
@@ -66,33 +85,17 @@ describe('a cgroup as steps', () => {
         ],
         "notEnforced": [],
         "prepare": [
-          "mkdirat(AT_FDCWD, "/cg/cpu/p/web", 0755)",
-          "mkdirat(AT_FDCWD, "/cg/memory/own/p/web", 0755)",
-          "mkdirat(AT_FDCWD, "/cg/devices/p/_default-devices/web", 0755)",
-          "mkdirat(AT_FDCWD, "/cg/pids/p/web", 0755)",
           "mkdirat(AT_FDCWD, "/cg/unified/p/web", 0755)",
-          "cg.file = openat(AT_FDCWD, "/cg/cpu/p/web/cpu.cfs_quota_us", O_WRONLY|O_CLOEXEC, 0)",
-          "write(<cg.file>, "50000", 5)",
-          "close(<cg.file>)",
-          "cg.file = openat(AT_FDCWD, "/cg/memory/own/p/web/memory.limit_in_bytes", O_WRONLY|O_CLOEXEC, 0)",
-          "write(<cg.file>, "1048576", 7)",
-          "close(<cg.file>)",
-          "cg.file = openat(AT_FDCWD, "/cg/memory/own/p/web/memory.memsw.limit_in_bytes", O_WRONLY|O_CLOEXEC, 0)",
-          "write(<cg.file>, "1048576", 7)",
-          "close(<cg.file>)",
-          "cg.file = openat(AT_FDCWD, "/cg/pids/p/web/pids.max", O_WRONLY|O_CLOEXEC, 0)",
-          "write(<cg.file>, "20", 2)",
-          "close(<cg.file>)",
-          "cg.cpu = openat(AT_FDCWD, "/cg/cpu/p/web/tasks", O_WRONLY|O_CLOEXEC, 0)",
-          "cg.memory = openat(AT_FDCWD, "/cg/memory/own/p/web/tasks", O_WRONLY|O_CLOEXEC, 0)",
-          "cg.devices = openat(AT_FDCWD, "/cg/devices/p/_default-devices/web/tasks", O_WRONLY|O_CLOEXEC, 0)",
-          "cg.pids = openat(AT_FDCWD, "/cg/pids/p/web/tasks", O_WRONLY|O_CLOEXEC, 0)",
           "cg.unified = openat(AT_FDCWD, "/cg/unified/p/web", O_PATH|O_CLOEXEC, 0)",
         ],
         "setup": [
+          "cg.cpu = openat(AT_FDCWD, "/cg/cpu/p/web/tasks", O_WRONLY|O_CLOEXEC, 0)",
           "write(<cg.cpu>, "0", 1)",
+          "cg.memory = openat(AT_FDCWD, "/cg/memory/own/p/web/tasks", O_WRONLY|O_CLOEXEC, 0)",
           "write(<cg.memory>, "0", 1)",
+          "cg.devices = openat(AT_FDCWD, "/cg/devices/p/_default-devices/web/tasks", O_WRONLY|O_CLOEXEC, 0)",
           "write(<cg.devices>, "0", 1)",
+          "cg.pids = openat(AT_FDCWD, "/cg/pids/p/web/tasks", O_WRONLY|O_CLOEXEC, 0)",
           "write(<cg.pids>, "0", 1)",
         ],
       }
@@ -109,12 +112,14 @@ describe('a cgroup as steps', () => {
     });
     expect({
       prepare: shown(d.prepare),
+      beside: d.beside,
       setup: d.setup,
       cloneInto: d.cloneInto,
       collect: shown(d.collect),
       cleanup: shown(d.cleanup),
     }).toMatchInlineSnapshot(`
       {
+        "beside": [],
         "cleanup": [
           "remove_tree("/cg/p/web") [ENOENT]",
         ],
@@ -156,7 +161,7 @@ describe('a cgroup as steps', () => {
   });
 
   it('is empty where no cgroup can be made and no limit is asked for', () => {
-    const empty = { prepare: [], setup: [], kill: [], collect: [], cleanup: [], directories: {}, notEnforced: [] };
+    const empty = { prepare: [], beside: [], setup: [], kill: [], collect: [], cleanup: [], directories: {}, notEnforced: [] };
     expect(describeCgroup(lockedParent(), 'web', {})).toEqual(empty);
     expect(describeCgroup(lockedParent(), 'web', { devices: 'all', oomGroup: false, memory: undefined })).toEqual(empty);
     expect(describeEnter({})).toEqual({ prepare: [], setup: [] });
@@ -187,7 +192,7 @@ describe('a cgroup as steps', () => {
 
   it('each step says what it is for', () => {
     const d = describeCgroup(hybridParent(), 'web', { memory: 1 << 20 });
-    for (const s of [...d.prepare, ...d.setup, ...d.kill, ...d.collect, ...d.cleanup])
+    for (const s of [...d.prepare, ...d.beside, ...d.setup, ...d.kill, ...d.collect, ...d.cleanup])
       expect(s.doing).toMatch(/^(make|limit|open|enter|kill|read|remove) /);
   });
 

@@ -20,6 +20,8 @@ export interface CgroupEntrance {
 
 /** Everything that a launcher does for a cgroup, from making to removing it. Plain data. */
 export interface CgroupEntry extends CgroupEntrance {
+  /** In the launcher, before `setup`; the process may exist by then. v1: make the directories, set the limits. */
+  readonly beside: Step[];
   /** To end what is in it at once, where cgroup2 can: also what left the first process's pid namespace. */
   readonly kill: Step[];
   /** After the last process: send back the files that tell what happened, for {@link parseCollected}. */
@@ -42,6 +44,8 @@ const openStep = (controller: string, directory: string): Step =>
   openTasksStep(directory, `cg.${controller}`, `open the cgroup (${controller})`);
 const entryStep = (controller: string, directory: string): Step =>
   enterStep(`cg.${controller}`, directory, `enter the cgroup (${controller})`);
+/** By the process itself, which has no copy of what its launcher opens once it exists. */
+const openAndEnter = (controller: string, directory: string): Step[] => [openStep(controller, directory), entryStep(controller, directory)];
 const openUnified = (directory: string): Step => openDirectoryStep(directory, UNIFIED_SLOT, 'open the cgroup (cgroup2)');
 
 /** v1 controllers that share a directory are entered together, by the slot of the first. */
@@ -77,28 +81,28 @@ function constantsOf(h: ParentHierarchy, hasAccount: boolean): Constants {
 /** The steps of a layout, directory by directory. */
 function stepsOf(layout: Layout, name: string): Omit<CgroupDescription, 'directories' | 'notEnforced'> {
   const hasAccount = layout.directories['cpuacct'] !== undefined;
-  const make: Step[] = [];
-  const open: Step[] = [];
+  const prepare: Step[] = [];
+  const beside: Step[] = [];
   const setup: Step[] = [];
   const collect: Step[] = [];
   const cleanup: Step[] = [];
   for (const { hierarchy, directory } of layout.made) {
     const { label, collected } = known.get(hierarchy) ?? constantsOf(hierarchy, hasAccount);
-    make.push(makeStep(directory, `make the cgroup "${name}" (${label})`));
+    const stage = hierarchy.version === 2 ? prepare : beside;
+    stage.push(makeStep(directory, `make the cgroup "${name}" (${label})`));
     const [controller] = hierarchy.controllers;
-    if (hierarchy.version === 2) open.push(openUnified(directory));
-    else if (controller !== undefined) {
-      open.push(openStep(controller, directory));
-      setup.push(entryStep(controller, directory));
-    }
+    if (hierarchy.version === 1 && controller !== undefined) setup.push(...openAndEnter(controller, directory));
     for (const file of collected) collect.push(reportStep(`${directory}/${file}`));
     cleanup.push(removeGroupsStep(directory, `remove the cgroup "${name}" (${label})`));
   }
-  const limits = layout.limits.flatMap((l) => writeSteps(l.file, l.value, `limit ${l.option} to ${l.value}`));
   const { unified } = layout.directories;
+  for (const { file, option, value } of layout.limits)
+    (file.startsWith(`${unified}/`) ? prepare : beside).push(...writeSteps(file, value, `limit ${option} to ${value}`));
+  if (unified !== undefined) prepare.push(openUnified(unified));
   const kill = unified === undefined ? [] : writeSteps(`${unified}/cgroup.kill`, '1', `kill the cgroup "${name}"`);
   return {
-    prepare: [...make, ...limits, ...open],
+    prepare,
+    beside,
     setup,
     ...(unified === undefined ? {} : { cloneInto: UNIFIED_SLOT }),
     kill,
@@ -116,6 +120,7 @@ const noProgramInSteps = (): UnsupportedError =>
  * Describes a cgroup with limits as steps: pure, no system call. The launcher makes the directories, writes the limits,
  * puts the process in before it runs anything, and removes everything again, also when this program has died.
  *
+ * What a process is born in is made before it (`prepare`), the v1 hierarchies while it makes its namespaces (`beside`).
  * All hierarchies of the parent are joined, v1 by `tasks`, v2 by CLONE_INTO_CGROUP. Where the parent is not usable and
  * no limit is asked for, every list is empty: a process needs no cgroup of its own.
  *

@@ -18,8 +18,8 @@ const refusal = (work: () => unknown): string => {
 
 /** 'file=value' of the writes. */
 function written(parent: ReturnType<typeof hybridParent>, r: Parameters<typeof describeCgroup>[2]): string[] {
-  const { prepare } = describeCgroup(parent, 'web', r);
-  return prepare.flatMap((s) => (s.call === 'write' ? [`${s.path?.split('/').at(-1)}=${String(s.args[1])}`] : []));
+  const { prepare, beside } = describeCgroup(parent, 'web', r);
+  return [...prepare, ...beside].flatMap((s) => (s.call === 'write' ? [`${s.path?.split('/').at(-1)}=${String(s.args[1])}`] : []));
 }
 
 describe('OCI resources', () => {

@@ -17,7 +17,7 @@ bool validArg(const WireStep& step, u32 i, u32 data_size) {
 }
 
 bool validStep(const WireStep& step, u32 data_size, u32 patch_count) {
-  if (step.op > static_cast<u16>(Op::copy_tree)) return false;
+  if (step.op > static_cast<u16>(Op::await_monitor)) return false;
   if (step.into < -1 || step.into >= static_cast<i32>(kMaxSlots)) return false;
   if (u32{step.patch_first} + step.patch_count > patch_count) return false;
   for (u32 i = 0; i < 6; i++)
@@ -50,7 +50,7 @@ bool decodeProgram(u8* bytes, u32 size, Program& out) {
   out.data_size = header->data_size;
   // A zero at the end: no string can run past the data.
   if (out.data_size > 0 && out.data[out.data_size - 1] != 0) return false;
-  for (u32 stage = 0; stage < 3; stage++) {
+  for (u32 stage = 0; stage < kStages; stage++) {
     out.steps[stage] = step;
     out.counts[stage] = header->stage_steps[stage];
     for (u32 i = 0; i < out.counts[stage]; i++, step++)

@@ -45,7 +45,7 @@ void Monitor::collect(const Container& c) {
   payload_size_ = 0;
   Slots slots;
   slots.clear();
-  runStage(c.after, 1, {&slots, self_.get(), appendFile, this});
+  runStage(c.after, after_stage::collect, {&slots, self_.get(), appendFile, this});
   slots.closeAll();
 }
 

@@ -4,7 +4,8 @@
 //     │ clone3(NEW*, INTO_CGROUP) ─────>│
 //     │ write uid_map, gid_map          │ wait at the gate (only with new maps)
 //     │ open the gate ─────────────────>│
-//     │                                 │ setup steps 0..n ── failure ──> {stage, step, errno} on the report pipe
+//     │ beside steps                    │ setup steps 0..n ── failure ──> {stage, step, errno} on the report pipe
+//     │ open the gate ─────────────────>│ of these await_monitor waits at the gate
 //     │<── end of file: exec happened ──│ execve
 //
 // To enter running namespaces the child joins them (enter steps) before its setup. A pid namespace can only be joined by
@@ -34,6 +35,7 @@ struct Child {
   int report;
   int gate;        // -1: nothing to wait for
   int gate_write;  // the child's own copy of the other end, which it must not keep
+  bool maps;       // that are written before it goes on
   bool show;       // dumpable until the gate: see launch()
 };
 
@@ -48,15 +50,16 @@ void unblockSignals() {
   syscall6(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, ptr(&none), 0, sizeof none);
 }
 
-void runChildStage(const LaunchRequest& request, int report, Stage stage, u32 index) {
-  const StepContext context{&request.arena->slots, request.monitor_pidfd, nullptr, nullptr, report, &request.arena->note->exec_tried};
-  const Failure f = runStage(request.arena->program, index, context);
+void runChildStage(const Child& child, Stage stage, u32 index) {
+  Arena* arena = child.request->arena;
+  const StepContext context{&arena->slots, child.request->monitor_pidfd, nullptr, nullptr, child.report, &arena->note->exec_tried, child.gate};
+  const Failure f = runStage(arena->program, index, context);
   if (f.failed()) fail(context.report_fd, stage, f.step, f.error);
 }
 
-void waitAtGate(const Child& child) {
-  if (child.gate < 0) return;
-  syscall6(__NR_close, static_cast<u64>(child.gate_write));
+void waitForMaps(const Child& child) {
+  if (child.gate >= 0) syscall6(__NR_close, static_cast<u64>(child.gate_write));
+  if (!child.maps) return;
   u8 byte = 0;
   const i64 n = retry([&] { return syscall6(__NR_read, static_cast<u64>(child.gate), ptr(&byte), 1); });
   if (n != 1) exitNow(127);
@@ -66,8 +69,8 @@ void waitAtGate(const Child& child) {
 
 [[noreturn]] void becomeProgram(const Child& child) {
   unblockSignals();
-  runChildStage(*child.request, child.report, Stage::setup, 2);
-  fail(child.report, Stage::setup, static_cast<i32>(child.request->arena->program.counts[2]) - 1, kEINVAL);
+  runChildStage(child, Stage::setup, launch_stage::setup);
+  fail(child.report, Stage::setup, static_cast<i32>(child.request->arena->program.counts[launch_stage::setup]) - 1, kEINVAL);
 }
 
 /** From its first instruction on the child dies with the monitor; the plan sets it again after changes of ids, which clear it (prctl(2)). */
@@ -81,8 +84,8 @@ void dieWithMonitor(const Child& child) {
 void childBody(void* argument) {
   const Child child = *static_cast<Child*>(argument);
   dieWithMonitor(child);
-  waitAtGate(child);
-  runChildStage(*child.request, child.report, Stage::enter, 1);
+  waitForMaps(child);
+  runChildStage(child, Stage::enter, launch_stage::enter);
   becomeProgram(child);
 }
 
@@ -144,17 +147,17 @@ void enterBody(void* argument) {
   const Child child = *static_cast<Child*>(argument);
   const LaunchRequest& request = *child.request;
   dieWithMonitor(child);
-  const bool maps = child.gate >= 0;
+  const bool maps = child.maps;
   // While it is ours: another mount namespace may be joined.
   const OwnedFd proc{maps ? openProc() : -1};
-  runChildStage(request, child.report, Stage::enter, 1);
+  runChildStage(child, Stage::enter, launch_stage::enter);
   clone_args args = cloneArgs(request, CLONE_PARENT | CLONE_PARENT_SETTID);
   args.parent_tid = ptr(&request.arena->note->entered_pid);
   if (child.show) syscall6(__NR_prctl, PR_SET_DUMPABLE, 1);
   const i64 pid = syscall6(__NR_clone3, ptr(&args), sizeof args);
   if (pid == 0) {
     dieWithMonitor(child);
-    waitAtGate(child);
+    waitForMaps(child);
     becomeProgram(child);
   }
   if (child.show) syscall6(__NR_prctl, PR_SET_DUMPABLE, 0);
@@ -165,6 +168,15 @@ void enterBody(void* argument) {
     openGate(child.gate_write);
   }
   exitNow(0);
+}
+
+/**
+ * What must be there before the process goes on, while it makes its namespaces: both are of the slow kind, and two processors can do them at
+ * once. In slots of its own, since a child that shares our memory works with those of the arena; the decoder sees to it that these steps change
+ * no data.
+ */
+Failure runBeside(const LaunchRequest& request, Slots& slots) {
+  return runStage(request.arena->program, launch_stage::beside, {&slots, request.monitor_pidfd, nullptr, nullptr});
 }
 
 /** Where both ends of a pipe are owned. */
@@ -241,18 +253,19 @@ void leavePids(int self) {
   if (syscall6(__NR_setns, static_cast<u64>(self), CLONE_NEWPID) != 0) exitNow(1);
 }
 
-LaunchResult launch(const LaunchRequest& request) {
+LaunchResult launch(const LaunchRequest& request, Slots& ours) {
   LaunchResult result;
   const u32 flags = request.header.flags;
   const i32 pid_slot = request.header.pid_slot;
   const bool joined = pid_slot >= 0 && joinPids(request.arena->slots.fd[pid_slot], request.monitor_pidfd);
-  const bool entering = request.arena->program.counts[1] > 0 && !joined;
+  const bool entering = request.arena->program.counts[launch_stage::enter] > 0 && !joined;
   const bool maps = (flags & kWriteMaps) != 0;
+  const bool beside = request.arena->program.counts[launch_stage::beside] > 0;
 
   *request.arena->note = {};
   Pipe report, gate;
   i64 r = report.open(O_CLOEXEC | O_NONBLOCK);
-  if (r == 0 && maps) r = gate.open(O_CLOEXEC);
+  if (r == 0 && (maps || beside)) r = gate.open(O_CLOEXEC);
   if (r < 0) {
     if (joined) leavePids(request.monitor_pidfd);
     result.failure = {0, static_cast<i32>(-r)};
@@ -268,7 +281,7 @@ LaunchResult launch(const LaunchRequest& request) {
   auto* child = reinterpret_cast<Child*>(request.arena->stack + kStackSize - 64);
   auto* kept = reinterpret_cast<LaunchRequest*>(request.arena->stack + kStackSize - 64 - ((sizeof(LaunchRequest) + 63) & ~u64{63}));
   *kept = request;
-  *child = Child{kept, report.write.get(), maps ? gate.read.get() : -1, gate.write.get(), show};
+  *child = Child{kept, report.write.get(), gate.read.get(), gate.write.get(), maps, show};
   const u64 stack_size = static_cast<u64>(reinterpret_cast<u8*>(kept) - request.arena->stack) & ~u64{15};
 
   int pidfd = -1;
@@ -290,6 +303,11 @@ LaunchResult launch(const LaunchRequest& request) {
       const OwnedFd proc{openProc()};
       result.failure = writeMaps(request, proc.get(), pid);
       result.stage = Stage::maps;
+      if (!result.failure.failed()) openGate(gate.write.get());
+    }
+    if (beside && !result.failure.failed()) {
+      result.failure = runBeside(request, ours);
+      result.stage = Stage::beside;
       if (!result.failure.failed()) openGate(gate.write.get());
     }
   }

@@ -48,8 +48,11 @@ struct LaunchResult {
   OwnedFd report;
 };
 
-/** Clones and lets the child run its setup stage. Returns as soon as the child is on its way. */
-LaunchResult launch(const LaunchRequest& request);
+/**
+ * Clones, lets the child run its setup stage and meanwhile runs the beside stage with `ours`, a copy of the arena's slots. Returns as soon as the
+ * child can go its way alone.
+ */
+LaunchResult launch(const LaunchRequest& request, Slots& ours);
 
 /** clone3(2) of a child that runs `body(argument)` on `stack` and never returns; the child's pid or -errno. */
 i64 cloneOnStack(clone_args& args, u8* stack, u64 stack_size, void (*body)(void*), void* argument);

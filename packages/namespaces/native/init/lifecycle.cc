@@ -143,7 +143,7 @@ void Monitor::finish(Container* c) {
 void Monitor::runKillSteps(const Container& c) {
   Slots slots;
   slots.clear();
-  runStage(c.after, 0, {&slots, self_.get(), nullptr, nullptr});
+  runStage(c.after, after_stage::kill, {&slots, self_.get(), nullptr, nullptr});
   slots.closeAll();
 }
 
@@ -165,9 +165,9 @@ void Monitor::cleanup(Container* c) {
   Slots own;
   own.clear();
   const StepContext context{c->held_slots != nullptr ? c->held_slots : &own, self_.get(), nullptr, nullptr};
-  const u32 count = c->after.counts[2];
+  const u32 count = c->after.counts[after_stage::cleanup];
   while (c->cleanup_at < count) {
-    const WireStep& step = c->after.steps[2][c->cleanup_at];
+    const WireStep& step = c->after.steps[after_stage::cleanup][c->cleanup_at];
     i64 result = 1;
     if (step.op == static_cast<u16>(Op::remove_tree)) {
       const char* path = c->after.text(static_cast<u32>(step.args[0]));
@@ -185,7 +185,7 @@ void Monitor::cleanup(Container* c) {
 /** Counts a step that ran; false when it is to be tried again soon. */
 bool Monitor::cleanupStepDone(Container* c, i64 result) {
   const u32 at = c->cleanup_at;
-  const WireStep& step = c->after.steps[2][at];
+  const WireStep& step = c->after.steps[after_stage::cleanup][at];
   const u64 now = monotonicNs();
   if (result == -kEBUSY && c->retry_until_ns == 0) c->retry_until_ns = now + kCleanupPatienceNs;
   if (result == -kEBUSY && now < c->retry_until_ns) {

@@ -49,20 +49,29 @@ struct MessageHeader {
 };
 static_assert(sizeof(MessageHeader) == 48 + 2 * kMaxFds);
 
-/** Stages of the launch program, then of the after program; the numbers are in failure reports. */
-enum class Stage : u32 { decode = 0, prepare = 1, clone = 2, maps = 3, enter = 4, setup = 5, kill = 6, collect = 7, cleanup = 8 };
+/** In the order in which they run; the numbers are in failure reports. */
+enum class Stage : u32 { decode = 0, prepare = 1, clone = 2, maps = 3, beside = 4, enter = 5, setup = 6, kill = 7, collect = 8, cleanup = 9 };
+
+/** Where a stage's steps are in its program: the launch program, or the after program. */
+namespace launch_stage {
+inline constexpr u32 prepare = 0, beside = 1, enter = 2, setup = 3;
+}
+namespace after_stage {
+inline constexpr u32 kill = 0, collect = 1, cleanup = 2;
+}
+inline constexpr u32 kStages = 4;  // of the after program the last is empty
 
 struct ProgramHeader {
-  u16 stage_steps[3];  // launch: prepare, enter, setup; after: kill, collect, cleanup
+  u16 stage_steps[kStages];
   u16 patch_count;
+  u16 reserved;
   u32 data_size;
-  u32 reserved;
 };
 static_assert(sizeof(ProgramHeader) == 16);
 
 enum class Op : u16 {
   syscall = 0, report_file = 1, remove_tree = 2, assert_monitor = 3, close_fds = 4, finish = 5, listen_seccomp = 6, move_report = 7,
-  make_target = 8, copy_tree = 9
+  make_target = 8, copy_tree = 9, await_monitor = 10
 };
 enum class ArgKind : u8 { value = 0, pointer = 1, slot = 2 };
 
@@ -90,8 +99,8 @@ static_assert(sizeof(WirePatch) == 16);
 
 /** A program whose every offset has been checked. The memory belongs to the launch. */
 struct Program {
-  const WireStep* steps[3] = {};
-  u32 counts[3] = {};
+  const WireStep* steps[kStages] = {};
+  u32 counts[kStages] = {};
   const WirePatch* patches = nullptr;
   u8* data = nullptr;
   u32 data_size = 0;

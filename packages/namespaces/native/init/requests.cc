@@ -42,6 +42,15 @@ struct ReceivedFds {
 
 void* copy(void* to, const void* from, u64 size) { return __builtin_memcpy(to, from, size); }
 
+/** They run while a child that may share our memory runs its own: none may change data, and no process in between may take their place at the gate. */
+bool validBeside(const Program& program) {
+  const u32 count = program.counts[launch_stage::beside];
+  if (count > 0 && program.counts[launch_stage::enter] > 0) return false;
+  for (u32 i = 0; i < count; i++)
+    if (program.steps[launch_stage::beside][i].patch_count > 0) return false;
+  return true;
+}
+
 constexpr u64 kLockUn = 8;
 constexpr u64 kMaxPrograms = 64 * 1024 * 1024;
 
@@ -146,6 +155,7 @@ i32 Monitor::decodeMessage(Arena& arena, const MessageHeader& header, u32 size, 
   if (needed > available || header.launch_size % 8 != 0 || !decodeProgram(bytes, header.launch_size, arena.program)) return kEINVAL;
   const bool maps = (header.flags & kWriteMaps) != 0;
   if (maps && (header.uid_map >= arena.program.data_size || header.gid_map >= arena.program.data_size)) return kEINVAL;
+  if (!validBeside(arena.program)) return kEINVAL;
   container = newContainer(header.id, header.after_size);
   if (container == nullptr) return kENOMEM;
   auto* after = reinterpret_cast<u8*>(container) + sizeof(Container);
@@ -179,7 +189,7 @@ void Monitor::handle(Arena* arena, const MessageHeader& header, u32 size) {
   }
   c->arena = arena;
   c->is_hold = kind == MessageKind::hold;
-  const Failure f = runStage(arena->program, 0, {&arena->slots, self_.get(), nullptr, nullptr});
+  const Failure f = runStage(arena->program, launch_stage::prepare, {&arena->slots, self_.get(), nullptr, nullptr});
   if (f.failed()) return fail(c, Stage::prepare, f);
   if (c->is_hold) return startHold(arena, c);
   startProcess(arena, header, c);
@@ -188,7 +198,7 @@ void Monitor::handle(Arena* arena, const MessageHeader& header, u32 size) {
 void Monitor::startProcess(Arena* arena, const MessageHeader& header, Container* c) {
   // The child may change the slots as it runs in the same memory: ours are closed by this copy.
   Slots ours = arena->slots;
-  LaunchResult r = launch({header, arena, self_.get()});
+  LaunchResult r = launch({header, arena, self_.get()}, ours);
   if (r.pid < 0) return fail(c, Stage::clone, r.failure);
   ours.closeAll();
   // Its numbers in the arena are the child's now, not ours to close.

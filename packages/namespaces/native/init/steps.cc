@@ -50,6 +50,13 @@ i64 assertMonitor(int pidfd) {
   return r == 0 ? 0 : -kEPERM;
 }
 
+/** Until the monitor's own part is done; a monitor that ends takes us along (PR_SET_PDEATHSIG). */
+i64 awaitMonitor(int gate) {
+  u8 byte = 0;
+  const i64 n = retry([&] { return syscall6(__NR_read, static_cast<u64>(gate), ptr(&byte), 1); });
+  return n == 1 ? 0 : n < 0 ? n : -kECANCELED;
+}
+
 /**
  * Closes everything from `first` on but the report pipe and the listener's socket (-1: none), before the program's path is looked up: a path such as
  * /proc/self/fd/7 out of an image must find no directory of the host (CVE-2024-21626).
@@ -127,6 +134,8 @@ i64 runStep(const Program& program, const WireStep& step, u32 index, const StepC
     case Op::copy_tree:
       return copyTree(static_cast<int>(argument(program, step, 0, *context.slots)), static_cast<int>(argument(program, step, 1, *context.slots)),
                       argument(program, step, 2, *context.slots) != 0);
+    case Op::await_monitor:
+      return awaitMonitor(context.gate);
     case Op::finish:
       return finish(step.args[0], context.exec_tried);
     case Op::listen_seccomp:

@@ -34,6 +34,7 @@ struct StepContext {
   void* sink;
   mutable int report_fd = -1;      // of a child: stays open until exec; move_report changes the number
   u32* exec_tried = nullptr;       // of a child: set before each execve
+  int gate = -1;                   // of a child: where the monitor tells that it has done its part
 };
 
 /** Runs one step; returns its result, negative errno when it failed. */

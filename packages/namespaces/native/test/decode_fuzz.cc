@@ -68,7 +68,7 @@ u64 sink;
 
 /** Reads and writes everywhere where the monitor would. */
 void use(const ctr::Program& p) {
-  for (u32 stage = 0; stage < 3; stage++)
+  for (u32 stage = 0; stage < ctr::kStages; stage++)
     for (u32 i = 0; i < p.counts[stage]; i++) {
       const ctr::WireStep& s = p.steps[stage][i];
       for (u32 k = 0; k < s.patch_count; k++) {
@@ -80,7 +80,7 @@ void use(const ctr::Program& p) {
         if (static_cast<ctr::ArgKind>(s.arg_kind[a]) == ctr::ArgKind::pointer) sink += std::strlen(p.text(static_cast<u32>(s.args[a])));
         if (static_cast<ctr::ArgKind>(s.arg_kind[a]) == ctr::ArgKind::slot && s.args[a] >= ctr::kMaxSlots) std::abort();
       }
-      if (s.into >= static_cast<i32>(ctr::kMaxSlots) || s.into < -1 || s.op > static_cast<u16>(ctr::Op::copy_tree)) std::abort();
+      if (s.into >= static_cast<i32>(ctr::kMaxSlots) || s.into < -1 || s.op > static_cast<u16>(ctr::Op::await_monitor)) std::abort();
     }
 }
 

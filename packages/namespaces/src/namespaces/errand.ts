@@ -77,6 +77,7 @@ function planOf(e: Errand, socket: number): Plan {
     fds: { ...e.fds, [SOCKET]: socket },
     stages: {
       prepare: [],
+      beside: [],
       enter: e.enter ? [e.enter] : [],
       setup: [[...e.steps, handBack(e.give), ...(e.meanwhile ? [waitForOwner] : []), finish]],
       kill: [],

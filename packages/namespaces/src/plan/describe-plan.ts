@@ -24,6 +24,7 @@ export function describeStep(step: Step): string {
 
 const WHERE: Readonly<Record<StepStage, string>> = {
   prepare: 'prepare (monitor, on the host)',
+  beside: 'beside (monitor, while the new process makes its namespaces)',
   enter: 'enter (a process in between)',
   setup: 'setup (the new process)',
   kill: 'kill (monitor)',
@@ -58,8 +59,9 @@ function describeClone(plan: Plan): string[] {
  */
 export function describePlan(plan: Plan): string {
   const lines = [plan.doing];
+  const first = plan.stages.enter.length > 0 ? 'setup' : 'beside';
   for (const stage of STEP_STAGES) {
-    if (stage === 'setup') lines.push(...describeClone(plan));
+    if (stage === first) lines.push(...describeClone(plan));
     const steps = plan.stages[stage].flat();
     if (steps.length === 0) continue;
     lines.push(WHERE[stage]);

@@ -20,6 +20,7 @@ const COMPOSITE: Readonly<Record<string, number>> = {
   move_report: 7,
   make_target: 8,
   copy_tree: 9,
+  await_monitor: 10,
 };
 
 /** An encoded group: everything that points into `data` is listed, so that it can be moved. */

@@ -12,7 +12,7 @@ const plan = (setup: readonly Step[], more: Partial<Plan> = {}): Plan => ({
   doing: 'test',
   cloneFlags: [],
   fds: {},
-  stages: { prepare: [], enter: [], setup: [setup], kill: [], collect: [], cleanup: [] },
+  stages: { prepare: [], beside: [], enter: [], setup: [setup], kill: [], collect: [], cleanup: [] },
   ...more,
 });
 
@@ -107,14 +107,22 @@ describe('encodePlan', () => {
     ];
     for (let round = 0; round < 3; round++) {
       const p = plan([], {
-        stages: { prepare: [frozen], enter: [], setup: [group(2), frozen, group(3)], kill: [], collect: [frozen], cleanup: [group(4)] },
+        stages: {
+          prepare: [frozen],
+          beside: [],
+          enter: [],
+          setup: [group(2), frozen, group(3)],
+          kill: [],
+          collect: [frozen],
+          cleanup: [group(4)],
+        },
       });
       const d = decode(p);
       expect(d.launch.steps.map((s) => s.args.slice(0, 3))).toEqual([...expected(1), ...expected(2), ...expected(1), ...expected(3)]);
       expect(d.after.steps.map((s) => s.args.slice(0, 3))).toEqual([...expected(1), ...expected(4)]);
       expect([d.launch.counts, d.after.counts]).toEqual([
-        [2, 0, 6],
-        [0, 2, 2],
+        [2, 0, 0, 6],
+        [0, 2, 2, 0],
       ]);
     }
   });
@@ -171,7 +179,7 @@ describe('encodePlan', () => {
       { uid: 0, gid: 0 },
     );
     const d = decode(p);
-    const described = [...p.stages.prepare, ...p.stages.enter, ...p.stages.setup].flat();
+    const described = [...p.stages.prepare, ...p.stages.beside, ...p.stages.enter, ...p.stages.setup].flat();
     const names = new Map(described.map((s) => [s.call, s]));
     expect(d.launch.steps.length).toBe(described.length);
     d.launch.steps.forEach((s, i) => {

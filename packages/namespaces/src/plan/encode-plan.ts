@@ -51,10 +51,10 @@ function writeHeader(message: Buffer, plan: Plan, id: number, kind: keyof typeof
 
 function encodeMessage(plan: Plan, id: number, kind: keyof typeof KINDS): EncodedPlan {
   const slots = new SlotTable();
-  const { prepare, enter, setup, kill, collect, cleanup } = plan.stages;
+  const { prepare, beside, enter, setup, kill, collect, cleanup } = plan.stages;
   const maps = plan.idMaps;
-  const launch = encodeProgram([prepare, enter, setup], maps ? `${maps.uid}\0${maps.gid}\0` : '', slots);
-  const after = encodeProgram([kill, collect, cleanup], '', slots);
+  const launch = encodeProgram([prepare, beside, enter, setup], maps ? `${maps.uid}\0${maps.gid}\0` : '', slots);
+  const after = encodeProgram([kill, collect, cleanup, []], '', slots);
   const size = launch.bytes.length + after.bytes.length;
   const large = MESSAGE_HEADER_SIZE + size > MAX_DATAGRAM;
 

@@ -9,8 +9,11 @@ import type { SlotTable } from './slots.js';
 export const PROGRAM_HEADER_SIZE = 16;
 const KIND_POINTER = 1;
 
-/** Three stages of groups: those of the launch program or those of the after program. */
-export type Stages = readonly [readonly StepGroup[], readonly StepGroup[], readonly StepGroup[]];
+/** The stages of the launch program, or those of the after program, of which the last is empty. */
+export type Stages = readonly [readonly StepGroup[], readonly StepGroup[], readonly StepGroup[], readonly StepGroup[]];
+
+/** Steps of each stage. */
+export type StageCounts = readonly [number, number, number, number];
 
 /** Where the next thing goes, in words for steps and patches, in bytes of the data section for data. */
 export interface Cursor {
@@ -42,32 +45,27 @@ export function relocate(g: EncodedGroup, step: number, t: Target, at: Cursor): 
   at.data += g.data.length;
 }
 
-/** `counts`: steps of each stage. */
-export function writeProgramHeader(
-  words: Uint32Array,
-  at: number,
-  [a, b, c]: readonly [number, number, number],
-  patchCount: number,
-  dataSize: number,
-): void {
+export function writeProgramHeader(words: Uint32Array, at: number, [a, b, c, d]: StageCounts, patchCount: number, dataSize: number): void {
   words[at] = a | (b << 16);
-  words[at + 1] = c | (patchCount << 16);
-  words[at + 2] = dataSize;
+  words[at + 1] = c | (d << 16);
+  words[at + 2] = patchCount;
+  words[at + 3] = dataSize;
 }
 
 /** The parts of the program that begins here, and its size. */
 export function readProgramHeader(bytes: Uint8Array): {
-  counts: [number, number, number];
+  counts: StageCounts;
   steps: Uint8Array;
   patches: Uint8Array;
   data: Uint8Array;
   size: number;
 } {
   const v = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const counts: [number, number, number] = [v.getUint16(0, true), v.getUint16(2, true), v.getUint16(4, true)];
-  const patchesAt = PROGRAM_HEADER_SIZE + (counts[0] + counts[1] + counts[2]) * STEP_WORDS * 4;
-  const dataAt = patchesAt + v.getUint16(6, true) * PATCH_WORDS * 4;
-  const size = dataAt + v.getUint32(8, true);
+  const counts = [0, 2, 4, 6].map((at) => v.getUint16(at, true)) as unknown as StageCounts;
+  const steps = counts.reduce((sum, n) => sum + n, 0);
+  const patchesAt = PROGRAM_HEADER_SIZE + steps * STEP_WORDS * 4;
+  const dataAt = patchesAt + v.getUint16(8, true) * PATCH_WORDS * 4;
+  const size = dataAt + v.getUint32(12, true);
   return {
     counts,
     steps: bytes.subarray(PROGRAM_HEADER_SIZE, patchesAt),
@@ -113,7 +111,7 @@ function encodeOwn(stages: Stages, frozen: FrozenSet, slots: SlotTable): Map<Ste
 }
 
 /**
- * Encodes three stages to one program. `strings` are zero-terminated texts that are put into the data; they begin at
+ * Encodes the stages to one program. `strings` are zero-terminated texts that are put into the data; they begin at
  * `stringsAt`.
  */
 export function encodeProgram(stages: Stages, strings: string, slots: SlotTable): { bytes: Uint8Array; stringsAt: number } {
@@ -129,7 +127,7 @@ export function encodeProgram(stages: Stages, strings: string, slots: SlotTable)
   const dataStart = PROGRAM_HEADER_SIZE + (size.steps + size.patches) * 4;
   const words = new Uint32Array((dataStart + size.data + 8) / 4);
   const bytes = new Uint8Array(words.buffer);
-  writeProgramHeader(words, 0, size.stageSteps as [number, number, number], patchCount, size.data + 8);
+  writeProgramHeader(words, 0, size.stageSteps as unknown as StageCounts, patchCount, size.data + 8);
   const t: Target = { words, bytes, firstPatch: PROGRAM_HEADER_SIZE / 4 + size.steps, dataStart };
   words.set(frozen.patches, t.firstPatch);
   bytes.set(frozen.data, dataStart);

@@ -10,9 +10,9 @@ export interface Decoded {
 /** Reads a program as the monitor does: with every patch of a step applied to the data before the step is looked at. */
 export function decodeProgram(bytes: Uint8Array): Decoded {
   const v = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  const counts = [v.readUInt16LE(0), v.readUInt16LE(2), v.readUInt16LE(4)];
+  const counts = [0, 2, 4, 6].map((at) => v.readUInt16LE(at));
   const total = counts.reduce((a, b) => a + b);
-  const [patchCount, dataSize] = [v.readUInt16LE(6), v.readUInt32LE(8)];
+  const [patchCount, dataSize] = [v.readUInt16LE(8), v.readUInt32LE(12)];
   const patchesAt = 16 + total * 80;
   const data = v.subarray(patchesAt + patchCount * 16);
   expect([data.length, data.at(-1)]).toEqual([dataSize, 0]);
@@ -68,7 +68,7 @@ export function decodeMessage({ message, fds, large }: EncodedPlan) {
     after: decodeProgram(programs.subarray(launch, launch + after)),
     map: (field: 36 | 40) => {
       const data = v.subarray(MESSAGE_HEADER_SIZE, MESSAGE_HEADER_SIZE + launch);
-      const at = data.length - data.readUInt32LE(8) + v.readUInt32LE(field);
+      const at = data.length - data.readUInt32LE(12) + v.readUInt32LE(field);
       return data.toString('utf8', at, data.indexOf(0, at));
     },
   };

@@ -4,7 +4,7 @@
 //   message  = header | steps, exec | patches, exec's | data, exec's | after  copied, moved along by the program's steps
 import { type EncodedGroup, encodeGroup } from './encode-group.js';
 import { type EncodedPlan, encodePlan, MAX_DATAGRAM, MESSAGE_HEADER_SIZE, setMessageId, setProgramSizes } from './encode-plan.js';
-import { type Cursor, PROGRAM_HEADER_SIZE, readProgramHeader, relocate, writeProgramHeader } from './encode-program.js';
+import { type Cursor, PROGRAM_HEADER_SIZE, readProgramHeader, relocate, type StageCounts, writeProgramHeader } from './encode-program.js';
 import type { Plan, StepGroup } from './plan.js';
 import type { PlanSource } from './plan-source.js';
 import { findName, renameData, renameText, writeName } from './rename.js';
@@ -15,7 +15,7 @@ const TAIL = 8;
 interface Parts {
   readonly header: Uint8Array;
   /** Of the launch program. */
-  readonly counts: readonly [number, number, number];
+  readonly counts: StageCounts;
   readonly steps: Uint8Array;
   readonly patches: Uint8Array;
   readonly data: Uint8Array;
@@ -122,7 +122,8 @@ export class PlanTemplate {
     setProgramSizes(message, launchSize, after.length);
     const p = MESSAGE_HEADER_SIZE;
     const patchCount = (patches.length + encoded.patches.byteLength) / 16;
-    writeProgramHeader(words, p / 4, [counts[0], counts[1], counts[2] + program.length], patchCount, launchSize - dataAt);
+    const [prepare, beside, enter, setup] = counts;
+    writeProgramHeader(words, p / 4, [prepare, beside, enter, setup + program.length], patchCount, launchSize - dataAt);
     const at = p + PROGRAM_HEADER_SIZE;
     message.set(steps, at);
     words.set(encoded.steps, (at + steps.length) / 4);

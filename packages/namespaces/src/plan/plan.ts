@@ -5,15 +5,17 @@ import type { Step } from '@ctr/internal/steps';
 export type StepGroup = readonly Step[];
 
 /** The stages of a plan, in the order in which they run. */
-export type StageName = 'prepare' | 'clone' | 'maps' | 'enter' | 'setup' | 'kill' | 'collect' | 'cleanup';
+export type StageName = 'prepare' | 'clone' | 'maps' | 'beside' | 'enter' | 'setup' | 'kill' | 'collect' | 'cleanup';
 
 /** The stages that are lists of steps. */
-export type StepStage = 'prepare' | 'enter' | 'setup' | 'kill' | 'collect' | 'cleanup';
+export type StepStage = 'prepare' | 'beside' | 'enter' | 'setup' | 'kill' | 'collect' | 'cleanup';
 
 /**
  * A process to be: where each list of steps runs is what makes them safe.
  *
  * - `prepare`: in the monitor, on the host, before there is a process
+ * - `beside`: in the monitor too, while the new process makes its namespaces; its `setup` waits by an `await_monitor` step. No step may open
+ *   what `setup` uses, nor stand beside an `enter` stage
  * - `enter`: in a process in between, which joins the namespaces of a running one; empty for a new container
  * - `setup`: in the new process, ending in `execve`
  * - `kill`: in the monitor, beside SIGKILL to the process, when it must go
@@ -43,7 +45,7 @@ export interface Plan {
   readonly stages: Readonly<Record<StepStage, readonly StepGroup[]>>;
 }
 
-export const STEP_STAGES: readonly StepStage[] = ['prepare', 'enter', 'setup', 'kill', 'collect', 'cleanup'];
+export const STEP_STAGES: readonly StepStage[] = ['prepare', 'beside', 'enter', 'setup', 'kill', 'collect', 'cleanup'];
 
 /** A plan without a process: the monitor holds what `prepare` opened until it is released or Node is gone. */
 export function holdPlan(doing: string, prepare: readonly Step[], cleanup: readonly Step[]): Plan {
@@ -51,7 +53,7 @@ export function holdPlan(doing: string, prepare: readonly Step[], cleanup: reado
     doing,
     cloneFlags: [],
     fds: {},
-    stages: { prepare: [prepare], enter: [], setup: [], kill: [], collect: [], cleanup: [cleanup] },
+    stages: { prepare: [prepare], beside: [], enter: [], setup: [], kill: [], collect: [], cleanup: [cleanup] },
   };
 }
 

@@ -22,7 +22,7 @@ const PROGRAM_KEYS = [
 ];
 const SPAWN_KEYS = [
   ...PROGRAM_KEYS,
-  ...'namespaces idMaps timeOffsets disableUserNamespaces root readOnlyRoot mounts devices rootPropagation mountLabel maskedPaths readonlyPaths sysctls init hostname domainname loopback prepare cleanup'.split(
+  ...'namespaces idMaps timeOffsets disableUserNamespaces root readOnlyRoot mounts devices rootPropagation mountLabel maskedPaths readonlyPaths sysctls init hostname domainname loopback prepare beside cleanup'.split(
     ' ',
   ),
 ];
@@ -79,6 +79,7 @@ function checkTty({ tty, stdio }: ProgramOptions): void {
 function checkCgroup(c: CgroupEntry): void {
   object(c, 'cgroup');
   for (const stage of ['prepare', 'setup', 'collect', 'cleanup'] as const) steps(c[stage], `cgroup.${stage}`);
+  if (c.beside !== undefined) steps(c.beside, 'cgroup.beside');
   if (c.kill !== undefined) steps(c.kill, 'cgroup.kill');
   if (c.cloneInto !== undefined) text(c.cloneInto, 'cgroup.cloneInto');
   if (c.limitsMemory !== undefined) boolean(c.limitsMemory, 'cgroup.limitsMemory');
@@ -153,7 +154,7 @@ export function checkSpawnOptions(o: SpawnOptions): void {
   if (o.sysctls !== undefined) checkSysctls(o.sysctls, o.namespaces ?? {});
   for (const key of ['hostname', 'domainname'] as const) if (o[key] !== undefined) text(o[key], key, MAX_NAME);
   for (const key of ['readOnlyRoot', 'loopback', 'init'] as const) if (o[key] !== undefined) boolean(o[key], key);
-  for (const key of ['prepare', 'cleanup'] as const) if (o[key] !== undefined) steps(o[key], key);
+  for (const key of ['prepare', 'beside', 'cleanup'] as const) if (o[key] !== undefined) steps(o[key], key);
 }
 
 /** @throws InvalidArgumentError */

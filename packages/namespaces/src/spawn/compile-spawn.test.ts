@@ -315,6 +315,31 @@ describe('describeSpawn', () => {
     expect(describeSpawn(o, ROOT).sharesMemory ?? false).toBe(shares);
   });
 
+  it.each<[string, SpawnOptions, string[], string[], string[]]>([
+    ['is made while the process makes its namespaces', {}, ['born'], ['v1', 'upper'], ['unshare', 'await_monitor', 'enter', 'unshare']],
+    ['stands before a process that makes none', { namespaces: { pid: 'new' } }, ['born', 'v1', 'upper'], [], ['enter', 'setsid']],
+    ['stands before a process in between', { namespaces: { mount: 'new', pid: '/x' } }, ['born', 'v1', 'upper'], [], ['enter', 'unshare']],
+  ])('what the process needs first %s', (_, o, prepare, beside, setup) => {
+    const step = (doing: string): Step => ({ call: doing === 'enter' ? 'enter' : 'mkdirat', args: [], doing });
+    const { stages } = describeSpawn(
+      {
+        args: ['x'],
+        namespaces: { mount: 'new', cgroup: 'new', pid: 'new' },
+        cgroup: { prepare: [step('born')], beside: [step('v1')], setup: [step('enter')], collect: [], cleanup: [] },
+        beside: [step('upper')],
+        ...o,
+      },
+      ROOT,
+    );
+    expect([stages.prepare, stages.beside].map((groups) => groups.flat().map((s) => s.doing))).toEqual([prepare, beside]);
+    expect(
+      stages.setup
+        .flat()
+        .slice(0, setup.length)
+        .map((s) => s.call),
+    ).toEqual(setup);
+  });
+
   it('the same options give the same plan, and options are left as they are', () => {
     const o: SpawnOptions = Object.freeze({ args: Object.freeze(['true']), namespaces: Object.freeze({ pid: 'new' }) } as const);
     expect(describeSpawn(o, ROOT)).toEqual(describeSpawn(o, ROOT));

@@ -118,6 +118,34 @@ const unshare = (kinds: readonly NamespaceKind[]) =>
     ];
   });
 
+const awaitMonitor = keep('await monitor', () => [{ call: 'await_monitor', args: [], doing: 'wait for what is made beside it' }]);
+
+/** The process's first steps, and what the monitor does meanwhile. */
+interface Beginning {
+  readonly prepare: StepGroup[];
+  readonly beside: StepGroup[];
+  readonly setup: StepGroup[];
+}
+
+/**
+ *     monitor   make the cgroups, the writable layer ─────┐ gate
+ *     child     unshare mount, network, … ──── await_monitor, enter the cgroups, unshare cgroup
+ *
+ * The kernel takes about as long for the one as for the other. A cgroup namespace's root is where its maker is, so that one comes after them.
+ */
+function beginning(o: SpawnOptions, enters: boolean): Beginning {
+  const { cgroup } = o;
+  const kinds = BY_CHILD.filter((k) => isNew(o, k));
+  const prepare = [o.prepare ?? [], cgroup?.prepare ?? []];
+  const beside = [cgroup?.beside ?? [], o.beside ?? []].filter((steps) => steps.length > 0);
+  const enter = cgroup?.setup ?? [];
+  const make = (of: readonly NamespaceKind[]) => (of.length > 0 ? [unshare(of)] : []);
+  const early = kinds.filter((k) => k !== 'cgroup');
+  if (beside.length === 0 || enters || early.length === 0)
+    return { prepare: [...prepare, ...beside], beside: [], setup: [enter, ...make(kinds)] };
+  return { prepare, beside, setup: [...make(early), awaitMonitor, enter, ...make(kinds.filter((k) => k === 'cgroup'))] };
+}
+
 const begin = () =>
   keep('begin', () => [
     { call: 'setsid', args: [], doing: 'make a session' },
@@ -233,10 +261,11 @@ export function describeSpawn(
   facts: SpawnFacts = {},
 ): Plan {
   const later = (k: NamespaceKind): boolean => BY_CHILD.includes(k) || (k === 'time' && o.timeOffsets !== undefined);
-  const byChild = BY_CHILD.filter((k) => isNew(o, k));
   const cloneFlags = NAMESPACE_KINDS.filter((k) => !later(k) && isNew(o, k)).map((k) => CLONE_FLAG_OF[k]);
   const join = joins(o, facts);
+  const first = beginning(o, join.enter.length > 0);
   const id = ids(o, caller, facts);
+  const { mountLabel } = o;
   const mounts = rootAndMounts(o, { userNamespace: id.idMaps !== undefined, ttyGid: id.ttyGid, terminal: Boolean(o.tty) });
   const stdio = stdioFds(o);
   const fds: Record<string, number> = {
@@ -256,15 +285,11 @@ export function describeSpawn(
     ...(id.idMaps ? { idMaps: id.idMaps } : {}),
     fds,
     stages: {
-      prepare: [
-        o.mountLabel === undefined ? (o.prepare ?? []) : labelMounts(o.prepare ?? [], o.mountLabel),
-        o.cgroup?.prepare ?? [],
-        ...mounts.prepare,
-      ],
+      prepare: [...(mountLabel === undefined ? first.prepare : first.prepare.map((g) => labelMounts(g, mountLabel))), ...mounts.prepare],
+      beside: first.beside,
       enter: join.enter.length > 0 ? [join.enter] : [],
       setup: [
-        o.cgroup?.setup ?? [],
-        byChild.length > 0 ? unshare(byChild) : [],
+        ...first.setup,
         begin(),
         labelOf(o) ? [openHostProc()] : [],
         o.init ? [openInit()] : [],

@@ -69,6 +69,7 @@ export function describeEnter(
     fds,
     stages: {
       prepare: [o.cgroup?.prepare ?? []],
+      beside: [],
       // Before the mount namespace changes, oom_score_adj is the host's file; the child inherits the value.
       enter: [beforeJoining(o), setOomScoreAdj(o.oomScoreAdj, (process.geteuid?.() ?? 0) === 0), join(kinds, target.pid)],
       setup: [

@@ -113,7 +113,12 @@ export interface Device {
 export interface CgroupEntry {
   /** In the monitor before the clone: make the groups, set the limits, open what `setup` and `cloneInto` name. */
   prepare: readonly Step[];
-  /** The first thing that the new process does. */
+  /**
+   * In the monitor, at the latest when the process is about to do `setup`: what can be made while it makes its namespaces. Opens nothing that
+   * `setup` uses. Default: nothing.
+   */
+  beside?: readonly Step[];
+  /** What the new process does before it uses anything; where `beside` is given, after its namespaces. */
   setup: readonly Step[];
   /** Slot of a cgroup v2 directory, for CLONE_INTO_CGROUP. */
   cloneInto?: string;
@@ -232,6 +237,8 @@ export interface SpawnOptions extends ProgramOptions {
   loopback?: boolean;
   /** Further steps in the monitor before the clone and after the death; see Plan. */
   prepare?: readonly Step[];
+  /** As {@link CgroupEntry.beside}: at the latest before the root's steps. */
+  beside?: readonly Step[];
   cleanup?: readonly Step[];
 }
 

@@ -23,6 +23,7 @@ export interface SpawnContext {
   /** The compiled filter. */
   readonly seccomp: SpawnOptions['seccomp'] | undefined;
   readonly prepare: readonly Step[];
+  readonly beside: readonly Step[];
   readonly cleanup: readonly Step[];
   readonly hints: HintSource;
   /** A reaping first process before the program. */
@@ -115,6 +116,7 @@ export function toSpawnOptions(oci: OciSpec, context: SpawnContext): SpawnOption
     loopback: true,
     ...(context.cgroup === undefined ? {} : { cgroup: context.cgroup }),
     prepare: context.prepare,
+    beside: context.beside,
     cleanup: context.cleanup,
     hints: context.hints,
     signal: context.signal,

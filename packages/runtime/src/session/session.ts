@@ -113,7 +113,7 @@ export function lostSession(error: unknown, session: Session): boolean {
   if (error instanceof StartError) {
     const path = error.path ?? '';
     return (
-      error.stage === 'prepare' &&
+      (error.stage === 'prepare' || error.stage === 'beside') &&
       errnoName(error.errno) === 'ENOENT' &&
       (path.includes(`/${session.cgroups.name}/`) || path.startsWith(session.uppers))
     );
