@@ -53,7 +53,7 @@ function upperSteps(o: Overlay): Step[] {
   return [
     ...(disk === undefined ? [memory] : []),
     openDirectory(AT_FDCWD, disk ?? PLACE, PARENT, false),
-    ...makeDirectories(PARENT, disk, o.root),
+    ...makeDirectories({ at: slot(PARENT), prefix: '' }, disk, o.root),
   ];
 }
 

@@ -4,6 +4,7 @@ import { describeBindRoot } from './bind-root.js';
 import { describeFallback } from './describe-fallback.js';
 import { describeOverlay, overlaySteps } from './describe-overlay.js';
 import { describeHostRoot } from './host-root.js';
+import { describeMakeUpper } from './make-upper.js';
 import { checkOverlay, type OverlayOptions } from './overlay-options.js';
 
 const show = (arg: Arg): string => {
@@ -53,6 +54,21 @@ describe('describeOverlay', () => {
       overlay = fsmount(<overlay.fs>, FSMOUNT_CLOEXEC, 0)
       "
     `);
+  });
+
+  it('finds there what was made ahead in a directory of a disk', () => {
+    expect(`\n${describeMakeUpper('/state/1', { mode: 0o1777, uid: 5 }).map(line).join('\n')}\n`).toMatchInlineSnapshot(`
+      "
+      mkdirat(AT_FDCWD, "/state/1", 0700)
+      mkdirat(AT_FDCWD, "/state/1/upper", 1777) | EEXIST -> +2
+      fchownat(AT_FDCWD, "/state/1/upper", 5, 0, 0)
+      fchmodat(AT_FDCWD, "/state/1/upper", 1777)
+      mkdirat(AT_FDCWD, "/state/1/work", 0700) | EEXIST
+      "
+    `);
+    expect(describeMakeUpper('/state/1')).toHaveLength(4);
+    expect(() => describeMakeUpper('state')).toThrow('expected "directory" to be an absolute path');
+    expect(() => describeMakeUpper('/state/1', { uid: -1 })).toThrow('root.uid');
   });
 
   it('takes a directory of a disk as the upper', () => {

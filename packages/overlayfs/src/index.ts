@@ -19,6 +19,7 @@ export {
 } from './layer-pipeline.js';
 export { layerSink, type OverlayLayerSink, type SinkBlob } from './layer-sink.js';
 export { type LayerStats, LayerWriter, type LayerWriterOptions, openLayerWriter } from './layer-writer.js';
+export { describeMakeUpper } from './make-upper.js';
 export { chooseLayerForm, LAYER_FILE, type LayerFormChoice, mountLayer } from './mount-layer.js';
 export { mountOverlay } from './mount-overlay.js';
 export type { LayerForm } from './native.js';

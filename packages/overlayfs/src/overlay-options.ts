@@ -143,7 +143,7 @@ function checkLayers(layers: unknown, name: string, least: number): void {
 
 const MAX_ID = 0xfffffffe;
 
-function checkRoot(root: unknown = {}): { mode: number; uid: number; gid: number } {
+export function checkRoot(root: unknown = {}): { mode: number; uid: number; gid: number } {
   checkObject(root, 'root', ['mode', 'uid', 'gid']);
   const { mode = 0o755, uid = 0, gid = 0 } = root as RootFacts;
   const within = (value: unknown, most: number): boolean => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= most;

@@ -53,25 +53,31 @@ export function upperDirectories(o: Overlay): { steps: Step[]; upper: string; wo
   const parent = disk === undefined ? memorySteps(o.size, UPPER_PARENT) : [openDirectory(AT_FDCWD, disk, UPPER_PARENT, false)];
   const steps = [
     ...parent,
-    ...makeDirectories(UPPER_PARENT, disk, o.root),
+    ...makeDirectories({ at: slot(UPPER_PARENT), prefix: '' }, disk, o.root),
     openDirectory(slot(UPPER_PARENT), 'upper', UPPER, true),
     openDirectory(slot(UPPER_PARENT), 'work', WORK, true),
   ];
   return { steps, upper: UPPER, work: WORK };
 }
 
+/** Where upper/ and work/ are made: in a directory that is open, or below the prefix of a path. */
+interface UpperPlace {
+  readonly at: Arg;
+  readonly prefix: string;
+}
+
 /** upper/ with exactly the root's mode, whatever the umask; one that is there keeps the mode that the container gave it. */
-export function makeDirectories(parent: string, label: string | undefined, root: Overlay['root']): Step[] {
+export function makeDirectories({ at: dir, prefix }: UpperPlace, label: string | undefined, root: Overlay['root']): Step[] {
   const at = label === undefined ? {} : { path: label };
+  const [upper, work] = [`${prefix}upper`, `${prefix}work`];
   const mode = named(root.mode, root.mode.toString(8).padStart(4, '0'));
   // chown(2) may clear set-id bits: the mode comes last.
-  const owner: Step[] =
-    root.uid === 0 && root.gid === 0 ? [] : [{ call: 'fchownat', args: [slot(parent), 'upper', root.uid, root.gid, 0], ...at }];
+  const owner: Step[] = root.uid === 0 && root.gid === 0 ? [] : [{ call: 'fchownat', args: [dir, upper, root.uid, root.gid, 0], ...at }];
   return [
-    { call: 'mkdirat', args: [slot(parent), 'upper', mode], allow: ['EEXIST'], skipOnAllowed: 1 + owner.length, ...at },
+    { call: 'mkdirat', args: [dir, upper, mode], allow: ['EEXIST'], skipOnAllowed: 1 + owner.length, ...at },
     ...owner,
-    { call: 'fchmodat', args: [slot(parent), 'upper', mode], ...at },
-    { call: 'mkdirat', args: [slot(parent), 'work', named(0o700, '0700')], allow: ['EEXIST'], ...at },
+    { call: 'fchmodat', args: [dir, upper, mode], ...at },
+    { call: 'mkdirat', args: [dir, work, named(0o700, '0700')], allow: ['EEXIST'], ...at },
   ];
 }
 

@@ -110,7 +110,8 @@ function describeRoot({ id, spec, root, session, ids }: ContainerInput, ownUser:
   if (ids?.layers !== undefined) return describeMappedRoot(ids.idMaps, ids.layers, describeWritableLayer(spec, session, id));
   if (ids !== undefined && isOnDisk(spec, session)) throw onDiskWithRanges();
   const userxattr = ownUser || !session.host.initialUserNamespace;
-  const { upper, prepare, cleanup } = describeWritableLayer(spec, session, id);
+  // In a user namespace the owner of the root is one of its ids: only the process itself can give it.
+  const { upper, prepare, cleanup } = describeWritableLayer(spec, session, id, userxattr ? undefined : root.facts);
   if (upper === 'memory') return { root: root.inMemory(userxattr), cleanup };
   // Volatile: it is thrown away at the end in any case, no need to wait for the disk.
   return { root: describeOverlay({ lower: root.layers, upper, volatile: true, userxattr, root: root.facts }), beside: prepare, cleanup };

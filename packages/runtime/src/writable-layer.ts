@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { syscallErrorFrom } from '@ctr/internal/errors';
 import { named, type Step } from '@ctr/internal/steps';
-import { describeRemoveUpper } from '@ctr/overlayfs';
+import { describeMakeUpper, describeRemoveUpper, type RootFacts } from '@ctr/overlayfs';
 import { openDefaultStore } from './default-store.js';
 import type { RunSpec } from './options/run-schema.js';
 import { removeTreeStep } from './session/record.js';
@@ -40,14 +40,18 @@ export async function prepareWritableLayer(spec: RunSpec, session: Session): Pro
   await making;
 }
 
-/** The layer of one container as steps. */
-export function describeWritableLayer(spec: RunSpec, session: Session, id: string): WritableLayer {
+/** The layer of one container as steps; with `root`, the owner and mode of its /, all that the overlay needs is made ahead. */
+export function describeWritableLayer(spec: RunSpec, session: Session, id: string, root?: RootFacts): WritableLayer {
   if (!isOnDisk(spec, session)) return { upper: 'memory', prepare: [], cleanup: [] };
   const directory = `${session.uppers}/${id}`;
-  const doing = 'make the writable layer';
+  const own: Step = {
+    call: 'mkdirat',
+    args: [named(-100, 'AT_FDCWD'), directory, named(0o700, '0700')],
+    doing: 'make the writable layer',
+  };
   return {
     upper: { directory },
-    prepare: [{ call: 'mkdirat', args: [named(-100, 'AT_FDCWD'), directory, named(0o700, '0700')], doing }],
+    prepare: root === undefined ? [own] : describeMakeUpper(directory, root),
     cleanup: describeRemoveUpper(directory, [removeTreeStep(directory, 'remove the writable layer')]),
   };
 }

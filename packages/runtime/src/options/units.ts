@@ -47,6 +47,8 @@ export type SignalName = NodeJS.Signals | (string & {}) | number;
 
 /** Any spelling of a signal -> its name, 'SIGTERM' or 'SIGRTMIN+3'. Undefined: no signal. */
 export function parseSignal(value: unknown): string | undefined {
+  // Most images name none, and an error that is only caught costs each start more than all its other options.
+  if (value === undefined) return undefined;
   try {
     return nameOfSignal(signalNumber(value));
   } catch (error) {
