@@ -1,4 +1,4 @@
-import type { Arg, Step } from '@ctr/internal/steps';
+import type { Arg, Bytes, Step } from '@ctr/internal/steps';
 import { describe, expect, it } from 'vitest';
 import { canEnforce } from './can-enforce.js';
 import { describeCgroup, describeEnter } from './describe.js';
@@ -153,6 +153,33 @@ describe('a cgroup as steps', () => {
       }
     `);
     expect(d.notEnforced).toEqual(['devices']);
+  });
+
+  it('on v2: device rules of its own are a program, loaded and put on the directory before there is a process', () => {
+    const rules = [{ allow: true, type: 'c', major: 1, minor: 3 }] as const;
+    const { prepare, notEnforced } = describeCgroup(unifiedParent(), 'web', { devices: rules });
+    expect(notEnforced).toEqual([]);
+    expect(shown(prepare)).toMatchInlineSnapshot(`
+      [
+        "mkdirat(AT_FDCWD, "/cg/p/web", 0755)",
+        "cg.unified = openat(AT_FDCWD, "/cg/p/web", O_PATH|O_CLOEXEC, 0)",
+        "cg.devices.program = bpf(BPF_PROG_LOAD, {13 instructions}, 64)",
+        "bpf(BPF_PROG_ATTACH, {BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI}, 16)",
+        "close(<cg.devices.program>)",
+      ]
+    `);
+    const [load, attach] = prepare.filter((s) => s.call === 'bpf').map((s) => s.args[1] as Bytes);
+    expect(Buffer.from(load?.bytes ?? []).toString('hex')).toMatch(/^0f000000/);
+    expect(Buffer.from(load?.bytes ?? []).toString('latin1')).toContain('ctr_devices');
+    expect(load?.patches?.map((p) => p.at)).toEqual([8, 16]);
+    expect(attach?.patches).toEqual([
+      { at: 0, value: { slot: 'cg.unified' } },
+      { at: 4, value: { slot: 'cg.devices.program' } },
+    ]);
+    expect(() => describeCgroup(unifiedParent({ devices: 'bpf(2) failed with EPERM' }), 'web', { devices: rules })).toThrow(
+      /a rule for device files.*EPERM/s,
+    );
+    expect(describeCgroup(unifiedParent({ devices: 'EPERM' }), 'web', { devices: 'default' }).notEnforced).toEqual(['devices']);
   });
 
   it('without devices rules the cgroup lies beside the one that has them', () => {

@@ -5,6 +5,7 @@ import { CONTROLLERS } from '../controllers/index.js';
 import type { CgroupDirectories } from '../names.js';
 import type { CgroupParent, ParentHierarchy } from '../parent/parent.js';
 import type { Resources } from '../resources.js';
+import { deviceProgramSteps } from './device-steps.js';
 import { type Layout, layOut } from './layout.js';
 import { enterStep, makeStep, openDirectoryStep, openTasksStep, removeGroupsStep, reportStep, writeSteps } from './steps.js';
 
@@ -59,6 +60,9 @@ function entrance(directories: CgroupDirectories): CgroupEntrance {
   return unified === undefined ? { prepare, setup } : { prepare: [...prepare, openUnified(unified)], setup, cloneInto: UNIFIED_SLOT };
 }
 
+/** With `deviceRules` where they are this cgroup's own. */
+type Described = Omit<Layout, 'deviceRules'> & { readonly deviceRules?: Layout['deviceRules'] | undefined };
+
 /** What of a hierarchy is the same for every cgroup in it: worked out once. */
 interface Constants {
   readonly label: string;
@@ -78,8 +82,11 @@ function constantsOf(h: ParentHierarchy, hasAccount: boolean): Constants {
   return constants;
 }
 
+const programSteps = ({ deviceRules }: Described, unified: string): Step[] =>
+  deviceRules === undefined ? [] : deviceProgramSteps(deviceRules, UNIFIED_SLOT, unified);
+
 /** The steps of a layout, directory by directory. */
-function stepsOf(layout: Layout, name: string): Omit<CgroupDescription, 'directories' | 'notEnforced'> {
+function stepsOf(layout: Described, name: string): Omit<CgroupDescription, 'directories' | 'notEnforced'> {
   const hasAccount = layout.directories['cpuacct'] !== undefined;
   const prepare: Step[] = [];
   const beside: Step[] = [];
@@ -98,7 +105,7 @@ function stepsOf(layout: Layout, name: string): Omit<CgroupDescription, 'directo
   const { unified } = layout.directories;
   for (const { file, option, value } of layout.limits)
     (file.startsWith(`${unified}/`) ? prepare : beside).push(...writeSteps(file, value, `limit ${option} to ${value}`));
-  if (unified !== undefined) prepare.push(openUnified(unified));
+  if (unified !== undefined) prepare.push(openUnified(unified), ...programSteps(layout, unified));
   const kill = unified === undefined ? [] : writeSteps(`${unified}/cgroup.kill`, '1', `kill the cgroup "${name}"`);
   return {
     prepare,
@@ -111,10 +118,15 @@ function stepsOf(layout: Layout, name: string): Omit<CgroupDescription, 'directo
   };
 }
 
-const noProgramInSteps = (): UnsupportedError =>
-  new UnsupportedError('device rules of its own for a described cgroup', 'the devices controller of cgroup v1', 'cgroup v2', {
-    hint: 'createCgroup() makes it with its eBPF program; a process enters it by describeEnter(cgroup.directories)',
-  });
+const noPrograms = (found: string): UnsupportedError =>
+  new UnsupportedError(
+    'a rule for device files',
+    'the right to load programs on cgroup v2 (CAP_SYS_ADMIN), or v1’s devices controller',
+    found,
+    {
+      hint: 'leave devices out: in a user namespace device nodes cannot be made, and mounts have nodev',
+    },
+  );
 
 /**
  * Describes a cgroup with limits as steps: pure, no system call. The launcher makes the directories, writes the limits,
@@ -126,7 +138,8 @@ const noProgramInSteps = (): UnsupportedError =>
  *
  * @remarks `devices: 'default'` is enforced by v1's controller, or on v2 by an eBPF program that {@link openParent} has put on
  * a directory of its own. Where it could not (it takes CAP_SYS_ADMIN) the option is taken and named in `notEnforced`: there
- * only a /dev without other nodes and the missing CAP_MKNOD stand in the way. Rules of your own need {@link createCgroup} on v2.
+ * only a /dev without other nodes and the missing CAP_MKNOD stand in the way. Rules of your own are a program of this cgroup on v2, and
+ * refused where {@link openParent} could not load one.
  * @param name unique below the parent; 1 to 200 of a-z 0-9 . _ -
  * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT for a bad name or value
  * @throws {UnsupportedError} CTR_UNSUPPORTED for a limit that this host cannot enforce, with the reason and a hint
@@ -138,8 +151,11 @@ const noProgramInSteps = (): UnsupportedError =>
  */
 export function describeCgroup(parent: CgroupParent, name: string, resources: Resources = {}): CgroupDescription {
   const layout = layOut(parent, name, resources);
-  if (layout.deviceRules !== undefined && resources.devices !== 'default') throw noProgramInSteps();
-  return { ...stepsOf(layout, name), directories: layout.directories, notEnforced: layout.notEnforced };
+  // The default rules are on the parent's own directory, or nowhere.
+  const asked = resources.devices === 'default' ? { ...layout, deviceRules: undefined } : layout;
+  const missing = parent.missing['devices'];
+  if (asked.deviceRules !== undefined && missing !== undefined) throw noPrograms(missing);
+  return { ...stepsOf(asked, name), directories: layout.directories, notEnforced: layout.notEnforced };
 }
 
 /**

@@ -50,8 +50,14 @@ const hierarchy = (version: 1 | 2, base: string, controllers: string[]): ParentH
   files: new Set(version === 1 ? V1_FILES : V2_FILES),
 });
 
-function parent(mode: CgroupHost['mode'], controllers: CgroupHost['controllers'], hierarchies: ParentHierarchy[]): CgroupParent {
-  const missing = Object.fromEntries(Object.entries(controllers).flatMap(([n, c]) => (c.reason ? [[n, c.reason]] : [])));
+function parent(
+  mode: CgroupHost['mode'],
+  controllers: CgroupHost['controllers'],
+  hierarchies: ParentHierarchy[],
+  refused: Readonly<Record<string, string>> = {},
+): CgroupParent {
+  const unusable = Object.entries(controllers).flatMap(([n, c]) => (c.reason ? [[n, c.reason]] : []));
+  const missing = { ...Object.fromEntries(unusable), ...refused };
   const set = new Set([0, 1]);
   return new CgroupParent({ name: 'p', host: { mode, controllers, unified: null }, hierarchies, missing, cpus: set, mems: new Set([0]) });
 }
@@ -69,10 +75,10 @@ export function hybridParent(): CgroupParent {
   return parent('hybrid', Object.fromEntries(names.map((n) => [n, place(1, `/cg/${n}`)])), hierarchies);
 }
 
-/** cgroup2 with controllers. */
-export function unifiedParent(): CgroupParent {
+/** cgroup2 with controllers; `refused` is what openParent() tried in vain. */
+export function unifiedParent(refused: Readonly<Record<string, string>> = {}): CgroupParent {
   const names = ['cpu', 'memory', 'pids', 'cpuset'];
-  return parent('unified', Object.fromEntries(names.map((n) => [n, place(2, '/cg')])), [hierarchy(2, '/cg', names)]);
+  return parent('unified', Object.fromEntries(names.map((n) => [n, place(2, '/cg')])), [hierarchy(2, '/cg', names)], refused);
 }
 
 /** An ordinary user on a v1 host: everything is there, nothing may be written. */

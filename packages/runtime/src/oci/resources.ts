@@ -1,8 +1,7 @@
 // Limits: our words -> OCI's, and OCI's -> those of @ctr/cgroups. What OCI has no word for goes by its cgroup v2 file name.
 
 import { isDeepStrictEqual } from 'node:util';
-import type { Resources } from '@ctr/cgroups';
-import { UnsupportedError } from '@ctr/internal/errors';
+import { type Resources, resourcesFromOci } from '@ctr/cgroups';
 import type { RunSpec } from '../options/run-schema.js';
 import { DEFAULT_PIDS, DEVICE_RULES } from './defaults.js';
 import type { HostFacts } from './host-facts.js';
@@ -71,10 +70,17 @@ export function toOciResources(spec: RunSpec, host: HostFacts): OciResources | u
 
 const NAMED_UNIFIED = ['cpu.weight', 'memory.high', 'memory.oom.group'];
 
-function devicesOf(rules: OciResources['devices']): 'default' | 'all' {
+/** To make a device file is not to use it. */
+const MAKING: NonNullable<OciResources['devices']> = [
+  { allow: true, type: 'c', access: 'm' },
+  { allow: true, type: 'b', access: 'm' },
+];
+
+/** A list of one's own is followed by what every container may, as in runc. */
+function devicesOf(rules: OciResources['devices']): Resources['devices'] {
   if (rules === undefined || rules.length === 0) return 'all';
   if (isDeepStrictEqual(rules, DEVICE_RULES)) return 'default';
-  throw new UnsupportedError('a device list of its own (linux.resources.devices)', 'the default list or none');
+  return resourcesFromOci({ devices: [...rules, ...MAKING, ...DEVICE_RULES.filter((rule) => rule.allow)] }).devices;
 }
 
 /** OCI -> what @ctr/cgroups takes. */
