@@ -272,6 +272,33 @@ describe.skipIf(!needs.ok)(needs.title('mount options'), () => {
     expect(said).toBe('private false false\nslave true false\nshared true true\n');
   });
 
+  it.skipIf(!root.ok)(root.title('a root from a shared mount hears of what is mounted below it, and tells nothing'), async () => {
+    // As under systemd, which shares all mounts of the host.
+    const dir = makeShellRoot();
+    const file = await bundle(`
+      import { spawn, enter } from 'ns'
+      import { execFileSync } from 'node:child_process'
+      import { text } from 'node:stream/consumers'
+      const [dir] = process.argv.slice(2)
+      const sh = (line) => execFileSync('sh', ['-c', line], { encoding: 'utf8' }).trim()
+      sh(\`mount --make-rprivate /; mount --bind \${dir} \${dir}; mount --make-shared \${dir}\`)
+      for (const rootPropagation of ['private', 'slave', 'rslave', 'shared', 'rshared']) {
+        const box = await spawn({ args: ['/bin/sleep', '1000'], namespaces: { mount: 'new', pid: 'new' }, rootPropagation,
+          root: { steps: [{ call: 'open_tree', args: [-100, dir, 0x80001], into: 'root' }], slot: 'root' },
+          mounts: [{ type: 'proc', target: '/proc' }] })
+        sh(\`mount -t tmpfs late \${dir}/mnt\`)
+        const inside = await enter(box, { args: ['/bin/sh', '-c', 'mount -t tmpfs inner /etc; cat /proc/self/mountinfo'] })
+        const theirs = (await text(inside.stdout)).includes(' /mnt ')
+        const ours = sh('cat /proc/self/mountinfo').includes(dir + '/etc ')
+        console.log(rootPropagation, theirs, ours)
+        await box[Symbol.asyncDispose]()
+        sh(\`umount \${dir}/mnt; umount \${dir}/etc 2>/dev/null || true\`)
+      }
+    `);
+    const said = execFileSync('unshare', ['-m', process.execPath, file, dir], { encoding: 'utf8' });
+    expect(said).toBe('private false false\nslave true false\nrslave true false\nshared true false\nrshared true false\n');
+  });
+
   it.skipIf(!root.ok)(root.title('ids are seen by the maps of a user namespace'), async () => {
     const dir = makeTempDir('idmap');
     chmodSync(dir, 0o755);

@@ -9,7 +9,7 @@ import { makeDevices, prepareDevices } from '../steps/devices.js';
 import { AT_FDCWD, atFlags, mountAttrBytes } from '../steps/flags.js';
 import { setUser } from '../steps/identity.js';
 import { keep } from '../steps/keep.js';
-import { attach } from '../steps/mount-steps.js';
+import { attach, setAttributes } from '../steps/mount-steps.js';
 import { raiseLoopback } from '../steps/network.js';
 import { makeDirectories } from '../steps/paths.js';
 import { openInit } from '../steps/reaper.js';
@@ -162,6 +162,10 @@ const detachPropagation = (ownRoot: boolean) =>
     },
   ]);
 
+/** A copy of a shared mount is shared too: what is mounted in it would reach the host, and pivot_root(2) refuses it (EINVAL). */
+const followHost = (root: string): Step =>
+  setAttributes(root, { propagation: 'MS_SLAVE' }, { recursive: true, doing: 'let the root hear of the host’s mounts' });
+
 /** The root's mount covers the host's, becomes / and the host's tree is let go. See pivot_root(2), NOTES. */
 /**
  * Below the old root, with which it goes. Never on / itself: there it would lie over the old root when that is unmounted, and go in its place.
@@ -204,7 +208,7 @@ function rootAndMounts(o: SpawnOptions, c: MountContext): { prepare: StepGroup[]
   const joined = /slave|shared/.test(o.rootPropagation ?? '');
   const groups = [
     ...mounts.map((m) => m.early ?? []),
-    joined ? (o.root?.steps ?? []) : [],
+    joined && o.root ? [...o.root.steps, followHost(o.root.slot)] : [],
     detachPropagation(o.root !== undefined),
     joined ? [] : (o.root?.steps ?? []),
     devices.length > 0 ? prepareDevices(devices, !c.userNamespace) : [],
