@@ -32,6 +32,7 @@ describe.skipIf(!n.ok)(n.title('images with paths to the host'), () => {
     return store.create({
       reference: `localhost/paths/${made++}:1`,
       layers: [packTar([...BUSYBOX, busybox, ...entries])],
+      compression: 'none',
       config: { Env: ['PATH=/bin'], ...config },
     });
   }
