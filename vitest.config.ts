@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { InOrder } from './scripts/vm/order.mjs';
 
@@ -7,8 +8,16 @@ const conditions = ['ctr:source', 'node', 'import', 'module', 'default'];
 /** How much slower than usual this machine is: the emulated one of `pnpm test:vm` says 10. */
 const slowness = Number(process.env['CTR_SLOWNESS'] ?? 1);
 
-/** Where transformed modules are kept for the next run: transforming them under emulation takes longer than the tests. */
-const moduleCache = process.env['CTR_MODULE_CACHE'];
+/** The folder with the tests as plain JavaScript, which Node imports itself: scripts/vm/bundle.mjs makes them for the test machine. */
+const bundles = process.env['CTR_TEST_BUNDLES'];
+const native = {
+  root: bundles,
+  include: ['**/*.test.mjs'],
+  experimental: { viteModuleRunner: false, nodeLoader: false },
+};
+
+/** A file of this checkout, whatever vitest takes for its root. */
+const here = (file: string): string => path.join(import.meta.dirname, file);
 
 export default defineConfig({
   resolve: { conditions },
@@ -17,13 +26,13 @@ export default defineConfig({
     include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts', 'internal/src/**/*.test.ts', 'e2e/**/*.test.ts'],
     pool: 'forks',
     ...(process.env['CTR_TEST_ORDER'] ? { sequence: { sequencer: InOrder } } : {}),
-    ...(process.env['CTR_VM_DEADLINE'] ? { runner: './scripts/vm/time-limit.mjs' } : {}),
-    ...(moduleCache ? { experimental: { fsModuleCache: true, fsModuleCachePath: moduleCache } } : {}),
+    ...(process.env['CTR_VM_DEADLINE'] ? { runner: here('scripts/vm/time-limit.mjs') } : {}),
+    ...(bundles ? native : {}),
     testTimeout: 30_000 * slowness,
     hookTimeout: 120_000 * slowness,
     reporters: [
       'default',
-      './scripts/closing-line.mjs',
+      here('scripts/closing-line.mjs'),
       ...(process.env['CI'] ? [['junit', { outputFile: 'reports/junit.xml' }] as [string, object]] : []),
     ],
   },

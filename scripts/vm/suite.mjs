@@ -3,9 +3,9 @@ import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { root } from '../setup.mjs';
 import { explainSkips, skipReasons } from '../tally.mjs';
+import { bundled, bundleTests } from './bundle.mjs';
 import { boot, quote, withRunFolder } from './guest.mjs';
 import { namedRun, SLOWNESS, selectedRuns } from './selection.mjs';
-import { moduleCache, warmModules } from './warm.mjs';
 
 /** Seconds for everything when there is no deadline; a machine that hangs must not hold up CI. */
 const GUARD = 3000;
@@ -20,16 +20,14 @@ const HUNG = 300;
  */
 export async function vmSuite(kernel, tally, { filters = [], nice = 0, deadline, output = (chunk) => process.stdout.write(chunk) } = {}) {
   const runs = filters.length > 0 ? [namedRun(filters)] : selectedRuns();
-  await warmModules(
-    runs.map((r) => r.options),
-    nice,
-  );
   await withRunFolder(async (folder) => {
     const share = path.join(folder, 'share');
+    const tests = path.join(folder, 'tests');
+    await bundleTests(tests, { lines: filters.length > 0 });
     for (const i of runs.keys()) for (const file of Object.values(results(share, i))) makeWritable(file);
     const env = {
       CTR_SLOWNESS: String(SLOWNESS),
-      CTR_MODULE_CACHE: moduleCache,
+      CTR_TEST_BUNDLES: tests,
       CTR_REQUIRE: process.env.CTR_REQUIRE_VM ?? '',
       CTR_VM_DEADLINE: deadline === undefined ? '' : String(deadline),
     };
@@ -87,11 +85,11 @@ function vitestLines({ title, options, order = [], user }, i) {
     '--configLoader=runner',
     '--update=none',
     ...reporters,
-    ...options,
+    ...options.map(bundled),
   ];
   return [
     `printf '\\n%s, Linux %s\\n' ${quote(`Tests in the test machine: ${title}`)} "$(uname -r)"`,
-    `CTR_COUNT_FILE=${counts} CTR_SKIP_LOG=${skips} CTR_TEST_ORDER=${quote(order.join())} ${command.map(quote).join(' ')}`,
+    `CTR_COUNT_FILE=${counts} CTR_SKIP_LOG=${skips} CTR_TEST_ORDER=${quote(order.map(bundled).join())} ${command.map(quote).join(' ')}`,
     `echo $? >${status}`,
   ].join('\n');
 }

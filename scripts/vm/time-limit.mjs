@@ -9,8 +9,9 @@ const deadline = Number(process.env.CTR_VM_DEADLINE || Number.POSITIVE_INFINITY)
 const late = () => Date.now() > deadline;
 const said = new Set();
 
-/** Once for each file, for the report at the end. */
-function tell(file) {
+/** Once for each file, for the report at the end; a bundle (bundle.mjs) by the name of its source. */
+function tell(bundle) {
+  const file = bundle.replace(/\.mjs$/, '.ts');
   const log = process.env.CTR_SKIP_LOG;
   if (log && !said.has(file)) appendFileSync(log, `needs time: ${file}\n`);
   said.add(file);
@@ -25,7 +26,7 @@ export default class TimeLimit extends TestRunner {
   /** A file that is not even read is one skipped test. */
   importFile(file, source) {
     if (source !== 'collect' || !late()) return super.importFile(file, source);
-    const name = path.relative(process.cwd(), file);
+    const name = path.relative(this.config.root, file);
     tell(name);
     it.skip('everything in this file [skipped: no time left]');
   }

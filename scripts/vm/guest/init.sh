@@ -17,7 +17,7 @@ while read -r module; do insmod "/modules/$module" || fail "cannot load $module"
 
 options=trans=virtio,version=9p2000.L,msize=512000
 mount -t 9p -o "$options,cache=loose,ro" host /host || fail "cannot reach the host's files"
-mount -t ext4 -o noatime,nodiscard /dev/vda /disk || fail 'cannot mount the scratch disk'
+mount -t ext4 -o nodiscard /dev/vda /disk || fail 'cannot mount the scratch disk'
 mkdir /disk/upper /disk/work /disk/tmp /disk/store
 chmod 1777 /disk/tmp
 mount -t overlay -o lowerdir=/host,upperdir=/disk/upper,workdir=/disk/work overlay /new || fail 'cannot mount the root'
