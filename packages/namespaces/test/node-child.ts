@@ -1,6 +1,6 @@
 // Other Node processes that use this package from source, as an application would: to be killed, to exit, to crash.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -10,25 +10,48 @@ const packageDir = path.resolve(import.meta.dirname, '..');
 const require = createRequire(import.meta.url);
 // esbuild belongs to tsup, which builds the package.
 const esbuild = createRequire(require.resolve('tsup'))('esbuild') as {
-  build(o: object): Promise<unknown>;
+  build(o: object): Promise<{ outputFiles: { text: string }[] }>;
+  transform(code: string, o: object): Promise<{ code: string }>;
 };
 
-/** Bundles a script that imports the package as 'ns'; returns the file. */
-export async function bundle(script: string, format: 'esm' | 'cjs' = 'esm'): Promise<string> {
-  const outfile = path.join(makeTempDir('script'), format === 'esm' ? 'script.mjs' : 'script.cjs');
-  await esbuild.build({
-    stdin: { contents: script.replaceAll("'ns'", "'./src/index.js'"), resolveDir: packageDir, loader: 'ts' },
+/** What scripts import from 'ns': the package, and what a test asks of its inside. */
+const EXPORTS = "export * from './src/index.js'; export { describeEnter } from './src/spawn/enter.js';";
+
+type Format = 'esm' | 'cjs';
+const libraries = new Map<Format, Promise<string>>();
+
+/** The package as one file of plain JavaScript, made once. */
+function library(format: Format): Promise<string> {
+  const made = libraries.get(format) ?? makeLibrary(format);
+  libraries.set(format, made);
+  return made;
+}
+
+async function makeLibrary(format: Format): Promise<string> {
+  const { outputFiles } = await esbuild.build({
+    stdin: { contents: EXPORTS, resolveDir: packageDir, loader: 'ts' },
     bundle: true,
+    write: false,
     platform: 'node',
     format,
     target: 'node20',
-    outfile,
     conditions: ['ctr:source'],
     // The bundle lies elsewhere, the native code does not.
     define: { 'import.meta.url': JSON.stringify(pathToFileURL(path.join(packageDir, 'src/native.ts')).href) },
     logLevel: 'error',
   });
-  return outfile;
+  return outputFiles[0]?.text ?? '';
+}
+
+/** Puts a script that imports the package as 'ns' beside the package; returns the script's file. */
+export async function bundle(script: string, format: Format = 'esm'): Promise<string> {
+  const dir = makeTempDir('script');
+  const extension = format === 'esm' ? 'mjs' : 'cjs';
+  writeFileSync(path.join(dir, `ns.${extension}`), await library(format));
+  const code = script.replaceAll("'ns'", `'./ns.${extension}'`);
+  const file = path.join(dir, `script.${extension}`);
+  writeFileSync(file, format === 'esm' ? code : (await esbuild.transform(code, { format })).code);
+  return file;
 }
 
 export interface NodeChild {

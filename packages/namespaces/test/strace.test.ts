@@ -34,8 +34,7 @@ interface Started {
 
 /** Starts what CASES names and prints what the plan said. The first start is not looked at: it starts the monitor too. */
 const SCRIPT = `
-  import { describeSpawn, enter, spawn, monitorPid, DEFAULT_CAPABILITIES, defaultSeccompFilter } from 'ns';
-  import { describeEnter } from './src/spawn/enter.js';
+  import { describeEnter, describeSpawn, enter, spawn, monitorPid, DEFAULT_CAPABILITIES, defaultSeccompFilter } from 'ns';
   const env = { PATH: '/usr/bin:/bin' };
   const plain = { args: ['/bin/true'], env };
   const caps = { bounding: [...DEFAULT_CAPABILITIES], effective: [], permitted: [], inheritable: [], ambient: [] };
