@@ -1,12 +1,16 @@
 // Starts harness.ts in other namespaces and as another user.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, symlinkSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeTempDir } from '@ctr/internal/testing';
-import { build } from 'tsup';
 import type { Task } from './harness.js';
 import { isRoot } from './trees.js';
+
+// esbuild belongs to tsup, which builds the package; tsup itself takes seconds to load where Node is slow.
+const require = createRequire(import.meta.url);
+const esbuild = createRequire(require.resolve('tsup'))('esbuild') as { build(o: object): Promise<unknown> };
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 
@@ -41,20 +45,17 @@ export async function bundle(entry: string): Promise<string> {
   const dir = openTempDir('bundle');
   symlinkSync(path.join(here, '../native'), path.join(dir, 'native'));
   mkdirSync(path.join(dir, 'out'));
-  await build({
-    entry: { program: entry },
-    outDir: path.join(dir, 'out'),
-    config: false,
-    format: ['esm'],
+  await esbuild.build({
+    entryPoints: [entry],
+    outfile: path.join(dir, 'out/program.mjs'),
+    bundle: true,
+    format: 'esm',
     platform: 'node',
     target: 'node20',
-    noExternal: [/.*/],
-    outExtension: () => ({ js: '.mjs' }),
-    esbuildOptions: (o) => {
-      o.conditions = ['ctr:source'];
-    },
-    silent: true,
-    clean: false,
+    conditions: ['ctr:source'],
+    // What is CommonJS requires built-in modules.
+    banner: { js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);" },
+    logLevel: 'error',
   });
   return path.join(dir, 'out/program.mjs');
 }
