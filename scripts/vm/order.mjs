@@ -3,9 +3,10 @@ import { BaseSequencer } from 'vitest/node';
 
 const names = (process.env.CTR_TEST_ORDER ?? '').split(',').filter(Boolean);
 
+/** Its place is that of the longest name that it has: a file that is named comes where it is named, not with its folder. */
 function rank(file) {
-  const i = names.findIndex((n) => file.includes(`/${n}`));
-  return i < 0 ? names.length : i;
+  const longest = names.filter((n) => file.includes(`/${n}`)).sort((a, b) => b.length - a.length)[0];
+  return longest === undefined ? names.length : names.indexOf(longest);
 }
 
 export class InOrder extends BaseSequencer {
