@@ -14,6 +14,7 @@ const ORDER = [
   'packages/runtime/test/',
   'packages/namespaces/test/',
   'packages/overlayfs/test/',
+  'e2e/cleanup.test.ts',
   'e2e/',
   // A minute each: many Nodes, many images.
   'packages/overlayfs/test/overlay-places.test.ts',
@@ -24,7 +25,7 @@ const ORDER = [
  * Promises of the README that a kernel keeps or breaks; the others ask a registry, a peer of the host, or how the packages are made. Not
  * e2e/limits: it measures beside runc, and packages/cgroups/test/enforced.test.ts measures here.
  */
-const PROMISES = ['e2e/cleanup.test.ts'];
+const PROMISES = ['cleanup', 'check-host', 'hostile/faults-launch'].map((name) => `e2e/${name}.test.ts`);
 
 const files = (pack, ...names) => names.map((name) => `packages/${pack}/test/${name}.test.ts`);
 
