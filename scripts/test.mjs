@@ -1,12 +1,15 @@
-// npm test: sets up, builds, checks types and style, then runs all tests: as root, once more as an ordinary user when we are root, and
-// in the test machine beside both. The last line of stdout is "N passed, N failed, N skipped" over everything; the exit code is 0 only
+// npm test: sets up, builds, checks types and style, and runs all tests: as root, as an ordinary user too when we are root, and in the
+// test machine beside both. The last line of stdout is "N passed, N failed, N skipped" over everything; the exit code is 0 only
 // when nothing failed. npm test -- [--as=root|user|vm] [vitest filters …]
 import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { lanes } from './lanes.mjs';
 import { StepFailed, say, step } from './progress.mjs';
-import { root, setup, turbo } from './setup.mjs';
+import { root, setup } from './setup.mjs';
 import { explainSkips, skipReasons, Tally } from './tally.mjs';
 import { requirements } from './vm/requirements.mjs';
 import { vmSuite } from './vm/suite.mjs';
@@ -15,8 +18,10 @@ const began = Date.now();
 const USER = 65534;
 /** Seconds; a native call that blocks is never timed out by vitest itself. */
 const GUARD = '1500';
+/** For nice: below the tests that measure, above the test machine. */
+const LOW = ['-n', '3'];
 /** Seconds after which the test machine begins no more tests, counted from our start: all of CI has 15 minutes. */
-const MACHINE_ENDS = 690;
+const MACHINE_ENDS = 720;
 const isRoot = process.getuid?.() === 0;
 const args = process.argv.slice(2).filter((a) => !a.startsWith('--as='));
 const only = process.argv.find((a) => a.startsWith('--as='))?.slice(5);
@@ -40,28 +45,58 @@ async function check(work) {
   }
 }
 
-/** The suite in two runs: units and kernel tests side by side, then the promises one after the other, since they watch the whole host. */
-async function suite(title, prefix, env) {
-  if (args.length > 0) return await run(title, prefix, env, ['--no-file-parallelism', ...args]);
-  const others = ['packages/**', 'internal/**'].flatMap((glob) => ['--exclude', glob]);
-  return [
-    ...(await run(`${title}: units and kernel`, prefix, env, ['--exclude', 'e2e/**'])),
-    ...(await run(`${title}: end to end`, prefix, env, ['--no-file-parallelism', ...others])),
-  ];
+/**
+ * The suite for each of `people`, in three lanes (lanes.mjs): what looks at its own files only runs beside the kernel tests, and its output is
+ * shown when it has ended; the promises come last, one after the other, since they watch the whole host.
+ */
+async function suite(people) {
+  if (args.length > 0) {
+    await checkTypes();
+    for (const p of people) p.skips.push(...(await run(p.title, p, ['--no-file-parallelism', ...args])));
+    return;
+  }
+  const apart = beside(people);
+  for (const [i, p] of people.entries()) p.skips.push(...(await run(`${p.title}: kernel`, p, lanes(i === 0).kernel)));
+  process.stdout.write(await apart);
+  for (const [i, p] of people.entries()) p.skips.push(...(await run(`${p.title}: end to end`, p, lanes(i === 0).promises)));
+}
+
+/** The lane apart, for one user after the other, behind the check of the types; returns what it printed. */
+async function beside(people) {
+  await checkTypes();
+  const printed = [];
+  for (const [i, p] of people.entries()) {
+    const low = { ...p, prefix: ['nice', ...LOW, ...p.prefix] };
+    p.skips.push(...(await run(`${p.title}: files, formats and registries`, low, lanes(i === 0).apart, (chunk) => printed.push(chunk))));
+  }
+  return Buffer.concat(printed);
+}
+
+/** Types; at a low priority, like all that runs beside the kernel tests. */
+async function checkTypes() {
+  // Only this: what it depends on is built, and nothing may be written again while tests read it.
+  const all = ['run', 'typecheck', '--only', '--output-logs=errors-only', '--concurrency=1'];
+  await check(() => step('check the types', 'nice', [...LOW, 'turbo', ...all]));
+  if (existsSync('e2e/tsconfig.json'))
+    await check(() => step('check the types of the end-to-end tests', 'nice', [...LOW, 'tsc', '-p', 'e2e/tsconfig.json']));
 }
 
 let runs = 0;
 let interrupted = false;
 
-/** One run of vitest; `prefix` is the command that changes the user, `env` what that user has of his own. Returns the reasons of its skips. */
-async function run(title, prefix, env, options) {
+/**
+ * One run of vitest; `prefix` is the command that changes the user, `env` what that user has of his own. `output` gets what is printed,
+ * stdout where there is none. Returns the reasons of its skips.
+ */
+async function run(title, { prefix, env }, options, output) {
   if (interrupted) return [];
   say(`\n${title}`);
-  const scratchFile = (name) => path.join(env.TMPDIR ?? scratch, `${name}-${runs}`);
+  const number = runs;
+  const scratchFile = (name) => path.join(env.TMPDIR ?? scratch, `${name}-${number}`);
   const files = { CTR_COUNT_FILE: scratchFile('counts'), CTR_SKIP_LOG: scratchFile('skips') };
   const reporters = ['--reporter=default', '--reporter=./scripts/closing-line.mjs'];
   // An ordinary user cannot write reports into root's checkout.
-  if (process.env.CI && prefix.length === 0) reporters.push('--reporter=junit', `--outputFile.junit=reports/junit-${runs}.xml`);
+  if (process.env.CI && !prefix.includes('setpriv')) reporters.push('--reporter=junit', `--outputFile.junit=reports/junit-${runs}.xml`);
   runs += 1;
   const vitest = [
     process.execPath,
@@ -71,13 +106,17 @@ async function run(title, prefix, env, options) {
     ...reporters,
     ...options,
   ];
-  const status = await guarded([...prefix, ...vitest], { ...process.env, ...env, ...files });
+  const status = await guarded([...prefix, ...vitest], { ...process.env, ...env, ...files }, output);
   tally.add(files.CTR_COUNT_FILE, status, status === 124 ? `the tests were stopped after ${GUARD} s` : undefined);
   return skipReasons(files.CTR_SKIP_LOG);
 }
 
-async function guarded(command, env) {
-  const child = spawn('timeout', ['-k', '10', GUARD, ...command], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env });
+async function guarded(command, env, output) {
+  const out = output ? 'pipe' : 'inherit';
+  const child = spawn('timeout', ['-k', '10', GUARD, ...command], { cwd: root, stdio: ['ignore', out, out], env });
+  const closed = once(child, 'close');
+  child.stdout?.on('data', output);
+  child.stderr?.on('data', output);
   // `timeout` has a process group of its own, which a terminal's Ctrl-C does not reach.
   const stop = () => {
     interrupted = true;
@@ -86,6 +125,8 @@ async function guarded(command, env) {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   for (const name of signals) process.on(name, stop);
   const status = await new Promise((resolve) => child.on('exit', (code, signal) => resolve(code ?? signal)));
+  // What is in the pipes still; not for ever, since somebody else may hold their other end.
+  if (output) await Promise.race([closed, sleep(2000)]);
   for (const name of signals) process.off(name, stop);
   return status;
 }
@@ -110,16 +151,23 @@ function ordinaryUser() {
   return { prefix, env };
 }
 
-async function asUser() {
+/** Who runs the suite: we, and where we are root an ordinary user too. `covered`: needs that somebody else has. */
+async function whoRuns() {
+  const people = [];
+  const title = `Tests as ${isRoot ? 'root' : 'this user'}`;
+  if ((only ?? 'root') === 'root')
+    people.push({ who: isRoot ? 'as root' : 'as this user', title, prefix: [], env: {}, skips: [], covered: /^needs ordinary-user:/ });
+  if (!isRoot || (only ?? 'user') !== 'user') return people;
   const user = ordinaryUser();
-  if (user === undefined) {
-    if ((process.env.CTR_REQUIRE_USER ?? '') !== '')
-      await check(() => Promise.reject(new StepFailed('an ordinary user cannot read this checkout, so the rootless tests cannot run')));
-    else say('\nNot run as an ordinary user: user 65534 cannot read this checkout; clone it to a place that others may read.');
-    return;
-  }
-  const skips = await suite(`Tests as an ordinary user (uid ${USER})`, user.prefix, user.env);
-  explainSkips('as an ordinary user', skips, /^needs (root|overlay|mknod):/);
+  if (user !== undefined)
+    people.push({
+      ...{ who: 'as an ordinary user', title: `Tests as an ordinary user (uid ${USER})`, ...user, skips: [] },
+      covered: /^needs (root|overlay|mknod):/,
+    });
+  else if ((process.env.CTR_REQUIRE_USER ?? '') !== '')
+    await check(() => Promise.reject(new StepFailed('an ordinary user cannot read this checkout, so the rootless tests cannot run')));
+  else say('\nNot run as an ordinary user: user 65534 cannot read this checkout; clone it to a place that others may read.');
+  return people;
 }
 
 /** The suite of scripts/vm. Beside other tests it gives way to them, ends in time, and its output is kept. Returns its end. */
@@ -144,21 +192,13 @@ async function startMachine() {
   return kernel === undefined ? undefined : inMachine(kernel);
 }
 
-const ready = await check(() => setup('test'));
-if (ready) {
-  await check(() => turbo('build and check the types', ['build', 'typecheck']));
-  if (existsSync('e2e/tsconfig.json'))
-    await check(() => step('check the types of the end-to-end tests', 'tsc', ['-p', 'e2e/tsconfig.json']));
+if (await check(() => setup('test'))) {
   await check(() =>
     step('check format and style', 'biome', [process.env.CI ? 'ci' : 'check', '.'], { cure: '"npm run format" repairs most of it.' }),
   );
   const machine = startMachine().catch((error) => tally.fail(String(error?.stack ?? error)));
-  if ((only ?? 'root') === 'root')
-    explainSkips(
-      isRoot ? 'as root' : 'as this user',
-      await suite(`Tests as ${isRoot ? 'root' : 'this user'}`, [], {}),
-      /^needs ordinary-user:/,
-    );
-  if (isRoot && (only ?? 'user') === 'user') await asUser();
+  const people = await whoRuns();
+  await suite(people);
+  for (const { who, skips, covered } of people) explainSkips(who, skips, covered);
   (await machine)?.();
 }
