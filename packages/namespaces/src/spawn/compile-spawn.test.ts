@@ -1,4 +1,5 @@
 // Options become a plan: shown as a reader of a log would see it.
+import type { Step } from '@ctr/internal/steps';
 import { describe, expect, it } from 'vitest';
 import { describePlan, type SpawnOptions } from '../index.js';
 import { describeSpawn } from './compile-spawn.js';
@@ -315,7 +316,7 @@ describe('describeSpawn', () => {
     expect(describeSpawn(o, ROOT).sharesMemory ?? false).toBe(shares);
   });
 
-  it.each<[string, SpawnOptions, string[], string[], string[]]>([
+  it.each<[string, Partial<SpawnOptions>, string[], string[], string[]]>([
     ['is made while the process makes its namespaces', {}, ['born'], ['v1', 'upper'], ['unshare', 'await_monitor', 'enter', 'unshare']],
     ['stands before a process that makes none', { namespaces: { pid: 'new' } }, ['born', 'v1', 'upper'], [], ['enter', 'setsid']],
     ['stands before a process in between', { namespaces: { mount: 'new', pid: '/x' } }, ['born', 'v1', 'upper'], [], ['enter', 'unshare']],
