@@ -5,6 +5,8 @@ import { StepFailed, say, step } from './progress.mjs';
 
 /** Program (or file) -> Debian package. */
 const TOOLCHAIN = { 'g++': 'g++', make: 'make', python3: 'python3' };
+/** What makes the build better; it does without. */
+const BETTER = { '/usr/include/isa-l.h': 'libisal-dev' };
 const TESTS = {
   'busybox-static': 'busybox-static',
   unshare: 'util-linux',
@@ -29,7 +31,7 @@ export const MACHINE = {
   mke2fs: 'e2fsprogs',
   setpriv: 'util-linux',
 };
-const WANTED = { start: {}, test: { ...TESTS, ...MACHINE }, vm: { ...TESTS, ...MACHINE } };
+const WANTED = { start: BETTER, test: { ...BETTER, ...TESTS, ...MACHINE }, vm: { ...BETTER, ...TESTS, ...MACHINE } };
 /** Same package, other systems: only what building needs. */
 const OTHER = {
   dnf: 'dnf install -y gcc-c++ make python3',
@@ -94,6 +96,8 @@ export async function ensureTools(purpose) {
   if (isRoot() && find('apt-get')) await install(packagesOf(wanted, lacking)).catch((e) => say(`  ${e.message}`));
   const still = missing(TOOLCHAIN);
   if (still.length > 0) throw new StepFailed(`missing: ${still.join(', ')}\n  ${installLine(packagesOf(TOOLCHAIN, still))}`);
-  const skip = missing(wanted);
+  const slower = missing(BETTER);
+  if (slower.length > 0) say(`  layers will inflate by zlib; about twice as fast: ${installLine(packagesOf(BETTER, slower))}`);
+  const skip = missing({ ...wanted, ...BETTER }).filter((program) => !(program in BETTER));
   if (skip.length > 0) say(`  tests that need ${skip.join(', ')} will be skipped; to run them: ${installLine(packagesOf(wanted, skip))}`);
 }

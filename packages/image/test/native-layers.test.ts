@@ -62,7 +62,7 @@ describe.skipIf(!nativeLayers.ok)(nativeLayers.title('layers over native threads
     for (const d of ['tmp', 'leases', 'lock']) expect(readdirSync(path.join(store.root, d))).toEqual([]);
   };
 
-  it.each(NATIVE_SINKS)('%s: blobs go to the sink, and the layers are those that tar bytes make', async (form, native) => {
+  it.each(NATIVE_SINKS)('%s: blobs go to the sink, and the layers are those that tar bytes make', async (_, native) => {
     const sink = watched(native);
     const store = await newStore();
     const progress: PullProgress[] = [];
@@ -75,7 +75,7 @@ describe.skipIf(!nativeLayers.ok)(nativeLayers.title('layers over native threads
       expect(existsSync(path.join(store.root, 'blobs', digest.replace(':', '/')))).toBe(true);
     }
     const plain: LayerSink = {
-      open: (d) => openLayerWriter(d, form === 'erofs' ? { form, userxattr: false } : { userxattr, sync: false }),
+      open: (d) => openLayerWriter(d, native.form === 'erofs' ? { form: 'erofs', userxattr: false } : { userxattr, sync: false }),
     };
     const other = await newStore();
     const expected = await other.unpack(await other.pull(reference, { ...options, sink: plain }), plain);

@@ -1,4 +1,5 @@
 {
+  'variables': { 'isal_archive%': '' },
   'target_defaults': {
     'cflags': ['-Wall', '-Wextra', '-Werror', '-fvisibility=hidden', '-ffunction-sections', '-fdata-sections'],
     'cflags_cc!': ['-std=gnu++17', '-std=gnu++20', '-fno-exceptions', '-fno-rtti'],
@@ -21,6 +22,9 @@
       'src/layer_handles.cc',
       'src/layer_pipeline.cc',
       'src/decompressor.cc',
+      'src/isal_gzip.cc',
+      'src/zlib_gzip.cc',
+      'src/zstd_frames.cc',
       'src/sha256.cc',
       'src/erofs_image.cc',
       'src/erofs_layer.cc',
@@ -39,6 +43,7 @@
       '../../../internal/native/library_floor.cc'
     ],
     'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_DEPRECATED', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
+    'conditions': [['isal_archive!=""', { 'defines': ['CTR_ISAL_LINKED'], 'libraries': ['<(isal_archive)'] }]],
     'dependencies': ['<!(node -p "require(\'node-addon-api\').targets"):node_addon_api_except']
   }]
 }

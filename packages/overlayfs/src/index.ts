@@ -17,7 +17,7 @@ export {
   openLayerPipeline,
   pipelineDecompressors,
 } from './layer-pipeline.js';
-export { layerSink, type OverlayLayerSink, type SinkBlob } from './layer-sink.js';
+export { type LayerSinkOptions, layerSink, type OverlayLayerSink, type SinkBlob } from './layer-sink.js';
 export { type LayerStats, LayerWriter, type LayerWriterOptions, openLayerWriter } from './layer-writer.js';
 export { describeMakeUpper } from './make-upper.js';
 export { chooseLayerForm, LAYER_FILE, type LayerFormChoice, mountLayer } from './mount-layer.js';

@@ -1,5 +1,5 @@
 // A compressed layer to a place on disk, hashed and inflated on threads of its own: JavaScript only hands bytes over.
-import { AbortError, assertLinux, CleanupError, CtrError, InvalidArgumentError } from '@ctr/internal/errors';
+import { AbortError, assertLinux, CleanupError, CtrError, InvalidArgumentError, UnsupportedError } from '@ctr/internal/errors';
 import { checkCount, checkObject } from './check-options.js';
 import { errorOf } from './layer-error.js';
 import { checkWriter, type LayerStats, type LayerWriterOptions, WRITER_OPTIONS } from './layer-writer.js';
@@ -15,6 +15,11 @@ export interface LayerPipelineOptions extends LayerWriterOptions {
   diffId?: string | undefined;
   /** Uncompressed bytes for each compressed one, counted from 1 GiB on. Default 400. */
   maxRatio?: number | undefined;
+  /**
+   * What inflates gzip: `'zlib'`, the one that the Node binary brings; `'isa-l'`, Intel's, in about half the time. Default:
+   * `'isa-l'` where {@link pipelineDecompressors} names it, else `'zlib'`.
+   */
+  gzip?: 'isa-l' | 'zlib' | undefined;
 }
 
 /** What {@link LayerPipeline.end} reports. */
@@ -138,13 +143,13 @@ function waiting(): { promise: Promise<void>; resolve: () => void } {
 /** What reads compressed layers in this process. */
 export interface Decompressors {
   /** `undefined`: {@link openLayerPipeline} does not work here, use `openLayerWriter` and `node:zlib`. */
-  readonly gzip: string | undefined;
-  readonly zstd: string | undefined;
+  readonly gzip: 'isa-l' | 'zlib' | undefined;
+  readonly zstd: 'libzstd' | undefined;
 }
 
 /**
- * Says which compressions {@link openLayerPipeline} reads here: gzip by the zlib of the Node binary, zstd where the system has
- * libzstd.so.1.
+ * Says which compressions {@link openLayerPipeline} reads here, and by what: gzip by ISA-L where the addon was built with its static
+ * library or the system has libisal.so.2 (Debian: `libisal2`), else by the zlib of the Node binary; zstd where the system has libzstd.so.1.
  *
  * @throws {UnsupportedError} CTR_UNSUPPORTED on another system than Linux.
  * @example
@@ -155,7 +160,7 @@ export interface Decompressors {
 export function pipelineDecompressors(): Decompressors {
   assertLinux('the layer pipeline');
   const { gzip, zstd, sha256 } = native().decompressors();
-  const found = (name: string): string | undefined => (name === 'none' || !sha256 ? undefined : name);
+  const found = <N extends string>(name: N | 'none'): N | undefined => (name === 'none' || !sha256 ? undefined : name);
   return { gzip: found(gzip), zstd: found(zstd) };
 }
 
@@ -167,7 +172,7 @@ export function pipelineDecompressors(): Decompressors {
  * @remarks Memory: about 4 MiB for each layer on its way, and the archive's index.
  * @param directory - As for `openLayerWriter`.
  * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT when an option is wrong.
- * @throws {UnsupportedError} CTR_UNSUPPORTED on another system than Linux.
+ * @throws {UnsupportedError} CTR_UNSUPPORTED on another system than Linux, and for `gzip: 'isa-l'` without it.
  * @example
  * ```ts
  * await using layer = openLayerPipeline('/layers/1', { form: 'erofs', userxattr: false, digest: descriptor.digest })
@@ -176,18 +181,24 @@ export function pipelineDecompressors(): Decompressors {
  * ```
  */
 export function openLayerPipeline(directory: string, options: LayerPipelineOptions): LayerPipeline {
-  checkObject(options, 'options', [...WRITER_OPTIONS, 'digest', 'size', 'diffId', 'maxRatio']);
+  checkObject(options, 'options', [...WRITER_OPTIONS, 'digest', 'size', 'diffId', 'maxRatio', 'gzip']);
   const o = options as LayerPipelineOptions;
   const { form, userxattr, sync, limits } = checkWriter(directory, o);
   for (const key of ['digest', 'diffId'] as const)
     if (o[key] !== undefined && !SHA256.test(o[key])) throw new InvalidArgumentError(key, '"sha256:" and 64 hexadecimal digits', o[key]);
   if (o.size !== undefined) checkCount(o.size, 'size', 'bytes');
   if (o.maxRatio !== undefined) checkCount(o.maxRatio, 'maxRatio', 'bytes');
+  if (o.gzip !== undefined && o.gzip !== 'isa-l' && o.gzip !== 'zlib') throw new InvalidArgumentError('gzip', '"isa-l" or "zlib"', o.gzip);
   assertLinux('the layer pipeline');
-  const { PipelineHandle } = native();
+  const { PipelineHandle, decompressors } = native();
+  if (o.gzip === 'isa-l' && decompressors().gzip !== 'isa-l')
+    throw new UnsupportedError('inflating by ISA-L', 'libisal.so.2', undefined, {
+      hint: 'install it (Debian: libisal2), or leave the option out',
+    });
   const [digest, size, diffId] = [o.digest ?? '', o.size ?? 0, o.diffId ?? ''];
   return new LayerPipeline(
-    (drained) => new PipelineHandle(directory, form, userxattr, sync, limits, o.maxRatio ?? 400, digest, size, diffId, drained),
+    (drained) =>
+      new PipelineHandle(directory, form, userxattr, sync, limits, o.maxRatio ?? 400, digest, size, diffId, o.gzip === 'zlib', drained),
     directory,
     o,
   );

@@ -1,5 +1,5 @@
 // What @ctr/image asks of whoever makes layers out of images, without either package knowing the other.
-import { type LayerPipeline, openLayerPipeline, pipelineDecompressors } from './layer-pipeline.js';
+import { type LayerPipeline, type LayerPipelineOptions, openLayerPipeline, pipelineDecompressors } from './layer-pipeline.js';
 import { type LayerWriter, type LayerWriterOptions, openLayerWriter } from './layer-writer.js';
 
 /** A blob as `LayerSink.openBlob` of `@ctr/image` describes it. */
@@ -10,6 +10,9 @@ export interface SinkBlob {
   readonly compression: 'gzip' | 'zstd' | 'none';
   readonly limits: { readonly maxLayerBytes: number; readonly maxRatio: number };
 }
+
+/** Options of {@link layerSink}. */
+export type LayerSinkOptions = LayerWriterOptions & Pick<LayerPipelineOptions, 'gzip'>;
 
 /** What {@link layerSink} makes; fits `LayerSink` of `@ctr/image`. */
 export interface OverlayLayerSink {
@@ -27,7 +30,7 @@ const SHA256 = /^sha256:[0-9a-f]{64}$/;
  *
  * @remarks The store keeps layers of different forms apart. Limits of `pull` and `unpack` bound the size of a layer; those given here
  * bound all else.
- * @param options - As for {@link openLayerWriter}.
+ * @param options - As for {@link openLayerWriter} and {@link openLayerPipeline}.
  * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT, when the first layer is opened, if an option is wrong.
  * @throws {UnsupportedError} CTR_UNSUPPORTED, likewise, on another system than Linux.
  * @example
@@ -37,11 +40,12 @@ const SHA256 = /^sha256:[0-9a-f]{64}$/;
  * const layers = await store.unpack(await store.pull('debian:12', { sink }), sink)
  * ```
  */
-export function layerSink(options: LayerWriterOptions): OverlayLayerSink {
+export function layerSink(options: LayerSinkOptions): OverlayLayerSink {
+  const { gzip: _, ...written } = options;
   const form = options.form === 'erofs' ? 'erofs' : options.userxattr ? 'user' : undefined;
   return {
     ...(form && { form }),
-    open: (directory) => openLayerWriter(directory, options),
+    open: (directory) => openLayerWriter(directory, written),
     openBlob: (directory, blob) => {
       if (!readable(blob)) return undefined;
       const { digest, size, diffId, limits } = blob;

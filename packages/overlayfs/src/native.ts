@@ -99,10 +99,11 @@ export type Binding = StepBinding & {
     digest: string,
     size: number,
     diffId: string,
+    zlib: boolean,
     drained: () => void,
   ) => PipelineHandle;
   /** What reads compressed layers here; 'none' where nothing does */
-  decompressors(): { gzip: string; zstd: string; sha256: boolean };
+  decompressors(): { gzip: 'isa-l' | 'zlib' | 'none'; zstd: 'libzstd' | 'none'; sha256: boolean };
   /** fsopen(2), fsconfig(2), fsmount(2); through a loop device where the kernel mounts no file */
   mountErofs(path: string): Promise<{ fd: number; backing: 'file' | 'loop' }>;
   /** openat2(2), getdents64(2), statx(2), listxattr(2): the directory itself, then its entries in the order of bytes */

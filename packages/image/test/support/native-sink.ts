@@ -17,4 +17,5 @@ export const userxattr = process.geteuid?.() !== 0;
 export const NATIVE_SINKS: readonly (readonly [string, LayerSink])[] = [
   ['dir', layerSink({ userxattr, sync: false })],
   ['erofs', layerSink({ form: 'erofs', userxattr: false, sync: false })],
+  ['erofs, inflated by zlib', layerSink({ form: 'erofs', userxattr: false, sync: false, gzip: 'zlib' })],
 ];

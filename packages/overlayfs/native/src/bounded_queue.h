@@ -1,16 +1,13 @@
 // A queue between two threads that holds a bounded number of bytes.
 #pragma once
-#include <cstdint>
 #include <deque>
 #include <optional>
 #include <utility>
-#include <vector>
 
+#include "bytes.h"
 #include "uv_sync.h"
 
 namespace ctr {
-
-using Bytes = std::vector<uint8_t>;
 
 class BoundedQueue {
  public:

@@ -1,11 +1,10 @@
-// gzip, zstd or nothing, told by the first bytes. Nothing is linked: what the Node binary or the system has is used.
+// gzip, zstd or nothing, told by the first bytes.
 #pragma once
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <string>
 
-#include "bounded_queue.h"
+#include "bytes.h"
 
 namespace ctr {
 
@@ -21,10 +20,13 @@ class Decompressor {
   virtual bool finish(const TakeBytes& take) = 0;
 };
 
-/** For a stream that begins so; null when this process has nothing that reads it. At least four bytes, unless it is shorter. */
-std::unique_ptr<Decompressor> decompressorFor(const uint8_t* head, size_t size);
+/** Who inflates: ISA-L where it is, or always the zlib that Node brings. */
+enum class GzipBy { fastest, zlib };
 
-/** "isa-l", "zlib" or "libzstd", "none": what reads gzip and what reads zstd here. */
+/** For a stream that begins so; null when this process has nothing that reads it. At least four bytes, unless it is shorter. */
+std::unique_ptr<Decompressor> decompressorFor(const uint8_t* head, size_t size, SpareBuffers& spare, GzipBy by);
+
+/** "isa-l", "zlib" or "none" for gzip, "libzstd" or "none" for zstd: what reads them here. */
 struct Decompressors {
   const char* gzip;
   const char* zstd;

@@ -117,14 +117,15 @@ struct Link {
 /** One compressed layer on two threads of its own. */
 class PipelineHandle : public Napi::ObjectWrap<PipelineHandle> {
  public:
-  /** new PipelineHandle(directory, form, userxattr, sync, limits, maxRatio, digest, size, diffId, drained) */
+  /** new PipelineHandle(directory, form, userxattr, sync, limits, maxRatio, digest, size, diffId, zlib, drained) */
   explicit PipelineHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PipelineHandle>(info), link_(std::make_shared<Link>()) {
     Expected expected{info[6].As<Napi::String>(), static_cast<uint64_t>(info[7].As<Napi::Number>().Int64Value()), info[8].As<Napi::String>()};
     const auto ratio = static_cast<uint64_t>(info[5].As<Napi::Number>().Int64Value());
     const auto call = [link = link_.get()] { link->drained.NonBlockingCall(); };
-    pipeline_ = std::make_shared<LayerPipeline>(makeBuilder(info), std::move(expected), ratio, call);
+    const GzipBy by = info[9].As<Napi::Boolean>() ? GzipBy::zlib : GzipBy::fastest;
+    pipeline_ = std::make_shared<LayerPipeline>(makeBuilder(info), std::move(expected), ratio, by, call);
     link_->pipeline = pipeline_;
-    link_->drained = Napi::ThreadSafeFunction::New(info.Env(), info[9].As<Napi::Function>(), "ctr.layer", 0, 1, new std::shared_ptr<Link>(link_),
+    link_->drained = Napi::ThreadSafeFunction::New(info.Env(), info[10].As<Napi::Function>(), "ctr.layer", 0, 1, new std::shared_ptr<Link>(link_),
                                                    [](Napi::Env, std::shared_ptr<Link>* link) {
                                                      (*link)->close();
                                                      delete link;
@@ -152,7 +153,7 @@ class PipelineHandle : public Napi::ObjectWrap<PipelineHandle> {
   Napi::Value write(const Napi::CallbackInfo& info) {
     const auto chunk = info[0].As<Napi::Uint8Array>();
     // SAFETY: copied. The threads read it while JS runs, and JS may transfer the buffer away or change it meanwhile.
-    const auto taken = pipeline_->write(Bytes(chunk.Data(), chunk.Data() + chunk.ByteLength()));
+    const auto taken = pipeline_->write(copyOf(chunk.Data(), chunk.ByteLength()));
     if (taken == LayerPipeline::Taken::stopped) return info.Env().Undefined();
     if (taken == LayerPipeline::Taken::full) link_->drained.Ref(info.Env());
     return Napi::Boolean::New(info.Env(), taken == LayerPipeline::Taken::roomLeft);

@@ -1,6 +1,5 @@
 #include "layer_pipeline.h"
 
-#include "decompressor.h"
 #include "layer_failure.h"
 #include "sha256.h"
 
@@ -43,7 +42,7 @@ void LayerPipeline::inflate() {
         head.insert(head.end(), chunk->begin(), chunk->end());
         if (head.size() < 4) continue;
         *chunk = std::move(head);
-        decompressor = decompressorFor(chunk->data(), chunk->size());
+        decompressor = decompressorFor(chunk->data(), chunk->size(), spare_, by_);
         if (decompressor == nullptr) refuse("no-decompressor");
       }
       try {
@@ -102,6 +101,7 @@ void LayerPipeline::storeAll() {
     if (size > kRatioFree && size / max_ratio_ > input_bytes_) overLimit("ratio");
     hash.update(chunk->data(), chunk->size());
     builder_->write(chunk->data(), chunk->size());
+    spare_.give(std::move(*chunk));
   }
   if (!complete_ || output_.isStopped()) return;
   outcome_.diff_id = hash.digest();

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "bounded_queue.h"
+#include "decompressor.h"
 #include "layer_builder.h"
 #include "layer_limits.h"
 
@@ -33,8 +34,8 @@ class LayerPipeline {
   };
 
   /** `drained` is called on thread A when there is room again, and when it failed. */
-  LayerPipeline(std::unique_ptr<LayerBuilder> builder, Expected expected, uint64_t max_ratio, std::function<void()> drained)
-      : builder_(std::move(builder)), expected_(std::move(expected)), max_ratio_(max_ratio), drained_(std::move(drained)) {}
+  LayerPipeline(std::unique_ptr<LayerBuilder> builder, Expected expected, uint64_t max_ratio, GzipBy by, std::function<void()> drained)
+      : builder_(std::move(builder)), expected_(std::move(expected)), max_ratio_(max_ratio), by_(by), drained_(std::move(drained)) {}
   ~LayerPipeline() { abortQuietly(); }
 
   void start();
@@ -61,9 +62,12 @@ class LayerPipeline {
   std::unique_ptr<LayerBuilder> builder_;
   Expected expected_;
   uint64_t max_ratio_;
+  GzipBy by_;
   std::function<void()> drained_;
   BoundedQueue input_{1 << 20};
   BoundedQueue output_{3 << 20};
+  /** What thread B has read, thread A fills again. */
+  SpareBuffers spare_{512 << 10};
   std::atomic<uint64_t> input_bytes_{0};
   std::atomic<uint64_t> output_bytes_{0};
   std::atomic<bool> waiting_{false};
