@@ -106,14 +106,21 @@ async function fetchImage(work: PullWork, remote: Remote, stored: Image | undefi
   const unchanged = await unchangedRoot(work, remote, stored, signal);
   if (unchanged !== undefined && stored !== undefined && (await isWhole(stored, work))) return finish(stored, emit);
   const lease = new Lease(context.layout);
+  // Kept in memory until one lease names all that the image needs: a store that is locked for each costs more than a small image.
+  const documents: Documents = new Map();
   try {
-    const root = unchanged ?? (await fetchRoot(work, remote, lease, signal));
-    const image = await resolveImage(reference.name, root, { wanted: work.wanted, fetch: fetcher(work, remote, lease, signal) });
+    const root = unchanged ?? (await fetchRoot(work, remote, documents, signal));
+    const fetch = fetcher(work, remote, async (digest, bytes) => documents.set(digest, bytes), signal, documents);
+    const image = await resolveImage(reference.name, root, { wanted: work.wanted, fetch });
     if (image === undefined)
       throw new ImageError('CTR_IMAGE_NOT_FOUND', `image ${reference.name} is not complete in its registry`, { reference: reference.name });
-    await lease.add({ blobs: image.layers.map((l) => l.digest), layers: image.layers.map((l) => l.diffId) });
+    await lease.add({
+      blobs: [root.digest, ...documents.keys(), ...image.layers.map((l) => l.digest)],
+      layers: image.layers.map((l) => l.diffId),
+    });
     emit({ type: 'resolve', digest: image.digest, bytes: 0, total: image.layers.reduce((sum, l) => sum + l.size, 0) });
-    await ensureLayers(image, { context, remote, sink, limits, reference: reference.name }, signal, emit);
+    const layers = ensureLayers(image, { context, remote, sink, limits, reference: reference.name }, signal, emit);
+    await both(layers, putDocuments(context, documents));
     if (work.allPlatforms) await fetchBelow(work, remote, root, lease, signal, emit);
     await context.index.set(reference.name, root);
     return finish(image, emit);
@@ -129,10 +136,28 @@ async function fetchImage(work: PullWork, remote: Remote, stored: Image | undefi
   }
 }
 
+/** Documents of an image, as they were read from the store or fetched. */
+type Documents = Map<Digest, Uint8Array>;
+
+/** Also those that were read: until the lease was there, gc() could have taken them. */
+async function putDocuments({ layout }: StoreContext, documents: Documents): Promise<void> {
+  const puts = [...documents].map(([digest, bytes]) => putBlob(layout, bytes, digest));
+  for (const put of await Promise.allSettled(puts)) if (put.status === 'rejected') throw put.reason;
+}
+
+/** Both end before the first failure is told: what they made is then cleared away. */
+async function both(one: Promise<void>, other: Promise<void>): Promise<void> {
+  for (const result of await Promise.allSettled([one, other])) if (result.status === 'rejected') throw result.reason;
+}
+
 /** The documents and blobs of every platform; nothing of them is unpacked. */
 async function fetchBelow(work: PullWork, remote: Remote, root: Descriptor, lease: Lease, signal: AbortSignal, emit: Emit): Promise<void> {
   const { context, reference, limits } = work;
-  const fetch = fetcher(work, remote, lease, signal);
+  const keep = async (digest: Digest, bytes: Uint8Array): Promise<void> => {
+    await lease.add({ blobs: [digest] });
+    await putBlob(context.layout, bytes, digest);
+  };
+  const fetch = fetcher(work, remote, keep, signal);
   const seen = new Set<Digest>();
   const visit = async (descriptor: Descriptor, depth: number): Promise<void> => {
     if (seen.has(descriptor.digest)) return;
@@ -174,8 +199,8 @@ async function unchangedRoot(
 }
 
 /** Fetches what the reference names. The bytes are kept as they came; which digest they have decides everything else. */
-async function fetchRoot(work: PullWork, remote: Remote, lease: Lease, signal: AbortSignal): Promise<Descriptor> {
-  const { reference, context } = work;
+async function fetchRoot(work: PullWork, remote: Remote, documents: Documents, signal: AbortSignal): Promise<Descriptor> {
+  const { reference } = work;
   const algorithm = reference.digest === undefined ? 'sha256' : splitDigest(reference.digest).algorithm;
   const { bytes, mediaType } = await remote.manifest(reference.digest ?? (reference.tag as string), signal, (got) => {
     const found = digestOf(got.bytes, algorithm);
@@ -185,13 +210,18 @@ async function fetchRoot(work: PullWork, remote: Remote, lease: Lease, signal: A
   });
   const digest = digestOf(bytes, algorithm);
   const document = parseDocument(bytes, mediaType, `manifest of ${reference.name}`);
-  await lease.add({ blobs: [digest] });
-  await putBlob(context.layout, bytes, digest);
+  documents.set(digest, bytes);
   return { mediaType: document.mediaType, digest, size: bytes.length, annotations: {} };
 }
 
-/** Documents from the store where it has them, else from the registry and into the store. */
-function fetcher(work: PullWork, remote: Remote, lease: Lease, signal: AbortSignal): Fetch {
+/** Documents from the store where it has them, else from the registry; `keep` sees to it that they stay. */
+function fetcher(
+  work: PullWork,
+  remote: Remote,
+  keep: (digest: Digest, bytes: Uint8Array) => Promise<unknown>,
+  signal: AbortSignal,
+  documents?: Documents,
+): Fetch {
   const { layout } = work.context;
   return async (what, kind) => {
     if (what.size > MAX_MANIFEST_BYTES)
@@ -200,12 +230,11 @@ function fetcher(work: PullWork, remote: Remote, lease: Lease, signal: AbortSign
         `the ${kind} ${what.digest} of ${work.reference.name} is longer than ${MAX_MANIFEST_BYTES} bytes`,
         { digest: what.digest },
       );
-    await lease.add({ blobs: [what.digest] });
-    const known = await readBlob(layout, what.digest, what.size).catch(() => undefined);
-    if (known !== undefined) return known;
-    const bytes = kind === 'config' ? await fetchSmallBlob(remote, what, signal) : await fetchManifest(work, remote, what, signal);
+    const known = documents?.get(what.digest) ?? (await readBlob(layout, what.digest, what.size).catch(() => undefined));
+    const bytes =
+      known ?? (kind === 'config' ? await fetchSmallBlob(remote, what, signal) : await fetchManifest(work, remote, what, signal));
     verifyBytes(bytes, what, `the ${kind} of ${work.reference.name}`);
-    await putBlob(layout, bytes, what.digest);
+    await keep(what.digest, bytes);
     return bytes;
   };
 }

@@ -78,15 +78,12 @@ export async function openLayout(root: string): Promise<Layout> {
 
 async function makeDirectories(layout: Layout): Promise<void> {
   await makeDirectory(layout.root);
-  await refuseForeign(layout);
+  const names = await refuseForeign(layout);
   // SECURITY: images hold setuid files; no other user of the host may reach them (CVE-2021-41091).
   if (((await stat(layout.root)).mode & 0o077) !== 0) await chmod(layout.root, 0o700);
-  const below = [
-    layout.temp,
-    layout.leases,
-    layout.locks,
-    ...[layout.blobs, layout.layers].flatMap((d) => ALGORITHMS.map((a) => path.join(d, a))),
-  ];
+  const above = [layout.temp, layout.leases, layout.locks, layout.blobs, layout.layers].filter((d) => !names.includes(path.basename(d)));
+  await Promise.all(above.map(makeDirectory));
+  const below = [layout.blobs, layout.layers].flatMap((d) => ALGORITHMS.map((a) => path.join(d, a)));
   await Promise.all(below.map(makeDirectory));
 }
 
@@ -112,11 +109,11 @@ async function makeOne(directory: string): Promise<unknown> {
   return undefined;
 }
 
-/** A directory with other things in it is most likely a mistake: gc() would tidy up in it. */
-async function refuseForeign(layout: Layout): Promise<void> {
+/** A directory with other things in it is most likely a mistake: gc() would tidy up in it. Returns what is there. */
+async function refuseForeign(layout: Layout): Promise<string[]> {
   const names = await readdir(layout.root);
   const ours = ['oci-layout', 'index.json', 'blobs', 'layers', 'tmp', 'leases', 'lock', 'lost+found'];
-  if (names.includes('oci-layout') || names.every((name) => ours.includes(name))) return;
+  if (names.includes('oci-layout') || names.every((name) => ours.includes(name))) return names;
   throw new InvalidArgumentError('root', 'an image store, an OCI image layout, or an empty or new directory', layout.root);
 }
 
