@@ -31,16 +31,17 @@ if (process.env.CTR_BENCH_INSIDE !== '1') {
 }
 
 const worker = fileURLToPath(new URL('./pull/worker.mjs', import.meta.url));
-const ours = (form, sync, more = 'mounted') => ({
+const ours = (form, sync, more = 'mounted', gzip = '') => ({
   needs: [],
   start: async (disk, { host }) => ({
-    pull: (name) => [process.execPath, worker, path.join(disk, 'store'), `${host}/${name}`, form, sync, more],
+    pull: (name) => [process.execPath, worker, path.join(disk, 'store'), `${host}/${name}`, form, sync, more, gzip],
   }),
 });
 const WAYS = {
   erofs: ours('erofs', 'no'),
   'erofs, synced': ours('erofs', 'sync'),
   dir: ours('dir', 'no'),
+  'erofs, zlib': ours('erofs', 'no', 'mounted', 'zlib'),
   'erofs, then again': ours('erofs', 'no', 'again'),
   ...PEERS,
 };

@@ -1,17 +1,17 @@
-// Pulls one image as a program of a few lines would: worker.mjs STORE REFERENCE FORM SYNC. Prints what it cost as one line of JSON.
+// Pulls one image as a program of a few lines would: worker.mjs STORE REFERENCE FORM SYNC [MORE [GZIP]]. Prints what it cost as one line of JSON.
 import { readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { ImageStore } from '../../packages/image/dist/index.js';
 import { LayerMounts, layerSink, mountOverlay } from '../../packages/overlayfs/dist/index.js';
 
-// The last argument: nothing, "mounted" to count the mount of a root too, "again" to pull again when all is there.
-const [root, reference, form, sync, mounted] = process.argv.slice(2);
+// MORE: nothing, "mounted" to count the mount of a root too, "again" to pull again when all is there. GZIP: "zlib" or "isa-l"; nothing for the best.
+const [root, reference, form, sync, mounted, gzip] = process.argv.slice(2);
 const delay = monitorEventLoopDelay({ resolution: 1 });
 delay.enable();
 const began = performance.now();
 const cpuBefore = process.cpuUsage();
 const store = await ImageStore.open({ root });
-const sink = layerSink({ form, userxattr: false, sync: sync === 'sync' });
+const sink = layerSink({ form, userxattr: false, sync: sync === 'sync', ...(gzip && { gzip }) });
 const image = await store.pull(reference, { auth: false, sink });
 const layers = await store.unpack(image, sink);
 const pulled = performance.now();
