@@ -38,7 +38,7 @@ export { readIoCost, setIoCost } from './io-cost.js';
 export type { CgroupDirectories, ControllerName } from './names.js';
 export { DEFAULT_CONTROLLERS } from './names.js';
 export type { OomEvent } from './oom-events.js';
-export { oomKills } from './oom-kills.js';
+export { OomKillCounter, oomKills } from './oom-kills.js';
 export { parentDirectories } from './parent/directories.js';
 export type { OpenParentOptions } from './parent/open-parent.js';
 export { openParent } from './parent/open-parent.js';

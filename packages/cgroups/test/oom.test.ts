@@ -1,7 +1,7 @@
 // The OOM killer acts inside, is told about, and is counted.
 import { need } from '@ctr/internal/testing';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Cgroup, createCgroup, type OomEvent } from '../src/index.js';
+import { type Cgroup, createCgroup, type OomEvent, OomKillCounter, oomKills } from '../src/index.js';
 import { endChildren, exitOf, startWaiting, withParent } from './support.js';
 
 afterEach(endChildren);
@@ -32,6 +32,23 @@ describe('running out of memory', () => {
       expect(memory).toMatchObject({ oomKills: 1, limitBytes: 24 * MB });
       if (memory?.limitHits !== null) expect(memory?.limitHits).toBeGreaterThan(0);
       if (memory?.peakBytes !== null) expect(memory?.peakBytes).toBeGreaterThan(20 * MB);
+    });
+  });
+
+  it.skipIf(!n.ok)(n.title('is counted through one open file, until the cgroup is gone'), async () => {
+    await withParent(async (parent) => {
+      const box = await createCgroup(parent, 'box', { memory: 24 * MB });
+      using counter = new OomKillCounter(box.directories);
+      const before = counter.look();
+      expect(counter.count(before)).toBe(0);
+      await runOut(box);
+      expect([counter.count(before), counter.count(), oomKills(box.directories)]).toEqual([0, 1, 1]);
+      counter.close();
+      expect(counter.count()).toBe(1);
+      using late = new OomKillCounter(box.directories);
+      expect(late.count()).toBe(1);
+      await box.remove();
+      expect([late.look(), late.count(), counter.count()]).toEqual([null, 0, 0]);
     });
   });
 

@@ -10,6 +10,11 @@ export interface MonitorHandle {
   pid(): number;
   /** False: the socket is full, wait for onWritable. */
   send(message: Uint8Array, fds: Int32Array): boolean;
+  /**
+   * send() with pipes that are made for it: -1, -2 and -3 in `fds` stand for the child's ends of a pipe for its standard input, output and
+   * error output; this side's come into `ours`, under 0, 1 and 2. False: the socket is full, and nothing was done.
+   */
+  launch(message: Uint8Array, fds: Int32Array, ours: Int32Array): boolean;
   /** A release (1) or a kill (2) over the lifeline. False: it is full, try again later. */
   order(kind: number, id: number): boolean;
   closeLifeline(): void;

@@ -30,6 +30,8 @@ export class ContainerProcess {
   readonly tty: Terminal | null;
   /** The kinds of namespaces that it does not share with this process. */
   readonly namespaces: readonly NamespaceKind[];
+  /** @internal The number of its plan at the launcher. */
+  readonly launchId: number;
   readonly #launcher: Launcher;
   /** Our ends of the pipes until they become streams: stdin, stdout, stderr. */
   readonly #pipes: (number | undefined)[];
@@ -48,6 +50,7 @@ export class ContainerProcess {
   ) {
     this.tty = terminal ?? null;
     this.namespaces = namespaces;
+    this.launchId = launched.id;
     this.pid = launched.pid;
     this.pidfd = launched.pidfd;
     this.#launcher = launcher;

@@ -1,15 +1,16 @@
 // A running container: its first process, further ones, its limits and its end.
 import { type CgroupDirectories, type CgroupStats, openCgroup } from '@ctr/cgroups';
 import { InvalidArgumentError, UnsupportedError } from '@ctr/internal/errors';
-import { startExec } from './exec.js';
+import { type ExecTarget, type KnownExec, startExec } from './exec.js';
 import { Run } from './lazy-run.js';
 import type { OciSpec } from './oci/types.js';
-import { readExecOptions } from './options/read-options.js';
+import { type ExecRequest, isKnown, knowRequest, readExecOptions } from './options/read-options.js';
 import type { ExecOptions } from './options/run-options.js';
-import type { ExecSpec, RunSpec } from './options/run-schema.js';
+import type { RunSpec } from './options/run-schema.js';
 import { parseDuration, parseSignal, type SignalName } from './options/units.js';
 import type { ExitStatus } from './result.js';
 import { type RunningFacts, RunningProcess } from './running-process.js';
+import { Recent } from './start-kind.js';
 
 /** What {@link Container.inspect} tells. */
 export interface ContainerInfo {
@@ -68,6 +69,9 @@ export class Container extends RunningProcess {
   /** The given name, else the first 12 digits of the id. */
   readonly name: string;
   readonly #facts: ContainerFacts;
+  readonly #target: ExecTarget;
+  /** Programs that were run and may be run again with the same options. */
+  readonly #known = new Recent<KnownExec>(4);
 
   /** @internal */
   constructor(facts: ContainerFacts) {
@@ -75,6 +79,7 @@ export class Container extends RunningProcess {
     this.#facts = facts;
     this.id = facts.id;
     this.name = facts.runSpec.name ?? facts.id.slice(0, 12);
+    this.#target = { ...facts, name: this.name };
   }
 
   /** The OCI runtime-spec object that it was made from. */
@@ -116,13 +121,21 @@ export class Container extends RunningProcess {
    * ```
    */
   exec(command: readonly string[], options: ExecOptions = {}): ExecRun {
-    let read: { command: readonly string[]; spec: ExecSpec };
+    let request: ExecRequest;
+    let known: KnownExec | undefined;
     try {
-      read = readExecOptions(command, options);
+      known = this.#known.find((k) => isKnown(k.known, command, options));
+      request = known?.known.request ?? readExecOptions(command, options);
+      known ??= this.#remember(request, options);
     } catch (error) {
       return new Run({}, () => Promise.reject(error));
     }
-    return new Run(read.spec, () => startExec({ ...this.#facts, name: this.name }, read.command, read.spec));
+    return new Run(request.spec, () => startExec(this.#target, request, known));
+  }
+
+  #remember(request: ExecRequest, options: ExecOptions): KnownExec | undefined {
+    const known = knowRequest(request, options);
+    return known && this.#known.add({ known });
   }
 
   /**

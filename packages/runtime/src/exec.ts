@@ -1,13 +1,14 @@
 // Starts a further program in a running container.
-import { type CgroupDirectories, describeEnter, oomKills } from '@ctr/cgroups';
+import { type CgroupDirectories, describeEnter, OomKillCounter } from '@ctr/cgroups';
 import { AbortError, errnoNumber, SyscallError } from '@ctr/internal/errors';
-import { type ContainerProcess, type EnterOptions, type EnterTemplate, enter, enterTemplate } from '@ctr/namespaces';
+import { type ContainerProcess, type EnterOptions, type EnterTemplate, enter, enterTemplate, type StartOptions } from '@ctr/namespaces';
 import { readFileInRoot } from '@ctr/overlayfs';
 import { hintSource } from './hints.js';
 import { compileExec } from './oci/compile-exec.js';
 import { eitherSignal, hasListenerPath, type LoadedFilter, loadedFilter, startFiltered } from './oci/listener.js';
 import { environment, toInherited, toProgramOptions } from './oci/to-spawn.js';
 import type { OciProcess, OciSpec } from './oci/types.js';
+import type { ExecRequest, KnownRequest } from './options/read-options.js';
 import type { ExecSpec } from './options/run-schema.js';
 import { RunningProcess } from './running-process.js';
 import { sameData } from './same-data.js';
@@ -22,6 +23,12 @@ export interface ExecTarget {
   readonly process: ContainerProcess;
   readonly oci: OciSpec;
   readonly directories: CgroupDirectories;
+}
+
+/** A request that may come again, and what is the same each time then. */
+export interface KnownExec {
+  readonly known: KnownRequest;
+  again?: { readonly template: EnterTemplate; readonly start: StartOptions; readonly stdio: StdioPlan };
 }
 
 const MAX_USER_FILE = 2 ** 20;
@@ -90,41 +97,79 @@ function programOf(recipe: ExecRecipe, container: OciProcess, command: readonly 
   return recipe;
 }
 
+interface Entering {
+  readonly entering: Promise<ContainerProcess>;
+  readonly args: readonly string[];
+  readonly stdio: StdioPlan;
+}
+
 /** A terminal is each program's own, and so is a listener for an agent: there is nothing to keep for the next one. */
-function launch(
+const isOnItsOwn = (target: ExecTarget, spec: ExecSpec): boolean => Boolean(spec.tty) || hasListenerPath(target.oci.linux.seccomp);
+
+function launchAlone(
   target: ExecTarget,
-  spec: ExecSpec,
-  command: readonly string[],
+  { command, spec }: ExecRequest,
   user: ResolvedUser | undefined,
   stdio: StdioPlan,
   doing: string,
-): { entering: Promise<ContainerProcess>; args: readonly string[] } {
-  if (spec.tty || hasListenerPath(target.oci.linux.seccomp)) {
-    const process = compileExec(target.oci.process, command, spec, user);
-    const loaded = filterOf(target);
-    const options = { ...enterOptions(target, process, stdio, loaded), doing, signal: eitherSignal(spec.signal, loaded) };
-    return {
-      entering: startFiltered(loaded, () => enter(target.process, options)),
-      args: process.args,
-    };
-  }
-  const { template, args, variables } = programOf(recipeFor(target, spec, command, user, stdio), target.oci.process, command, spec);
-  return { entering: template.enter({ args, env: variables, stdio: stdio.stdio, doing, signal: spec.signal }), args };
+): Entering {
+  const process = compileExec(target.oci.process, command, spec, user);
+  const loaded = filterOf(target);
+  const options = { ...enterOptions(target, process, stdio, loaded), doing, signal: eitherSignal(spec.signal, loaded) };
+  return { entering: startFiltered(loaded, () => enter(target.process, options)), args: process.args, stdio };
 }
 
-export async function startExec(target: ExecTarget, command: readonly string[], spec: ExecSpec): Promise<RunningProcess> {
-  const doing = `run ${JSON.stringify(command[0])} in container ${JSON.stringify(target.name)}`;
-  if (target.process.ended) {
-    throw new SyscallError({ errno: errnoNumber('ESRCH'), syscall: 'setns', doing }, { hint: 'the container has ended' });
-  }
-  if (spec.signal?.aborted) throw new AbortError(doing, spec.signal.reason);
+const doingOf = (target: ExecTarget, { command }: ExecRequest): string =>
+  `run ${JSON.stringify(command[0])} in container ${JSON.stringify(target.name)}`;
+
+/** Streams of which one start has nothing that the next one has not. */
+const isPlain = ({ stdio }: StdioPlan): boolean => stdio.every((place) => place === 'pipe' || place === 'ignore');
+
+async function launch(target: ExecTarget, request: ExecRequest, known: KnownExec | undefined): Promise<Entering> {
+  const { command, spec } = request;
+  const doing = doingOf(target, request);
   const user = await userOf(target, spec);
   const stdio = planStdio(spec);
-  const { entering, args } = launch(target, spec, command, user, stdio, doing);
+  if (isOnItsOwn(target, spec)) return launchAlone(target, request, user, stdio, doing);
+  const { template, args, variables } = programOf(recipeFor(target, spec, command, user, stdio), target.oci.process, command, spec);
+  const start = Object.freeze({ args, env: variables, stdio: Object.freeze(stdio.stdio), doing, signal: spec.signal });
+  // The users of a running container may change from one time to the next.
+  if (known !== undefined && spec.user === undefined && isPlain(stdio)) known.again = { template, start, stdio };
+  return { entering: template.enter(start), args, stdio };
+}
+
+function launchAgain({ template, start, stdio }: NonNullable<KnownExec['again']>): Entering {
+  return { entering: template.enter(start), args: start.args, stdio };
+}
+
+const counters = new WeakMap<ContainerProcess, OomKillCounter>();
+
+/** One for each container in which programs are run; its file is closed when the container has ended. */
+function counterOf({ process, directories }: ExecTarget): OomKillCounter {
+  let counter = counters.get(process);
+  if (counter === undefined) {
+    const made = new OomKillCounter(directories);
+    counters.set(process, made);
+    void process.exited.then(() => made.close());
+    counter = made;
+  }
+  return counter;
+}
+
+/** `known` for a request that may come again. */
+export async function startExec(target: ExecTarget, request: ExecRequest, known?: KnownExec): Promise<RunningProcess> {
+  const { spec } = request;
+  if (target.process.ended) {
+    const doing = doingOf(target, request);
+    throw new SyscallError({ errno: errnoNumber('ESRCH'), syscall: 'setns', doing }, { hint: 'the container has ended' });
+  }
+  if (spec.signal?.aborted) throw new AbortError(doingOf(target, request), spec.signal.reason);
+  const { entering, args, stdio } = known?.again === undefined ? await launch(target, request, known) : launchAgain(known.again);
   // While the launcher works: the program has not begun, and would have to fill the container's memory first.
-  const before = oomKills(target.directories);
+  const counter = counterOf(target);
+  const before = counter.look();
   const process = await entering;
   // One more kill at the memory limit while it ran: it may have been this program.
-  const wasOom = async (): Promise<boolean> => oomKills(target.directories) > before;
+  const wasOom = async (): Promise<boolean> => counter.count() > counter.count(before);
   return new RunningProcess({ process, command: args, spec, stdio, directories: {}, wasOom });
 }

@@ -133,9 +133,12 @@ function renderV2(r: Resources, place: Place): Rendered[] {
   return out;
 }
 
+/** The file that oomKills() reads. */
+export const oomText = (source: Source): string | null => source.read(source.version === 1 ? 'memory.oom_control' : 'memory.events');
+
 /** How many processes the OOM killer has taken; null when it cannot be told. */
 export function oomKills(source: Source | null): number | null {
-  const text = source?.read(source.version === 1 ? 'memory.oom_control' : 'memory.events') ?? null;
+  const text = source === null ? null : oomText(source);
   return text === null ? null : (parseFlat(text)['oom_kill'] ?? null);
 }
 

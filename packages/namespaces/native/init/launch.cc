@@ -245,7 +245,10 @@ i64 cloneOnStack(clone_args& args, u8* stack, u64 stack_size, void (*body)(void*
  */
 bool joinPids(int pidfd, int self) {
   const auto join = [](int fd) { return syscall6(__NR_setns, static_cast<u64>(fd), CLONE_NEWPID) == 0; };
-  return join(self) && join(pidfd);
+  // What we are does not change: once is enough.
+  static bool may_return = false;
+  if (!may_return) may_return = join(self);
+  return may_return && join(pidfd);
 }
 
 void leavePids(int self) {

@@ -123,6 +123,7 @@ void Monitor::fail(Container* c, Stage stage, Failure failure) {
 /** No process is left: tell Node, then clean up. */
 void Monitor::finish(Container* c) {
   c->state = State::cleaning;
+  kept_.forget(c->id);
   if (c->started) {
     EventHeader e = event(EventKind::exited, *c);
     e.a = c->exit_info.code;

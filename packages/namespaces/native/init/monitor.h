@@ -1,6 +1,7 @@
 // The monitor: one single-threaded process beside Node that makes, watches, kills and cleans up containers.
 #pragma once
 #include "container.h"
+#include "kept.h"
 
 namespace ctr {
 
@@ -30,6 +31,7 @@ class Monitor {
   i32 receive(Arena& arena, MessageHeader& header, u32& size);
   i32 decodeMessage(Arena& arena, const MessageHeader& header, u32 size, Container*& container);
   void handle(Arena* arena, const MessageHeader& header, u32 size);
+  Failure prepare(Arena& arena, const MessageHeader& header);
   void startProcess(Arena* arena, const MessageHeader& header, Container* c);
   void startHold(Arena* arena, Container* c);
   void refuse(u32 id, i32 error);
@@ -75,6 +77,7 @@ class Monitor {
   u32 retrying_ = 0;  // containers whose clean-up waits for another try
   Arena* free_arenas_ = nullptr;
   ChildNote* notes_ = nullptr;  // one for each arena
+  Kept kept_;
   u32 newest_id_ = 0;  // of the plans that arrived: Node counts up
   u32 given_up_count_ = 0;
   u32 given_up_[kGivenUp];  // starts whose plans have not arrived yet

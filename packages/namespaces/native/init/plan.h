@@ -45,9 +45,11 @@ struct MessageHeader {
   u32 uid_map;      // offset of the text in the launch program's data
   u32 gid_map;
   i32 pid_slot;     // pidfd of the process whose pid namespace the child is born in; -1: none
+  u32 keep_key;     // what the prepare stage opens is kept for the next plan of this key, see kept.h; 0: it is not
+  u32 keep_of;      // the container at whose end it is let go
   u16 fd_slots[kMaxFds];  // the slot of each descriptor that comes along
 };
-static_assert(sizeof(MessageHeader) == 48 + 2 * kMaxFds);
+static_assert(sizeof(MessageHeader) == 56 + 2 * kMaxFds);
 
 /** In the order in which they run; the numbers are in failure reports. */
 enum class Stage : u32 { decode = 0, prepare = 1, clone = 2, maps = 3, beside = 4, enter = 5, setup = 6, kill = 7, collect = 8, cleanup = 9 };

@@ -189,17 +189,39 @@ void Monitor::handle(Arena* arena, const MessageHeader& header, u32 size) {
   }
   c->arena = arena;
   c->is_hold = kind == MessageKind::hold;
-  const Failure f = runStage(arena->program, launch_stage::prepare, {&arena->slots, self_.get(), nullptr, nullptr});
+  const Failure f = prepare(*arena, header);
   if (f.failed()) return fail(c, Stage::prepare, f);
   if (c->is_hold) return startHold(arena, c);
   startProcess(arena, header, c);
 }
 
+/** The prepare stage; skipped where what it opens is still there. */
+Failure Monitor::prepare(Arena& arena, const MessageHeader& header) {
+  // A hold keeps all that it opens itself.
+  const u32 key = static_cast<MessageKind>(header.kind) == MessageKind::launch ? header.keep_key : 0;
+  if (kept_.lend(key, arena.slots)) return {};
+  Slots before;
+  if (key != 0) before = arena.slots;
+  const Failure f = runStage(arena.program, launch_stage::prepare, {&arena.slots, self_.get(), nullptr, nullptr});
+  if (f.failed() || key == 0) return f;
+  // Only for one that has not ended: nobody would let go of it otherwise.
+  for (const Container* c = containers_; c != nullptr; c = c->next)
+    if (c->id == header.keep_of && c->state == State::running) {
+      kept_.take(key, header.keep_of, before, arena.slots);
+      break;
+    }
+  return f;
+}
+
 void Monitor::startProcess(Arena* arena, const MessageHeader& header, Container* c) {
   // The child may change the slots as it runs in the same memory: ours are closed by this copy.
   Slots ours = arena->slots;
+  kept_.spare(header.keep_key, ours);
   LaunchResult r = launch({header, arena, self_.get()}, ours);
-  if (r.pid < 0) return fail(c, Stage::clone, r.failure);
+  if (r.pid < 0) {
+    arena->slots = ours;
+    return fail(c, Stage::clone, r.failure);
+  }
   ours.closeAll();
   // Its numbers in the arena are the child's now, not ours to close.
   c->state = State::launching;

@@ -5,6 +5,7 @@
 
 #include <initializer_list>
 #include <memory>
+#include <span>
 
 #include "monitor_spawn.h"
 
@@ -27,6 +28,7 @@ class MonitorHandle : public Napi::ObjectWrap<MonitorHandle> {
 
   Napi::Value pid(const Napi::CallbackInfo& info);
   Napi::Value send(const Napi::CallbackInfo& info);
+  Napi::Value launch(const Napi::CallbackInfo& info);
   Napi::Value order(const Napi::CallbackInfo& info);
   Napi::Value closeLifeline(const Napi::CallbackInfo& info);
   Napi::Value setRef(const Napi::CallbackInfo& info);
@@ -34,6 +36,7 @@ class MonitorHandle : public Napi::ObjectWrap<MonitorHandle> {
   void onControl(int events);
   void onExit();
   bool readMessage();
+  bool trySend(Napi::Env env, const Napi::Uint8Array& bytes, std::span<const std::int32_t> fds);
   void call(const Napi::FunctionReference& function, std::initializer_list<napi_value> args);
 
   Napi::FunctionReference on_message_, on_writable_;

@@ -24,6 +24,8 @@ export interface ProcessExit {
 
 /** What a launched process tells its owner. */
 export interface Launched {
+  /** The number of its plan at the launcher. */
+  id: number;
   pid: number;
   /** Closed by the receiver once the process has ended. */
   pidfd: Fd;

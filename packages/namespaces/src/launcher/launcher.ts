@@ -101,6 +101,30 @@ export class Launcher {
     }
   }
 
+  /**
+   * As launch(), for a message that is complete but for its number, with pipes made on the way: see MonitorHandle.launch for `fds` and
+   * `ours`. Undefined when it cannot be sent at once: nothing was done, and launch() says what is wrong.
+   */
+  launchReady(
+    { source, words, message, fds }: { source: PlanSource; words: Uint32Array; message: Uint8Array; fds: Int32Array },
+    ours: Int32Array,
+    hints: HintSource,
+  ): Promise<Launched> | undefined {
+    if (!this.#outbox.isEmpty) return undefined;
+    const id = this.#nextId;
+    words[2] = id;
+    try {
+      if (!this.#handle.launch(message, fds, ours)) return undefined;
+    } catch {
+      return undefined;
+    }
+    this.#nextId++;
+    const job = newJob(source, hints, 'launch');
+    this.#jobs.set(id, job);
+    this.#setRefs(1);
+    return job.started.promise as Promise<Launched>;
+  }
+
   /** A start that is not wanted any more: taken back when it was not sent, killed on its way otherwise. */
   #giveUp(id: number, job: Job, item: Outgoing | undefined, error: AbortError): void {
     if (item !== undefined && this.#outbox.takeBack(item)) {
@@ -219,7 +243,7 @@ export class Launcher {
     } else if (fd < 0) this.#abandon(event.id, job, outOfDescriptors(job));
     else {
       job.pidfd = Fd.of(fd, NATIVE_FDS);
-      job.started.resolve({ pid: event.a, pidfd: job.pidfd, exited: job.exited.promise, cleaned: job.cleaned.promise });
+      job.started.resolve({ id: event.id, pid: event.a, pidfd: job.pidfd, exited: job.exited.promise, cleaned: job.cleaned.promise });
     }
   }
 

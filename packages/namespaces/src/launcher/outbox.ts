@@ -18,6 +18,11 @@ export class Outbox {
     this.#handle = handle;
   }
 
+  /** True when nothing waits: what is sent now overtakes nobody. */
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0;
+  }
+
   send(item: Outgoing): void {
     if (this.#waiting.length > 0 || !this.#trySend(item)) this.#waiting.push(item);
   }

@@ -5,7 +5,7 @@ import { encodeProgram } from './encode-program.js';
 import type { Plan } from './plan.js';
 import { MAX_FDS, SlotTable } from './slots.js';
 
-const FD_SLOTS_AT = 48;
+const FD_SLOTS_AT = 56;
 export const MESSAGE_HEADER_SIZE = FD_SLOTS_AT + 2 * MAX_FDS;
 /** Above this the programs travel in a memfd: a datagram must fit into the socket's buffer. */
 export const MAX_DATAGRAM = 96 * 1024;
@@ -44,6 +44,8 @@ function writeHeader(message: Buffer, plan: Plan, id: number, kind: keyof typeof
   message.writeUInt32LE(clone >>> 0, 16);
   message.writeInt32LE(plan.cgroup === undefined ? -1 : slots.index(plan.cgroup), 24);
   message.writeInt32LE(plan.pidNamespaceOf === undefined ? -1 : slots.index(plan.pidNamespaceOf), 44);
+  message.writeUInt32LE(plan.keep?.key ?? 0, 48);
+  message.writeUInt32LE(plan.keep?.of ?? 0, 52);
   names.forEach((name, i) => {
     message.writeUInt16LE(slots.index(name), FD_SLOTS_AT + i * 2);
   });

@@ -39,6 +39,11 @@ export interface Plan {
    * the monitor may, it spares the process in between, see native/init/launch.cc.
    */
   readonly pidNamespaceOf?: string;
+  /**
+   * What `prepare` opens stays open in the monitor for the next plan with the same `key`, which skips that stage; until the process of
+   * the launch numbered `of` has ended, or others need the room. Only for a stage that does nothing but open. Default: nothing is kept.
+   */
+  readonly keep?: { readonly key: number; readonly of: number };
   readonly idMaps?: { readonly uid: string; readonly gid: string; readonly denySetgroups: boolean };
   /** Descriptors of this process that go along, by the slot that takes them. */
   readonly fds: Readonly<Record<string, number>>;

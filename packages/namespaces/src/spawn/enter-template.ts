@@ -9,6 +9,13 @@ import { learnFrom } from './legacy/missing.js';
 import type { EnterOptions } from './options.js';
 import { type StartOptions, StartTemplate } from './spawn-template.js';
 
+let keys = 0;
+/** Of what the monitor keeps; 0 is none. */
+const nextKey = (): number => {
+  keys = (keys + 1) >>> 0 || 1;
+  return keys;
+};
+
 /** Made by {@link enterTemplate}. */
 export class EnterTemplate {
   readonly #target: ContainerProcess;
@@ -22,13 +29,15 @@ export class EnterTemplate {
     const ownUser = kinds.includes('user') && process.geteuid?.() !== 0;
     this.#target = target;
     this.#options = options;
-    this.#make = () =>
-      new StartTemplate(options, downgrade(describeEnter({ pid: target.pid, pidfd: -1 }, options, kinds, ownUser)), kinds, '');
+    this.#make = () => {
+      const keep = { key: nextKey(), of: target.launchId };
+      return new StartTemplate(options, downgrade(describeEnter({ pid: target.pid, pidfd: -1, keep }, options, kinds, ownUser)), kinds, '');
+    };
     this.#template = this.#make();
   }
 
   /**
-   * Starts one: see enter().
+   * Starts one: see enter(). The same frozen options as in the last start cost least.
    *
    * @throws what enter() throws.
    */
@@ -37,7 +46,8 @@ export class EnterTemplate {
     if (target.ended) throw endedError(target, { ...this.#options, ...start });
     // A copy, since the target may end, and its descriptor be closed, before the message is sent.
     const open = () => ({ target: callNative(`open process ${target.pid}`, (b) => b.dup(target.pidfd.fd)) });
-    return this.#template.start('', start, open).catch((error) => {
+    const again = this.#template.again(start, { target: target.pidfd.fd });
+    return (again ?? this.#template.start('', start, open)).catch((error) => {
       if (!learnFrom(error)) throw error;
       this.#template = this.#make();
       return this.enter(start);

@@ -46,9 +46,13 @@ const beforeJoining = (o: EnterOptions): Step[] => [
   ...(labelOf(o) ? [openHostProc()] : []),
 ];
 
-/** What enter() would do, as data. `pidfd` is borrowed. */
+/** Whether it can be left out when what it opens is open already. */
+const onlyOpens = (steps: readonly Step[] = []): boolean =>
+  steps.length > 0 && steps.every((step) => step.call === 'openat' && step.into !== undefined);
+
+/** What enter() would do, as data. `pidfd` is borrowed; `keep` as in {@link Plan}. */
 export function describeEnter(
-  target: { pid: number; pidfd: number },
+  target: { pid: number; pidfd: number; keep?: NonNullable<Plan['keep']> },
   o: EnterOptions,
   kinds: readonly NamespaceKind[],
   ownUser: boolean,
@@ -66,6 +70,7 @@ export function describeEnter(
     cloneFlags: [],
     ...(o.cgroup?.cloneInto === undefined ? {} : { cgroup: o.cgroup.cloneInto }),
     ...(kinds.includes('pid') ? { pidNamespaceOf: 'target' } : {}),
+    ...(target.keep !== undefined && onlyOpens(o.cgroup?.prepare) ? { keep: target.keep } : {}),
     fds,
     stages: {
       prepare: [o.cgroup?.prepare ?? []],

@@ -66,7 +66,7 @@ function changeDirectory(o: ProgramOptions): Step[] {
   const cwd = o.cwd ?? '/';
   const doing = `change to the working directory ${cwd}`;
   return [
-    ...(o.createCwd ? makeDirectories(cwd, doing) : []),
+    ...(o.createCwd && cwd !== '/' ? makeDirectories(cwd, doing) : []),
     {
       call: 'openat2',
       args: [AT_FDCWD, cwd, openHow(['O_PATH', 'O_DIRECTORY', 'O_CLOEXEC'], ['RESOLVE_NO_MAGICLINKS']), 24],

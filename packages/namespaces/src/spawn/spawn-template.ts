@@ -1,6 +1,7 @@
 // spawnTemplate(): options checked, compiled and encoded once, for programs that start the same kind of thing again and again.
 import { assertLinux, InvalidArgumentError } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
+import { Launcher } from '../launcher/launcher.js';
 import { NAMESPACE_KINDS, type NamespaceKind } from '../plan/clone-flags.js';
 import type { Plan, StepGroup } from '../plan/plan.js';
 import { PlanTemplate } from '../plan/plan-template.js';
@@ -22,6 +23,7 @@ import { learnFrom } from './legacy/missing.js';
 import { withNotifySocket } from './notify.js';
 import type { ProgramOptions, SpawnOptions } from './options.js';
 import { execute, stdioFds } from './program-steps.js';
+import { launchReady, type ReadyStart, readyStart } from './ready-start.js';
 import { verifyLabel } from './verify-label.js';
 
 /** What each start from a template has of its own. */
@@ -95,6 +97,10 @@ export class StartTemplate {
   readonly #kept: Readonly<Record<string, Fd>>;
   /** What every program's environment gets beside its own. */
   readonly #variables: ProgramOptions['env'];
+  readonly #placeholder: string;
+  /** The options of starts by again(), and what was made of them once they came twice; null: it cannot be. */
+  readonly #seen = new WeakSet<StartOptions>();
+  readonly #ready = new WeakMap<StartOptions, ReadyStart | null>();
   #program: { readonly args: readonly string[]; readonly env: ProgramOptions['env']; readonly steps: StepGroup } | undefined;
 
   /** The last group of the plan's setup stage is the program. */
@@ -107,6 +113,7 @@ export class StartTemplate {
   ) {
     const { setup } = plan.stages;
     this.#template = new PlanTemplate({ ...plan, stages: { ...plan.stages, setup: setup.slice(0, -1) } }, placeholder);
+    this.#placeholder = placeholder;
     this.#options = options;
     this.#namespaces = namespaces;
     this.#variables = variables;
@@ -135,6 +142,38 @@ export class StartTemplate {
       onListener,
     });
     return labelOf(this.#options) ? started.then((process) => verifyLabel(process, this.#options)) : started;
+  }
+
+  /**
+   * The same for the very same frozen options as an earlier time. `lent` are open for as long as this call takes. Undefined where that is
+   * not so, or the message cannot be sent at once: then nothing was done.
+   */
+  again(start: StartOptions, lent: Readonly<Record<string, number>>): Promise<ContainerProcess> | undefined {
+    let ready = this.#ready.get(start);
+    if (ready === undefined && !this.#seen.has(start)) {
+      // Of what comes but once nothing is kept.
+      this.#seen.add(start);
+      return undefined;
+    }
+    if (ready === undefined) {
+      ready = this.#readyFor(start, Object.keys(lent)) ?? null;
+      this.#ready.set(start, ready);
+    }
+    return ready ? launchReady(ready, lent, Launcher.current, this.#namespaces, this.#options.hints ?? defaultHints) : undefined;
+  }
+
+  /** Only where each start is like the other: without a listener, a terminal, a label to look at, or descriptors of the caller's. */
+  #readyFor(start: StartOptions, lent: readonly string[]): ReadyStart | undefined {
+    const { doing = this.#options.doing ?? `start ${start.args[0]}`, signal, fds, stdio: streams } = start;
+    const { tty, seccomp, fds: others } = this.#options;
+    const ownEach = tty || listenerOf(seccomp) || labelOf(this.#options) || others || fds || signal || Object.keys(this.#kept).length > 0;
+    const frozen = [start, start.args, start.env, streams].every((part) => part === undefined || Object.isFrozen(part));
+    if (ownEach || !frozen || this.#placeholder !== '') return undefined;
+    const { pipes, borrowed } = this.#streamsOf(start);
+    if (Object.keys(borrowed).length > 0) return undefined;
+    const program = this.#programOf(start);
+    const names = pipes.map((n) => STDIO_SLOTS[n] as string);
+    return readyStart(names, lent, (numbers) => this.#template.start({ doing, name: '', program, fds: numbers }));
   }
 
   #streamsOf(start: StartOptions): ReturnType<typeof stdioFds> {

@@ -1,6 +1,6 @@
 // Options are refused with path, expected and received before anything else happens, and read once.
 import { describe, expect, it } from 'vitest';
-import { readExecOptions, readRunOptions } from './read-options.js';
+import { isKnown, knowRequest, readExecOptions, readRunOptions } from './read-options.js';
 
 /** The message for options that a type checker would not let pass. */
 function message(options: unknown): string {
@@ -350,5 +350,60 @@ describe('exec options', () => {
     expect(() => readExecOptions([])).toThrow('expected "command" to be an array of texts with a program first');
     expect(() => readExecOptions([''])).toThrow('expected "command[0]" to be the name of a program');
     expect(() => readExecOptions(['ls'], { image: 'x' } as never)).toThrow('expected "image" to be a known option');
+  });
+});
+
+describe('a request of exec() that comes again', () => {
+  const know = (command: string[], options?: object) => knowRequest(readExecOptions(command, options), options);
+
+  it('is known by its words, not by its objects', () => {
+    const known = know(['sh', '-c', 'true'], { stderr: 'ignore', input: 'text', cwd: '/tmp' });
+    if (known === undefined) throw new Error('not known');
+    const options = { stderr: 'ignore', input: 'text', cwd: '/tmp' } as const;
+    expect(isKnown(known, ['sh', '-c', 'true'], options)).toBe(true);
+    expect(isKnown(known, ['sh', '-c', 'true'], { cwd: '/tmp', input: 'text', stderr: 'ignore' })).toBe(true);
+    expect(isKnown(known, ['sh', '-c', 'false'], options)).toBe(false);
+    expect(isKnown(known, ['sh', '-c', 'true', 'x'], options)).toBe(false);
+    expect(isKnown(known, ['sh', '-c', 'true'], { ...options, cwd: '/' })).toBe(false);
+    expect(isKnown(known, ['sh', '-c', 'true'], { stderr: 'ignore', input: 'text' })).toBe(false);
+    expect(isKnown(known, ['sh', '-c', 'true'], { ...options, timeout: 5 })).toBe(false);
+    expect(isKnown(known, ['sh', '-c', 'true'])).toBe(false);
+    expect(isKnown(known, 'sh' as never, options)).toBe(false);
+    expect(isKnown(known, ['sh', '-c', 'true'], null as never)).toBe(false);
+  });
+
+  it('is not known where it has live parts, or the schema made something else of it', () => {
+    expect(know(['true'], { env: { A: 'b' } })).toBeUndefined();
+    expect(know(['true'], { signal: new AbortController().signal })).toBeUndefined();
+    expect(know(['true'], { timeout: '5s' })).toBeUndefined();
+    let calls = 0;
+    const options = {
+      get cwd() {
+        calls += 1;
+        return calls > 1 ? 'relative' : '/';
+      },
+    };
+    expect(know(['true'], options)).toBeUndefined();
+  });
+
+  it('is what was checked, whatever the caller changes afterwards', () => {
+    const command = ['true'];
+    const known = know(command);
+    command[0] = '';
+    expect(known?.request.command).toEqual(['true']);
+    expect(known !== undefined && isKnown(known, command)).toBe(false);
+    expect(Object.isFrozen(known?.request.command)).toBe(true);
+  });
+
+  it('says where it came from when it cannot be read', () => {
+    const known = know(['true'], { cwd: '/' });
+    const options = {
+      get cwd(): string {
+        throw new Error('boom');
+      },
+    };
+    expect(() => known && isKnown(known, ['true'], options)).toThrowErrorMatchingInlineSnapshot(
+      `[InvalidArgumentError: expected "options" to be an object that can be read, received undefined]`,
+    );
   });
 });
