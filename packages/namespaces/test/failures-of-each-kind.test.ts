@@ -140,7 +140,8 @@ const FAILING: Readonly<Record<string, Failing>> = {
     says: 'SECCOMP_FILTER_FLAG_NEW_LISTENER, {filter}, socket',
     hint: 'a filter needs noNewPrivileges: true, or CAP_SYS_ADMIN in a user namespace of its own',
   },
-  make_target: { args: [none, '/etc/passwd/below'], code: 'ENOTDIR', says: 'none, "/etc/passwd/below"', path: '/etc/passwd/below' },
+  // A slot that nothing is in: refused before anything is made.
+  make_target: { args: [none, nowhere], code: 'EBADF', says: 'none, "/nowhere/at/all"', path: nowhere },
   mkdirat: { args: [AT_FDCWD, nowhere, 0o700], code: 'ENOENT', says: 'AT_FDCWD, "/nowhere/at/all", 448', path: nowhere },
   mknodat: { args: [AT_FDCWD, nowhere, 0o100600, 0], code: 'ENOENT', says: 'AT_FDCWD, "/nowhere/at/all", 33152, 0', path: nowhere },
   mount: { args: ['none', nowhere, 'tmpfs', 0, null], code: 'ENOENT', says: '"none", "/nowhere/at/all", "tmpfs", 0, NULL', path: nowhere },

@@ -11,7 +11,7 @@ const NOT_EMPTY: readonly string[] = ['ENOENT', 'ENOTEMPTY', 'EACCES', 'ENOTDIR'
 
 /**
  * Describes the removal of a disk upper that stayed empty. When it did not, nothing of what was written goes, and `otherwise`
- * runs, which removes everything.
+ * runs, which removes everything; alone, a `remove_tree` of the directory does the last rmdir too.
  *
  * @param directory as in `describeOverlay({ upper: { directory } })`
  * @param otherwise steps that are left out when all is gone.
@@ -28,6 +28,9 @@ export function describeRemoveUpper(directory: string, otherwise: readonly Step[
   };
   const removals = [remove(DIRTY, 0), ...DIRECTORIES.map((name) => remove(name, AT_REMOVEDIR))];
   const last = removals.length - 1;
+  // That step begins with the same rmdir.
+  const [first, ...more] = otherwise;
+  if (first?.call === 'remove_tree' && first.args[0] === directory && more.length === 0) return [...removals.slice(0, last), first];
   removals[last] = { ...(removals[last] as Step), skipOnSuccess: otherwise.length };
   return [...removals, ...otherwise];
 }

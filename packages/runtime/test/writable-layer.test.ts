@@ -42,6 +42,17 @@ describe('the removal of an upper', () => {
     }
   });
 
+  it('leaves the last step to what removes the tree, where that is all that follows', async () => {
+    const tree = (directory: string) => ({ call: 'remove_tree', args: [directory] });
+    expect(describeRemoveUpper('/a', [tree('/a')]).filter((s) => s.args.includes('/a'))).toEqual([tree('/a')]);
+    expect(describeRemoveUpper('/a', [tree('/b')]).at(-2)).toMatchObject({ call: 'unlinkat', skipOnSuccess: 1 });
+    for (const directory of [upper(), upper('upper/etc')]) {
+      const { release } = await hold({ doing: 'test', prepare: [], cleanup: describeRemoveUpper(directory, [tree(directory)]) });
+      await release();
+      expect(existsSync(directory)).toBe(false);
+    }
+  });
+
   it('of one that was never made goes on too, which finds nothing', async () => {
     expect(await removedAtOnce(path.join(makeTempDir('upper'), 'none'))).toBe(false);
   });

@@ -127,6 +127,8 @@ i64 runStep(const Program& program, const WireStep& step, u32 index, const StepC
       return moveReport(step.args[0], context.report_fd);
     case Op::make_target: {
       const int mount = static_cast<int>(argument(program, step, 0, *context.slots));
+      // A number below 0 asks for a directory; a slot that nothing is in is a plan gone wrong, and makes nothing anywhere.
+      if (mount < 0 && static_cast<ArgKind>(step.arg_kind[0]) == ArgKind::slot) return -kEBADF;
       const i64 place = makeTarget(mount, program.text(static_cast<u32>(step.args[1])));
       if (place >= 0 && step.into >= 0) store(*context.slots, step.into, place);
       return place;

@@ -28,8 +28,8 @@ using i64 = std::int64_t;
 
 namespace ctr {
 
-inline constexpr int kEPERM = 1, kENOENT = 2, kEINTR = 4, kEAGAIN = 11, kENOMEM = 12, kEACCES = 13, kEBUSY = 16, kEEXIST = 17, kENOTDIR = 20,
-                     kEISDIR = 21, kEINVAL = 22, kEMFILE = 24, kENOSYS = 38, kENOTEMPTY = 39, kEMSGSIZE = 90, kECANCELED = 125;
+inline constexpr int kEPERM = 1, kENOENT = 2, kEINTR = 4, kEBADF = 9, kEAGAIN = 11, kENOMEM = 12, kEACCES = 13, kEBUSY = 16, kEEXIST = 17,
+                     kENOTDIR = 20, kEISDIR = 21, kEINVAL = 22, kEMFILE = 24, kENOSYS = 38, kENOTEMPTY = 39, kEMSGSIZE = 90, kECANCELED = 125;
 
 inline i64 syscall6(i64 nr, u64 a = 0, u64 b = 0, u64 c = 0, u64 d = 0, u64 e = 0, u64 f = 0) {
 #if defined(__x86_64__)
