@@ -1,4 +1,4 @@
-// How long does a further program in a running container take to start, against nsenter, runc exec and docker exec?
+// How long does a further program in a running container take to start, against nsenter, crun exec, runc exec and docker exec?
 // node bench/exec.mjs [--rounds=50] [--out=FILE]   As root; the method is that of start.mjs.
 import { execFileSync } from 'node:child_process';
 import { bench, gap, interleave, option, say, summaries, write } from './bench.mjs';
@@ -18,26 +18,35 @@ function peersWithBox({ peers, scratch, daemon }, pid) {
       stop() {},
     },
   ];
-  if (peers.some((p) => p.key === 'runc')) list.push(runcExec(scratch));
+  for (const peer of peers) if (peer.key === 'runc' || peer.key === 'crun') list.push(ociExec(scratch, peer));
   if (peers.some((p) => p.key === 'docker')) list.push(dockerExec(daemon));
   return list;
 }
 
-function runcExec({ dir }) {
-  const runc = [find('runc'), '--root', `${dir}/exec-state`];
-  const call = (...args) => execFileSync(runc[0], [...runc.slice(1), ...args], { stdio: 'ignore' });
+/** Of runc or crun; `mountNamespace` is the one that it has to be in. */
+function ociExec({ dir }, { key, mountNamespace }) {
+  const bundle = `${dir}/exec-bundle`;
+  const runtime = [find(key), '--root', `${dir}/${key}-exec-state`];
+  const inside = mountNamespace === undefined ? [] : [find('nsenter'), `--mount=${mountNamespace}`];
+  const call = (...args) => {
+    const [program, ...rest] = [...inside, ...runtime, ...args];
+    execFileSync(program, rest, { stdio: 'ignore' });
+  };
   // The bundle of the start benchmark with another program.
   execFileSync('sh', [
     '-c',
-    'mkdir "$0/exec-bundle" && sed "s#\\"/bin/stamp\\"#\\"/bin/sleep\\",\\"1000000\\"#" "$0/bundle/config.json" > "$0/exec-bundle/config.json"',
-    dir,
+    'mkdir -p "$0" && sed "s#\\"/bin/stamp\\"#\\"/bin/sleep\\",\\"1000000\\"#" "$1/config.json" > "$0/config.json"',
+    bundle,
+    `${dir}/bundle`,
   ]);
-  call('run', '--detach', '--bundle', `${dir}/exec-bundle`, 'execbox');
+  const name = `${key}-execbox`;
+  call('run', '--detach', '--bundle', bundle, name);
   return {
-    key: 'runcExec',
-    name: 'runc exec',
-    args: [...runc, 'exec', 'execbox', '/bin/stamp'],
-    stop: () => call('delete', '--force', 'execbox'),
+    key: `${key}Exec`,
+    name: `${key} exec`,
+    args: [...runtime, 'exec', name, '/bin/stamp'],
+    mountNamespace,
+    stop: () => call('delete', '--force', name),
   };
 }
 
