@@ -1,4 +1,5 @@
 // Tools for the tests of all packages; never part of what is published.
+export { loadProfiles } from './apparmor.js';
 export { host, type Need, need } from './host.js';
 export { type LeakCheck, type LeakCheckOptions, leakCheck } from './leaks.js';
 export type { Probe } from './probes.js';

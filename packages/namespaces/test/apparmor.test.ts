@@ -1,21 +1,8 @@
 // AppArmor labels on a kernel that has it: `pnpm test:vm -- packages/namespaces/test/apparmor.test.ts` boots one.
-import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { host, need } from '@ctr/internal/testing';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadProfiles, need } from '@ctr/internal/testing';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { enter, enterTemplate, type SpawnOptions, spawn, spawnTemplate } from '../src/index.js';
 import { ENV, finished, leaks, messageOf, run, shell, WAYS } from './run.js';
-
-const read = (file: string): string => (existsSync(file) ? readFileSync(file, 'utf8') : '');
-
-host.define('apparmor', {
-  test: () =>
-    process.getuid?.() === 0 &&
-    read('/sys/module/apparmor/parameters/enabled').startsWith('Y') &&
-    host.program('apparmor_parser') !== '' &&
-    parser('-r', PROFILES).status === 0,
-  cure: 'run pnpm test:vm, whose kernel has it active; on Debian: apt-get install apparmor, lsm=…,apparmor on the kernel’s command line; as root',
-});
 
 const CONFINED = `ctr-test-confined-${process.pid}`;
 const OTHER = `ctr-test-other-${process.pid}`;
@@ -25,12 +12,6 @@ profile ${CONFINED} flags=(attach_disconnected,mediate_deleted) { ${body} deny /
 profile ${OTHER} flags=(attach_disconnected,mediate_deleted) { ${body} }
 `;
 
-/** Loads (-r) or removes (-R) profiles, with a securityfs of its own where the machine has mounted none. */
-function parser(how: '-r' | '-R', profiles: string) {
-  const script = `[ -d /sys/kernel/security/apparmor ] || mount -t securityfs none /sys/kernel/security; exec "$0" ${how} --skip-cache`;
-  return spawnSync('unshare', ['--mount', 'sh', '-c', script, host.program('apparmor_parser')], { input: profiles, encoding: 'utf8' });
-}
-
 const needs = need('linux', 'apparmor');
 const CURRENT = 'cat /proc/self/attr/apparmor/current';
 /** Long enough for a template's placeholder. */
@@ -38,10 +19,9 @@ const NAME = 'name-of-a-template-start';
 
 describe.skipIf(!needs.ok)(needs.title('AppArmor'), () => {
   beforeAll(async () => {
+    const remove = loadProfiles(PROFILES);
     await shell('true');
-  });
-  afterAll(() => {
-    if (needs.ok) expect(parser('-R', PROFILES)).toMatchObject({ status: 0 });
+    return remove;
   });
 
   it('confines nothing that is not asked for', async () => {
