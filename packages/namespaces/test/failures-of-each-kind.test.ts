@@ -57,7 +57,7 @@ const FAILING: Readonly<Record<string, Failing>> = {
   await_monitor: { args: [], code: 'EBADF', says: '' },
   bind: { args: [none, zeros(16), 16], code: 'EBADF', says: 'none, {16 zeros}, 16' },
   // No instructions, or no right to load any.
-  bpf: { args: [named(5, 'BPF_PROG_LOAD'), zeros(64), 64], code: ['E2BIG', 'EINVAL', 'EPERM'], says: 'BPF_PROG_LOAD, {64 zeros}, 64' },
+  bpf: { args: [named(5, 'BPF_PROG_LOAD'), zeros(64), 64], code: ['E2BIG', 'EFAULT', 'EPERM'], says: 'BPF_PROG_LOAD, {64 zeros}, 64' },
   capset: { args: [zeros(8), zeros(24)], code: 'EINVAL', says: '{8 zeros}, {24 zeros}' },
   chdir: { args: [nowhere], code: 'ENOENT', says: '"/nowhere/at/all"', path: nowhere },
   close: { args: [none], code: 'EBADF', says: 'none' },
