@@ -174,7 +174,7 @@ async function whoRuns() {
 async function inMachine(kernel) {
   const printed = [];
   const beside = only !== 'vm';
-  const limits = beside ? { nice: 10, deadline: began + MACHINE_ENDS * 1000, output: (chunk) => printed.push(chunk) } : {};
+  const limits = beside ? { nice: 4, deadline: began + MACHINE_ENDS * 1000, output: (chunk) => printed.push(chunk) } : {};
   try {
     await vmSuite(kernel, tally, { filters: args, ...limits });
   } catch (error) {

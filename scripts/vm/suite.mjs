@@ -80,6 +80,8 @@ function vitestLines({ title, options, order = [], user }, i) {
   const command = [
     ...(user ? [path.join(root, 'scripts/vm/guest/as-user.sh')] : []),
     process.execPath,
+    '--import',
+    path.join(root, 'scripts/vm/patience.mjs'),
     vitest,
     'run',
     '--configLoader=runner',
