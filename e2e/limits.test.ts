@@ -76,9 +76,11 @@ describe.skipIf(!n.ok || !cpu.ok)(cpu.title(n.title('cpus')), () => {
   });
 
   it('is no limit when it is not given', async () => {
-    const limited = await inside(['spin', '1'], { cpus: 0.1 }).json<Spin>();
-    const free = await runContainer({ rootfs, command: ['/inside/spin', '1'] }).json<Spin>();
-    expect(free.cpuMs).toBeGreaterThan(limited.cpuMs * 1.5);
+    // By what the kernel held back, not by what was got: a busy machine gives a free program little too.
+    const limited = await inside(['spin', '1'], { cpus: 0.1 }).result();
+    expect(limited.usage.throttledMs).toBeGreaterThan(0);
+    const free = await runContainer({ rootfs, command: ['/inside/spin', '1'] }).result();
+    expect(free.usage.throttledMs ?? 0).toBe(0);
   });
 
   it('says how long it was held back', async () => {

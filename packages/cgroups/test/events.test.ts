@@ -201,7 +201,7 @@ describe('watching', () => {
       const some = await collect(box.watch({ interval: 200, only: ['cpu', 'memory'] }), (all) => all.length === 4);
       expect(some[0]).toMatchObject({ elapsedMs: 0, rates: { cpuPercent: null }, pids: null });
       expect(some[3]?.elapsedMs).toBeGreaterThan(150);
-      expect(some[3]?.rates.cpuPercent).toBeGreaterThan(10);
+      expect(some[3]?.rates.cpuPercent).toBeGreaterThan(0);
       expect(some[3]?.rates.cpuPercent).toBeLessThan(120);
       const rest = collect(box.watch({ interval: 20 }), () => false);
       await sleep(100);

@@ -64,7 +64,9 @@ describe.skipIf(!needs.ok)(needs.title('a terminal'), () => {
     });
 
     it('takes what is typed, with Control-C and Control-D', async () => {
-      const p = await spawn(options('read line; echo "got $line"; cat; trap "exit 130" INT; echo end; sleep 100'));
+      // A shell of short sleeps: what comes between its fork and the exec of a `sleep 100` would only be heard after those.
+      const line = 'read line; echo "got $line"; cat; trap "exit 130" INT; echo end; while :; do sleep 0.02; done';
+      const p = await spawn(options(line));
       let output = '';
       p.tty?.on('data', (d) => {
         output += d;
