@@ -1,7 +1,7 @@
 // A cgroup as steps for the launcher of @ctr/namespaces. No system call is made here: this is on the path of every start.
-import { UnsupportedError } from '@ctr/internal/errors';
 import type { Step } from '@ctr/internal/steps';
 import { CONTROLLERS } from '../controllers/index.js';
+import { devicesRefused } from '../device-refusal.js';
 import type { CgroupDirectories } from '../names.js';
 import type { CgroupParent, ParentHierarchy } from '../parent/parent.js';
 import type { Resources } from '../resources.js';
@@ -60,9 +60,6 @@ function entrance(directories: CgroupDirectories): CgroupEntrance {
   return unified === undefined ? { prepare, setup } : { prepare: [...prepare, openUnified(unified)], setup, cloneInto: UNIFIED_SLOT };
 }
 
-/** With `deviceRules` where they are this cgroup's own. */
-type Described = Omit<Layout, 'deviceRules'> & { readonly deviceRules?: Layout['deviceRules'] | undefined };
-
 /** What of a hierarchy is the same for every cgroup in it: worked out once. */
 interface Constants {
   readonly label: string;
@@ -82,11 +79,8 @@ function constantsOf(h: ParentHierarchy, hasAccount: boolean): Constants {
   return constants;
 }
 
-const programSteps = ({ deviceRules }: Described, unified: string): Step[] =>
-  deviceRules === undefined ? [] : deviceProgramSteps(deviceRules, UNIFIED_SLOT, unified);
-
-/** The steps of a layout, directory by directory. */
-function stepsOf(layout: Described, name: string): Omit<CgroupDescription, 'directories' | 'notEnforced'> {
+/** The steps of a layout, directory by directory; `programs` are those of its device rules. */
+function stepsOf(layout: Layout, name: string, programs: readonly Step[]): Omit<CgroupDescription, 'directories' | 'notEnforced'> {
   const hasAccount = layout.directories['cpuacct'] !== undefined;
   const prepare: Step[] = [];
   const beside: Step[] = [];
@@ -105,7 +99,7 @@ function stepsOf(layout: Described, name: string): Omit<CgroupDescription, 'dire
   const { unified } = layout.directories;
   for (const { file, option, value } of layout.limits)
     (file.startsWith(`${unified}/`) ? prepare : beside).push(...writeSteps(file, value, `limit ${option} to ${value}`));
-  if (unified !== undefined) prepare.push(openUnified(unified), ...programSteps(layout, unified));
+  if (unified !== undefined) prepare.push(openUnified(unified), ...programs);
   const kill = unified === undefined ? [] : writeSteps(`${unified}/cgroup.kill`, '1', `kill the cgroup "${name}"`);
   return {
     prepare,
@@ -118,15 +112,12 @@ function stepsOf(layout: Described, name: string): Omit<CgroupDescription, 'dire
   };
 }
 
-const noPrograms = (found: string): UnsupportedError =>
-  new UnsupportedError(
-    'a rule for device files',
-    'the right to load programs on cgroup v2 (CAP_SYS_ADMIN), or v1’s devices controller',
-    found,
-    {
-      hint: 'leave devices out: in a user namespace device nodes cannot be made, and mounts have nodev',
-    },
-  );
+/** The default rules are on the parent's own directory, or nowhere. */
+function ownDeviceRules(parent: CgroupParent, { deviceRules, directories }: Layout, { devices }: Resources): readonly Step[] {
+  if (deviceRules === undefined || devices === 'default' || directories.unified === undefined) return [];
+  if (parent.missing['devices'] !== undefined) throw devicesRefused(parent.missing['devices']);
+  return deviceProgramSteps(deviceRules, UNIFIED_SLOT, directories.unified);
+}
 
 /**
  * Describes a cgroup with limits as steps: pure, no system call. The launcher makes the directories, writes the limits,
@@ -151,11 +142,8 @@ const noPrograms = (found: string): UnsupportedError =>
  */
 export function describeCgroup(parent: CgroupParent, name: string, resources: Resources = {}): CgroupDescription {
   const layout = layOut(parent, name, resources);
-  // The default rules are on the parent's own directory, or nowhere.
-  const asked = resources.devices === 'default' ? { ...layout, deviceRules: undefined } : layout;
-  const missing = parent.missing['devices'];
-  if (asked.deviceRules !== undefined && missing !== undefined) throw noPrograms(missing);
-  return { ...stepsOf(asked, name), directories: layout.directories, notEnforced: layout.notEnforced };
+  const programs = ownDeviceRules(parent, layout, resources);
+  return { ...stepsOf(layout, name, programs), directories: layout.directories, notEnforced: layout.notEnforced };
 }
 
 /**

@@ -166,7 +166,6 @@ const detachPropagation = (ownRoot: boolean) =>
 const followHost = (root: string): Step =>
   setAttributes(root, { propagation: 'MS_SLAVE' }, { recursive: true, doing: 'let the root hear of the host’s mounts' });
 
-/** The root's mount covers the host's, becomes / and the host's tree is let go. See pivot_root(2), NOTES. */
 /**
  * Below the old root, with which it goes. Never on / itself: there it would lie over the old root when that is unmounted, and go in its place.
  * What is not there, or was mounted in the older way, stays where it is.
@@ -174,6 +173,7 @@ const followHost = (root: string): Step =>
 const carryOff = (temporary: string, doing: string): Step =>
   attach(temporary, '/proc', { doing, allow: ['EBADF', 'EINVAL', 'ENOENT', 'ENOTDIR'] });
 
+/** The root's mount covers the host's, becomes / and the host's tree is let go. See pivot_root(2), NOTES. */
 function pivot(root: string, temporary: readonly string[] = []): readonly Step[] {
   const doing = 'make the new root /';
   return keep(`pivot ${[root, ...temporary]}`, () => [
