@@ -31,7 +31,7 @@
         'init_sources': [
           'init/main.cc', 'init/monitor.cc', 'init/requests.cc', 'init/lifecycle.cc', 'init/events.cc',
           'init/launch.cc', 'init/steps.cc', 'init/decode.cc', 'init/listener.cc', 'init/remove_tree.cc',
-          'init/make_target.cc', 'init/copy_tree.cc', 'init/reaper.cc', 'init/kept.cc'
+          'init/make_target.cc', 'init/copy_tree.cc', 'init/reaper.cc', 'init/kept.cc', 'init/spares.cc'
         ]
       },
       'actions': [
@@ -39,7 +39,7 @@
           'action_name': 'ctr_init',
           'inputs': [
             '<@(init_sources)', 'init/sys.h', 'init/plan.h', 'init/steps.h', 'init/launch.h', 'init/container.h', 'init/monitor.h',
-            'init/reaper.h', 'init/kept.h'
+            'init/reaper.h', 'init/kept.h', 'init/spares.h'
           ],
           'outputs': ['<(PRODUCT_DIR)/ctr-init'],
           'action': [

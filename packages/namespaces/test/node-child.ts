@@ -15,7 +15,9 @@ const esbuild = createRequire(require.resolve('tsup'))('esbuild') as {
 };
 
 /** What scripts import from 'ns': the package, and what a test asks of its inside. */
-const EXPORTS = "export * from './src/index.js'; export { describeEnter } from './src/spawn/enter.js';";
+const EXPORTS = ["export * from './src/index.js'", "export { describeEnter } from './src/spawn/enter.js'"]
+  .concat("export { Launcher } from './src/launcher/launcher.js'", "export { planSource } from './src/plan/plan-source.js'")
+  .join(';');
 
 type Format = 'esm' | 'cjs';
 const libraries = new Map<Format, Promise<string>>();

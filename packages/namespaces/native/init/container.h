@@ -20,7 +20,7 @@ static_assert(sizeof(EventHeader) == 56);
 
 /** What an epoll event belongs to. */
 struct Watch {
-  enum class Kind : u32 { control, lifeline, report, process, helper };
+  enum class Kind : u32 { control, lifeline, report, process, helper, spare };
   Kind kind;
   struct Container* container;
 };
@@ -50,6 +50,7 @@ struct Container {
   Failure cleanup_failures[4];
   Watch report_watch, process_watch, helper_watch;
   Slots* held_slots;   // of a hold
+  u32 spare_key, after_size;
   Program after;
   // the after program's bytes follow
 };

@@ -42,7 +42,7 @@ void Kept::take(u32 key, u32 of, const Slots& before, const Slots& now) {
   place->used_at = ++uses_;
 }
 
-void Kept::spare(u32 key, Slots& slots) const {
+void Kept::leaveOut(u32 key, Slots& slots) const {
   if (key == 0) return;
   for (const Set& set : sets_)
     for (u32 i = 0; set.key == key && i < set.count; i++)

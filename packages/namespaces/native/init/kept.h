@@ -16,7 +16,7 @@ class Kept {
   /** Takes over what is set in `now` and was not `before`; in the place of what was used longest ago. */
   void take(u32 key, u32 of, const Slots& before, const Slots& now);
   /** Unsets in `slots` what is ours: nobody else closes it. */
-  void spare(u32 key, Slots& slots) const;
+  void leaveOut(u32 key, Slots& slots) const;
   /** That container has ended. */
   void forget(u32 of);
 

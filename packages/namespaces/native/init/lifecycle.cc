@@ -72,6 +72,7 @@ void Monitor::onReportEnd(Container* c) {
   EventHeader e = event(EventKind::started, *c);
   e.a = c->pid;
   sendEvent(e, c->pidfd.get(), nullptr, 0);
+  spares_.want(c->spare_key, reinterpret_cast<const u8*>(c) + sizeof(Container), c->after_size);
   if (owner_gone_) killAll(c);
   if (c->process_gone) finish(c);
 }

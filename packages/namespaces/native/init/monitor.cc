@@ -61,7 +61,10 @@ void Monitor::loop() {
     const i64 n = syscall6(__NR_epoll_pwait, static_cast<u64>(epoll_.get()), ptr(&e), 1, static_cast<u64>(static_cast<i64>(nextTimeoutMs())), 0, 8);
     if (n == 1) dispatch(*reinterpret_cast<const Watch*>(e.data));
     retryCleanups();
-    if (launching_ > 0) endStopped();
+    if (launching_ > 0)
+      endStopped();
+    else
+      makeSpare();
   }
 }
 
@@ -77,6 +80,9 @@ void Monitor::dispatch(const Watch& watch) {
       return onProcessExit(watch.container);
     case Watch::Kind::helper:
       return onHelperExit(watch.container);
+    case Watch::Kind::spare:
+      unwatch(spares_.maker());
+      return spares_.made();
   }
 }
 
@@ -110,12 +116,21 @@ void Monitor::onOwnerGone() {
   retryCleanups();
 }
 
+/** Only while no start is on its way: it would take its time from it. */
+void Monitor::makeSpare() {
+  const u64 due = spares_.dueAt();
+  if (due == 0 || owner_gone_ || monotonicNs() < due) return;
+  spares_.make(self_.get());
+  if (spares_.maker() >= 0) watch(spares_.maker(), &spare_watch_);
+}
+
 int Monitor::nextTimeoutMs() const {
   const int look = launching_ > 0 ? kLookMs : -1;
-  if (retrying_ == 0) return look;
-  u64 first = ~u64{0};
-  for (const Container* c = containers_; c != nullptr; c = c->next)
-    if (c->retrying && c->retry_at_ns < first) first = c->retry_at_ns;
+  u64 first = launching_ == 0 && !owner_gone_ && spares_.dueAt() != 0 ? spares_.dueAt() : ~u64{0};
+  if (retrying_ > 0)
+    for (const Container* c = containers_; c != nullptr; c = c->next)
+      if (c->retrying && c->retry_at_ns < first) first = c->retry_at_ns;
+  if (first == ~u64{0}) return look;
   const u64 now = monotonicNs();
   const int wait = first <= now ? 0 : static_cast<int>((first - now) / 1'000'000 + 1);
   return look >= 0 && look < wait ? look : wait;

@@ -2,6 +2,7 @@
 #pragma once
 #include "container.h"
 #include "kept.h"
+#include "spares.h"
 
 namespace ctr {
 
@@ -26,6 +27,7 @@ class Monitor {
   void unwatch(int fd);
   int nextTimeoutMs() const;
   void retryCleanups();
+  void makeSpare();
 
   // requests.cc: messages from Node; errors are positive errnos, 0 is none
   i32 receive(Arena& arena, MessageHeader& header, u32& size);
@@ -68,7 +70,7 @@ class Monitor {
 
   int control_, lifeline_;
   OwnedFd epoll_, self_;
-  Watch control_watch_{Watch::Kind::control, nullptr}, lifeline_watch_{Watch::Kind::lifeline, nullptr};
+  Watch control_watch_{Watch::Kind::control, nullptr}, lifeline_watch_{Watch::Kind::lifeline, nullptr}, spare_watch_{Watch::Kind::spare, nullptr};
   bool owner_gone_ = false;
   bool control_paused_ = false;
   Container* containers_ = nullptr;
@@ -78,6 +80,7 @@ class Monitor {
   Arena* free_arenas_ = nullptr;
   ChildNote* notes_ = nullptr;  // one for each arena
   Kept kept_;
+  Spares spares_;
   u32 newest_id_ = 0;  // of the plans that arrived: Node counts up
   u32 given_up_count_ = 0;
   u32 given_up_[kGivenUp];  // starts whose plans have not arrived yet

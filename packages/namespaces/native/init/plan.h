@@ -47,9 +47,11 @@ struct MessageHeader {
   i32 pid_slot;     // pidfd of the process whose pid namespace the child is born in; -1: none
   u32 keep_key;     // what the prepare stage opens is kept for the next plan of this key, see kept.h; 0: it is not
   u32 keep_of;      // the container at whose end it is let go
+  u32 spare_key;    // finds what was made ahead for this key in its slots, see spares.h; 0: nothing
+  u32 reserved;
   u16 fd_slots[kMaxFds];  // the slot of each descriptor that comes along
 };
-static_assert(sizeof(MessageHeader) == 56 + 2 * kMaxFds);
+static_assert(sizeof(MessageHeader) == 64 + 2 * kMaxFds);
 
 /** In the order in which they run; the numbers are in failure reports. */
 enum class Stage : u32 { decode = 0, prepare = 1, clone = 2, maps = 3, beside = 4, enter = 5, setup = 6, kill = 7, collect = 8, cleanup = 9 };
@@ -59,9 +61,9 @@ namespace launch_stage {
 inline constexpr u32 prepare = 0, beside = 1, enter = 2, setup = 3;
 }
 namespace after_stage {
-inline constexpr u32 kill = 0, collect = 1, cleanup = 2;
+inline constexpr u32 kill = 0, collect = 1, cleanup = 2, spare = 3;
 }
-inline constexpr u32 kStages = 4;  // of the after program the last is empty
+inline constexpr u32 kStages = 4;
 
 struct ProgramHeader {
   u16 stage_steps[kStages];

@@ -158,6 +158,8 @@ i32 Monitor::decodeMessage(Arena& arena, const MessageHeader& header, u32 size, 
   if (!validBeside(arena.program)) return kEINVAL;
   container = newContainer(header.id, header.after_size);
   if (container == nullptr) return kENOMEM;
+  container->spare_key = header.spare_key;
+  container->after_size = header.after_size;
   auto* after = reinterpret_cast<u8*>(container) + sizeof(Container);
   copy(after, bytes + header.launch_size, header.after_size);
   if (decodeProgram(after, header.after_size, container->after)) return 0;
@@ -214,9 +216,10 @@ Failure Monitor::prepare(Arena& arena, const MessageHeader& header) {
 }
 
 void Monitor::startProcess(Arena* arena, const MessageHeader& header, Container* c) {
+  spares_.give(header.spare_key, arena->slots);
   // The child may change the slots as it runs in the same memory: ours are closed by this copy.
   Slots ours = arena->slots;
-  kept_.spare(header.keep_key, ours);
+  kept_.leaveOut(header.keep_key, ours);
   LaunchResult r = launch({header, arena, self_.get()}, ours);
   if (r.pid < 0) {
     arena->slots = ours;

@@ -67,5 +67,7 @@ export function describePlan(plan: Plan): string {
     lines.push(WHERE[stage]);
     for (const s of steps) lines.push(`  ${describeStep(s)}${note(s)}`);
   }
+  if (plan.spare)
+    lines.push('spare (a process beside the monitor, when it has nothing to do)', ...plan.spare.steps.map((s) => `  ${describeStep(s)}`));
   return lines.join('\n');
 }

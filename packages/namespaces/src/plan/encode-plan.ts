@@ -5,7 +5,7 @@ import { encodeProgram } from './encode-program.js';
 import type { Plan } from './plan.js';
 import { MAX_FDS, SlotTable } from './slots.js';
 
-const FD_SLOTS_AT = 56;
+const FD_SLOTS_AT = 64;
 export const MESSAGE_HEADER_SIZE = FD_SLOTS_AT + 2 * MAX_FDS;
 /** Above this the programs travel in a memfd: a datagram must fit into the socket's buffer. */
 export const MAX_DATAGRAM = 96 * 1024;
@@ -46,6 +46,7 @@ function writeHeader(message: Buffer, plan: Plan, id: number, kind: keyof typeof
   message.writeInt32LE(plan.pidNamespaceOf === undefined ? -1 : slots.index(plan.pidNamespaceOf), 44);
   message.writeUInt32LE(plan.keep?.key ?? 0, 48);
   message.writeUInt32LE(plan.keep?.of ?? 0, 52);
+  message.writeUInt32LE(plan.spare?.key ?? 0, 56);
   names.forEach((name, i) => {
     message.writeUInt16LE(slots.index(name), FD_SLOTS_AT + i * 2);
   });
@@ -56,7 +57,7 @@ function encodeMessage(plan: Plan, id: number, kind: keyof typeof KINDS): Encode
   const { prepare, beside, enter, setup, kill, collect, cleanup } = plan.stages;
   const maps = plan.idMaps;
   const launch = encodeProgram([prepare, beside, enter, setup], maps ? `${maps.uid}\0${maps.gid}\0` : '', slots);
-  const after = encodeProgram([kill, collect, cleanup, []], '', slots);
+  const after = encodeProgram([kill, collect, cleanup, plan.spare ? [plan.spare.steps] : []], '', slots);
   const size = launch.bytes.length + after.bytes.length;
   const large = MESSAGE_HEADER_SIZE + size > MAX_DATAGRAM;
 

@@ -9,7 +9,7 @@ import type { SlotTable } from './slots.js';
 export const PROGRAM_HEADER_SIZE = 16;
 const KIND_POINTER = 1;
 
-/** The stages of the launch program, or those of the after program, of which the last is empty. */
+/** The stages of the launch program, or those of the after program. */
 export type Stages = readonly [readonly StepGroup[], readonly StepGroup[], readonly StepGroup[], readonly StepGroup[]];
 
 /** Steps of each stage. */

@@ -44,6 +44,11 @@ export interface Plan {
    * the launch numbered `of` has ended, or others need the room. Only for a stage that does nothing but open. Default: nothing is kept.
    */
   readonly keep?: { readonly key: number; readonly of: number };
+  /**
+   * Made ahead: what these steps open, once the monitor has nothing else to do, is in the slots of the next plan with the same `key`. A
+   * plan that finds them empty has to do without, so its steps allow EBADF. Default: nothing is made ahead.
+   */
+  readonly spare?: { readonly key: number; readonly steps: StepGroup };
   readonly idMaps?: { readonly uid: string; readonly gid: string; readonly denySetgroups: boolean };
   /** Descriptors of this process that go along, by the slot that takes them. */
   readonly fds: Readonly<Record<string, number>>;

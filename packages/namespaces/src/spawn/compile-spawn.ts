@@ -10,7 +10,7 @@ import { AT_FDCWD, atFlags, mountAttrBytes } from '../steps/flags.js';
 import { setUser } from '../steps/identity.js';
 import { keep } from '../steps/keep.js';
 import { attach, setAttributes } from '../steps/mount-steps.js';
-import { raiseLoopback } from '../steps/network.js';
+import { raiseLoopback, spareNetwork, takeNetwork } from '../steps/network.js';
 import { makeDirectories } from '../steps/paths.js';
 import { openInit } from '../steps/reaper.js';
 import { openHostProc } from '../steps/security-label.js';
@@ -128,6 +128,12 @@ interface Beginning {
 }
 
 /**
+ * Whether the network namespace may be one that was made before the container was known: it has the owner that this one would have, and
+ * its loopback is up. What it costs of the kernel's memory is then the monitor's, not the cgroup's.
+ */
+const takesSpare = (o: SpawnOptions): boolean => isNew(o, 'network') && (o.loopback ?? true) && (o.namespaces?.user ?? 'host') === 'host';
+
+/**
  *     monitor   make the cgroups, the writable layer ─────┐ gate
  *     child     unshare mount, network, … ──── await_monitor, enter the cgroups, unshare cgroup
  *
@@ -135,15 +141,17 @@ interface Beginning {
  */
 function beginning(o: SpawnOptions, enters: boolean): Beginning {
   const { cgroup } = o;
-  const kinds = BY_CHILD.filter((k) => isNew(o, k));
+  const spare = takesSpare(o);
+  const kinds = BY_CHILD.filter((k) => isNew(o, k) && !(spare && k === 'network'));
   const prepare = [o.prepare ?? [], cgroup?.prepare ?? []];
   const beside = [cgroup?.beside ?? [], o.beside ?? []].filter((steps) => steps.length > 0);
   const enter = cgroup?.setup ?? [];
   const make = (of: readonly NamespaceKind[]) => (of.length > 0 ? [unshare(of)] : []);
   const early = kinds.filter((k) => k !== 'cgroup');
-  if (beside.length === 0 || enters || early.length === 0)
-    return { prepare: [...prepare, ...beside], beside: [], setup: [enter, ...make(kinds)] };
-  return { prepare, beside, setup: [...make(early), awaitMonitor, enter, ...make(kinds.filter((k) => k === 'cgroup'))] };
+  const network = spare ? [takeNetwork()] : [];
+  if (beside.length === 0 || enters || (early.length === 0 && !spare))
+    return { prepare: [...prepare, ...beside], beside: [], setup: [enter, ...make(kinds), ...network] };
+  return { prepare, beside, setup: [...make(early), ...network, awaitMonitor, enter, ...make(kinds.filter((k) => k === 'cgroup'))] };
 }
 
 const begin = () =>
@@ -287,6 +295,7 @@ export function describeSpawn(
     sharesMemory: sharesMemory(o, join.enter.length > 0),
     ...(o.cgroup?.cloneInto === undefined ? {} : { cgroup: o.cgroup.cloneInto }),
     ...(id.idMaps ? { idMaps: id.idMaps } : {}),
+    ...(takesSpare(o) ? { spare: { key: spareNetwork.key, steps: spareNetwork.steps } } : {}),
     fds,
     stages: {
       prepare: [...(mountLabel === undefined ? first.prepare : first.prepare.map((g) => labelMounts(g, mountLabel))), ...mounts.prepare],
@@ -305,7 +314,7 @@ export function describeSpawn(
         ...mounts.groups,
         terminal,
         hostNames(o),
-        isNew(o, 'network') && (o.loopback ?? true) ? raiseLoopback() : [],
+        isNew(o, 'network') && (o.loopback ?? true) && !takesSpare(o) ? raiseLoopback() : [],
         ...programSteps(o, id.setgroups),
       ],
       kill: [o.cgroup?.kill ?? []],

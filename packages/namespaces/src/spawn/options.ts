@@ -233,7 +233,10 @@ export interface SpawnOptions extends ProgramOptions {
   init?: boolean;
   hostname?: string;
   domainname?: string;
-  /** Bring up `lo` in a new network namespace; default true. */
+  /**
+   * Bring up `lo` in a new network namespace; default true. Such a namespace of the host's user namespace may have been made ahead: what it
+   * takes of the kernel's memory is then not counted to the cgroup.
+   */
   loopback?: boolean;
   /** Further steps in the monitor before the clone and after the death; see Plan. */
   prepare?: readonly Step[];
