@@ -32,6 +32,7 @@ describe('compileOci', () => {
         "maskedPaths": [
           "/proc/acpi",
           "/proc/asound",
+          "/proc/dynamic_debug",
           "/proc/interrupts",
           "/proc/kallsyms",
           "/proc/kcore",

@@ -6,10 +6,14 @@ export const OCI_VERSION = '1.3.0';
 
 export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** Where /proc and /sys tell about the host or its other tenants (CVE-2017-16539, CVE-2018-10892, PLATYPUS). */
+/**
+ * Where /proc and /sys tell about the host or its other tenants (CVE-2017-16539, CVE-2018-10892, PLATYPUS). dynamic_debug, since Linux 5.7,
+ * switches the kernel's debug messages on and off, for everybody whose id is root's.
+ */
 export const MASKED_PATHS: readonly string[] = [
   '/proc/acpi',
   '/proc/asound',
+  '/proc/dynamic_debug',
   '/proc/interrupts',
   '/proc/kallsyms',
   '/proc/kcore',
