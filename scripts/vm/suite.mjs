@@ -89,9 +89,11 @@ function vitestLines({ title, options, order = [], user }, i) {
     ...reporters,
     ...options.map(bundled),
   ];
+  // Modules that several files import, such as fixtures, are then there once: internal/src/testing/temp.ts.
+  const together = `CTR_TEST_TOGETHER=${options.includes('--no-isolate') ? 1 : 0}`;
   return [
     `printf '\\n%s, Linux %s\\n' ${quote(`Tests in the test machine: ${title}`)} "$(uname -r)"`,
-    `CTR_COUNT_FILE=${counts} CTR_SKIP_LOG=${skips} CTR_TEST_ORDER=${quote(order.map(bundled).join())} ${command.map(quote).join(' ')}`,
+    `CTR_COUNT_FILE=${counts} CTR_SKIP_LOG=${skips} CTR_TEST_ORDER=${quote(order.map(bundled).join())} ${together} ${command.map(quote).join(' ')}`,
     `echo $? >${status}`,
   ].join('\n');
 }

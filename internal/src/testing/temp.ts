@@ -8,7 +8,10 @@ export const TEMP_PREFIX = 'ctr-test-';
 
 const made = new Set<string>();
 
-/** Makes a directory below the system's temporary directory that is removed after the test file (or when the process ends). */
+/**
+ * Makes a directory below the system's temporary directory that is removed after the test file (or when the process ends). Where all
+ * files of a run share a process and their modules it stays: what one file has made in a fixture is there for the next.
+ */
 export function makeTempDir(label = 'dir'): string {
   const dir = mkdtempSync(path.join(tmpdir(), `${TEMP_PREFIX}${label}-`));
   made.add(dir);
@@ -64,6 +67,7 @@ function removeAll(): void {
   if (failures.length > 0) throw new AggregateError(failures, `temporary directories are left: ${failures.map(String).join('; ')}`);
 }
 
-// A vitest worker ends by a signal and runs no exit handler, so there the hook of the test file does it.
-if (process.env['VITEST']) (await import('vitest')).afterAll(removeAll);
-else process.once('exit', removeAll);
+// A vitest worker ends by a signal and runs no exit handler, so there the hook of the test file does it. With CTR_TEST_TOGETHER=1 (scripts/vm)
+// nobody does: the disk of the test machine goes with it.
+if (!process.env['VITEST']) process.once('exit', removeAll);
+else if (process.env['CTR_TEST_TOGETHER'] !== '1') (await import('vitest')).afterAll(removeAll);
