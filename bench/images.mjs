@@ -7,7 +7,7 @@ import path from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { directoryEntries, ImageStore, packTar } from '../packages/image/dist/index.js';
-import { layerSink } from '../packages/overlayfs/dist/index.js';
+import { layerSink, packDirectory } from '../packages/overlayfs/dist/index.js';
 import { option, say, wanted, write } from './bench.mjs';
 import { summary } from './numbers.mjs';
 import { find } from './scratch.mjs';
@@ -141,7 +141,8 @@ async function ours({ disk, tree, registry, round }) {
     await store.commit(base, { reference: name, changes: createReadStream(changes, { highWaterMark: 512 * 1024 }) });
     await store.push(name, { auth: false });
   });
-  await time('import of a folder', () => store.import(tree.root, { reference: 'localhost/imported' }));
+  await time('import of a folder', () => store.import(tree.root, { reference: 'localhost/imported', pack: packDirectory }));
+  await time('import without addon', () => store.import(tree.root, { reference: 'localhost/imported' }));
   await time('push again', () => store.push(name, { auth: false }));
   const archive = path.join(disk, 'saved.tar');
   await time('save', () => store.save(name, archive));

@@ -3,6 +3,7 @@ import { InvalidArgumentError } from '@ctr/internal/errors';
 import { type ConfigChanges, checkChanges } from './commit.js';
 import type { PullProgress } from './context.js';
 import type { ImageConfig } from './document/config.js';
+import type { DirectoryPacker } from './import.js';
 import type { UnpackLimits } from './limits.js';
 import { checks, REGISTRY_CHECKS, type RegistryOptions } from './options.js';
 import { parseReference, type Reference } from './reference.js';
@@ -86,6 +87,11 @@ export interface ImportOptions extends Omit<CreateOptions, 'layers'> {
   owner?: { uid: number; gid: number };
   /** Of a folder: time of everything in the image, in seconds since 1970. Default: as in the folder. */
   mtime?: number;
+  /**
+   * Of a folder: what reads it. `packDirectory` of `@ctr/overlayfs` is faster and keeps extended attributes, and with them the
+   * capabilities of files. Default: Node's own calls, which know none.
+   */
+  pack?: DirectoryPacker;
 }
 
 export interface CommitOptions extends MakeOptions {
@@ -169,6 +175,8 @@ export const CREATE_CHECKS = {
   config: () => undefined,
   platform: checks.platform,
 };
+
+export const IMPORT_CHECKS = { ...CREATE_CHECKS, owner: checks.owner, mtime: checks.integer(0, 2 ** 40), pack: checks.function };
 
 export const COMMIT_CHECKS = {
   ...MAKE_CHECKS,

@@ -13,6 +13,7 @@ import {
   CREATE_CHECKS,
   type CreateOptions,
   EPOCH,
+  IMPORT_CHECKS,
   type ImportOptions,
   isStream,
   LOAD_CHECKS,
@@ -232,14 +233,15 @@ export class ImageStore {
    * @example
    * ```ts
    * await store.import('./rootfs', { reference: 'localhost/mine:1', config: { Cmd: ['/bin/sh'] }, owner: { uid: 0, gid: 0 } })
+   * await store.import('./rootfs', { reference: 'localhost/mine:1', pack: packDirectory }) // of @ctr/overlayfs: with extended attributes
    * ```
    */
   async import(source: string | AsyncIterable<Uint8Array>, options: ImportOptions): Promise<Image> {
     if (typeof source === 'string') checks.string(source, 'source');
     else if (!isStream(source)) throw new InvalidArgumentError('source', 'a path or an async iterable of Uint8Array', source);
-    checkOptions(options, 'options', { ...CREATE_CHECKS, owner: checks.owner, mtime: checks.integer(0, 2 ** 40) });
-    const { owner, mtime, ...rest } = options;
-    return this.create({ ...rest, layers: [await importedTar(source, { owner, mtime })] });
+    checkOptions(options, 'options', IMPORT_CHECKS);
+    const { owner, mtime, pack, ...rest } = options;
+    return this.create({ ...rest, layers: [await importedTar(source, { owner, mtime }, pack)] });
   }
 
   /**

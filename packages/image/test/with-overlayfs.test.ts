@@ -1,8 +1,19 @@
 // The writer of @ctr/overlayfs as the sink: what was packed is on disk, whiteouts in overlay's own form, the root enterable by all.
-import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { makeTempDir } from '@ctr/internal/testing';
-import { openLayerWriter } from '@ctr/overlayfs';
+import { openLayerWriter, packDirectory } from '@ctr/overlayfs';
 import { describe, expect, it } from 'vitest';
 import { ImageStore, type LayerSink, packTar } from '../src/index.js';
 import { nativeLayers } from './support/native-sink.js';
@@ -73,5 +84,24 @@ describe.skipIf(!nativeLayers.ok)(nativeLayers.title('openLayerWriter as LayerSi
     const image = await store.create({ reference: 'localhost/evil', layers: [evil()] });
     await expect(store.unpack(image, sink)).rejects.toMatchObject({ code: 'CTR_IMAGE_INVALID', message: expect.stringContaining('..') });
     expect(existsSync(path.join(store.root, 'layers', (image.layers[0]?.diffId ?? '').replace(':', '/')))).toBe(false);
+  });
+
+  it('imports a folder through packDirectory as it does by itself', async () => {
+    const folder = makeTempDir('folder');
+    mkdirSync(path.join(folder, 'a', 'n'.repeat(120)), { recursive: true, mode: 0o700 });
+    for (let i = 0; i < 200; i++) writeFileSync(path.join(folder, 'a', `${i}`), 'x'.repeat(i * 700), { mode: i % 2 ? 0o600 : 0o755 });
+    writeFileSync(path.join(folder, 'large-ü'), Buffer.alloc(3_000_000, 'large'));
+    linkSync(path.join(folder, 'large-ü'), path.join(folder, 'z'));
+    symlinkSync('t'.repeat(101), path.join(folder, 'link'));
+    const store = await newStore();
+    for (const same of [{}, { owner: { uid: 5, gid: 6_000_000 }, mtime: 7 }]) {
+      const own = await store.import(folder, { reference: 'localhost/a', compression: 'none', ...same });
+      const native = await store.import(folder, { reference: 'localhost/b', compression: 'none', pack: packDirectory, ...same });
+      expect(native.digest).toBe(own.digest);
+    }
+    const reference = 'localhost/c';
+    await expect(store.import(folder, { reference, pack: 7 as never })).rejects.toMatchObject({ code: 'CTR_INVALID_ARGUMENT' });
+    const failing = () => packDirectory('/nonexistent/x');
+    await expect(store.import(folder, { reference, pack: failing })).rejects.toMatchObject({ code: 'ENOENT', path: '/nonexistent/x' });
   });
 });

@@ -40,6 +40,11 @@
       'src/read_in_layers.cc',
       'src/remove_tree.cc',
       'src/scan_directory.cc',
+      'src/directory_names.cc',
+      'src/inode_xattrs.cc',
+      'src/tar_writer.cc',
+      'src/directory_packer.cc',
+      'src/pack_handle.cc',
       '../../../internal/native/library_floor.cc'
     ],
     'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_DEPRECATED', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],

@@ -24,6 +24,7 @@ export { chooseLayerForm, LAYER_FILE, type LayerFormChoice, mountLayer } from '.
 export { mountOverlay } from './mount-overlay.js';
 export type { LayerForm } from './native.js';
 export type { OverlayOptions, RootFacts } from './overlay-options.js';
+export { type PackDirectoryOptions, packDirectory } from './pack-directory.js';
 export { packUpper } from './pack-upper.js';
 export { describeParents, mountParents, type ParentFacts, type Parents } from './parents.js';
 export { type OverlayProbe, probeOverlay } from './probe.js';

@@ -63,6 +63,8 @@ const REASONS: Readonly<Record<string, string>> = {
   'xattr-name-length': 'the name of an extended attribute is longer than 255 bytes',
   'xattr-size': 'an extended attribute is larger than the limit',
   'xattr-count': 'it has more extended attributes than the limit',
+  // directory_packer.cc
+  shrank: 'it became shorter while it was read',
   // read_in_layers.cc
   'not-regular': 'it is no regular file',
   'too-large': 'it is larger than the limit',

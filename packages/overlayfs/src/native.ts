@@ -67,6 +67,13 @@ export interface PipelineHandle {
   abort(): Promise<void>;
 }
 
+/** native/src/directory_packer.h; one call at a time, and close() only between them. */
+export interface PackHandle {
+  /** Null at the end. */
+  next(size: number): Promise<Buffer | null>;
+  close(): void;
+}
+
 /** An inode as native/src/scan_directory.h finds it. */
 export interface ScannedEntry {
   /** Bytes; empty for the directory itself. */
@@ -102,6 +109,7 @@ export type Binding = StepBinding & {
     zlib: boolean,
     drained: () => void,
   ) => PipelineHandle;
+  PackHandle: new (directory: string, uid: number | null, gid: number | null, mtime: number | null) => PackHandle;
   /** What reads compressed layers here; 'none' where nothing does */
   decompressors(): { gzip: 'isa-l' | 'zlib' | 'none'; zstd: 'libzstd' | 'none'; sha256: boolean };
   /** fsopen(2), fsconfig(2), fsmount(2); through a loop device where the kernel mounts no file */

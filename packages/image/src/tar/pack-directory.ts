@@ -3,7 +3,9 @@ import type { Stats } from 'node:fs';
 import { lstat, readdir, readlink } from 'node:fs/promises';
 import path from 'node:path';
 import { InvalidArgumentError, syscallErrorFrom } from '@ctr/internal/errors';
-import type { TarEntry } from './pack.js';
+import { lookAhead } from './look-ahead.js';
+import { type BegunEntry, packTar, type TarEntry } from './pack.js';
+import { readSmallFile } from './read-small.js';
 
 /** How a folder is taken over. */
 export interface DirectoryOptions {
@@ -15,7 +17,8 @@ export interface DirectoryOptions {
 
 /**
  * The entries of a folder for `packTar`: names in the order of their bytes, parents first, hard links as links, devices and FIFOs as
- * such. Sockets are left out. Node cannot read extended attributes, so those, and with them file capabilities, are not taken over.
+ * such. Sockets are left out. Node cannot read extended attributes, so those, and with them file capabilities, are not taken over:
+ * `packDirectory` of `@ctr/overlayfs` does that.
  *
  * @throws {SyscallError} when something cannot be read.
  * @example
@@ -32,14 +35,41 @@ export async function* directoryEntries(directory: string, options: DirectoryOpt
   }
 }
 
-async function* walk(root: string, below: string, o: DirectoryOptions, links: Map<string, string>): AsyncGenerator<TarEntry> {
-  const names = await readdir(path.join(root, below), { encoding: 'buffer' });
+/** Files in the kernel at once: a turn through the pool costs little, waiting for one after the other 0.3 ms for each. */
+const FILES_AHEAD = 32;
+const STATS_AHEAD = 32;
+
+/** A folder as a tar stream; small files are read ahead. */
+export function packDirectory(directory: string, options: DirectoryOptions = {}): AsyncGenerator<Uint8Array> {
+  return packTar(lookAhead(directoryEntries(directory, options), FILES_AHEAD, begin));
+}
+
+function begin(entry: TarEntry): BegunEntry {
+  if (entry.type !== 'file' || !('source' in entry)) return entry;
+  const begun = readSmallFile(entry.source);
+  begun.catch(() => undefined); // told in its turn
+  return { ...entry, begun };
+}
+
+async function* named(directory: string, where: string): AsyncGenerator<string> {
+  const names = await readdir(directory, { encoding: 'buffer' });
   for (const name of names.sort(Buffer.compare)) {
     const text = name.toString();
-    if (!Buffer.from(text).equals(name)) throw new InvalidArgumentError('source', 'a folder whose names are all UTF-8', `${below}/${text}`);
-    const relative = below === '' ? text : `${below}/${text}`;
+    if (!Buffer.from(text).equals(name)) throw new InvalidArgumentError('source', 'a folder whose names are all UTF-8', `${where}/${text}`);
+    yield text;
+  }
+}
+
+async function* walk(root: string, below: string, o: DirectoryOptions, links: Map<string, string>): AsyncGenerator<TarEntry> {
+  const looked = lookAhead(named(path.join(root, below), below), STATS_AHEAD, (name) => {
+    const stat = lstat(path.join(root, below, name));
+    stat.catch(() => undefined); // told in its turn
+    return { name, stat };
+  });
+  for await (const { name, stat: asked } of looked) {
+    const relative = below === '' ? name : `${below}/${name}`;
     const source = path.join(root, relative);
-    const stat = await lstat(source);
+    const stat = await asked;
     const entry = await entryOf(relative, source, stat, o, links);
     if (entry !== undefined) yield entry;
     if (stat.isDirectory()) yield* walk(root, relative, o, links);

@@ -2,6 +2,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { InvalidArgumentError, syscallErrorFrom } from '@ctr/internal/errors';
 import { encodeHeader, paxRecords, typeFlags } from './header.js';
+import type { SmallFile } from './read-small.js';
 
 /** What all entries have. */
 export interface TarEntryBase {
@@ -33,6 +34,9 @@ export type TarEntry =
       /** Path in the archive of an earlier file. */
       target: string;
     });
+
+/** @internal An entry whose content is being read already, where it turns out to be small. */
+export type BegunEntry = TarEntry & { begun?: Promise<SmallFile | undefined> };
 
 const BLOCK = 512;
 const BATCH = 256 * 1024;
@@ -67,7 +71,7 @@ export async function* packTar(entries: Iterable<TarEntry> | AsyncIterable<TarEn
   yield Buffer.concat([...batch, new Uint8Array(2 * BLOCK)]);
 }
 
-async function* encodeEntry(entry: TarEntry, where: string): AsyncGenerator<Uint8Array> {
+async function* encodeEntry(entry: BegunEntry, where: string): AsyncGenerator<Uint8Array> {
   if (entry?.type === 'file' && 'source' in entry) return yield* encodeHostFile(entry, where);
   const content = entry?.type === 'file' ? Buffer.from(entry.content as Uint8Array) : new Uint8Array(0);
   yield headerOf(entry, content.length, where);
@@ -77,9 +81,16 @@ async function* encodeEntry(entry: TarEntry, where: string): AsyncGenerator<Uint
 
 const padding = (size: number): Uint8Array => new Uint8Array((BLOCK - (size % BLOCK)) % BLOCK);
 
-async function* encodeHostFile(entry: Extract<TarEntry, { source: string }>, where: string): AsyncGenerator<Uint8Array> {
+async function* encodeHostFile(entry: Extract<BegunEntry, { source: string }>, where: string): AsyncGenerator<Uint8Array> {
   let handle: FileHandle | undefined;
   try {
+    const small = await entry.begun;
+    if (small !== undefined) {
+      yield headerOf({ mode: small.mode, ...entry }, small.content.length, where);
+      yield small.content;
+      yield padding(small.content.length);
+      return;
+    }
     handle = await open(entry.source, 'r');
     const stat = await handle.stat();
     if (!stat.isFile()) throw new InvalidArgumentError(`${where}.source`, 'a regular file', entry.source);

@@ -10,6 +10,7 @@
 #include "async_task.h"
 #include "erofs_mount.h"
 #include "layer_handles.h"
+#include "pack_handle.h"
 #include "read_in_layers.h"
 #include "remove_tree.h"
 #include "scan_directory.h"
@@ -112,6 +113,7 @@ Napi::Value openFileBelowAsync(const Napi::CallbackInfo& info) {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exportLayerHandles(env, exports);
+  exportPackHandle(env, exports);
   exports.Set("close", Napi::Function::New<closeDescriptor>(env, "close"));
   exports.Set("mountErofs", Napi::Function::New<mountErofsAsync>(env, "mountErofs"));
   exports.Set("scanDirectory", Napi::Function::New<scanDirectoryAsync>(env, "scanDirectory"));

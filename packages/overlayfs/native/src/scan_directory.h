@@ -2,8 +2,9 @@
 #pragma once
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
+
+#include "inode_xattrs.h"
 
 namespace ctr {
 
@@ -23,7 +24,7 @@ struct ScannedEntry {
   /** Of a symbolic link. */
   std::string target;
   /** Those that this user may see; sorted. */
-  std::vector<std::pair<std::string, std::string>> xattrs;
+  Xattrs xattrs;
 };
 
 /**

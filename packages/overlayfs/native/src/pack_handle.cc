@@ -1,0 +1,54 @@
+#include "pack_handle.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "async_task.h"
+#include "directory_packer.h"
+
+namespace ctr {
+namespace {
+
+/** Its files are open until it is closed or collected; TypeScript sees to it that only one call is under way. */
+class PackHandle : public Napi::ObjectWrap<PackHandle> {
+ public:
+  /** new PackHandle(directory, uid | null, gid | null, mtime | null) */
+  explicit PackHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PackHandle>(info) {
+    PackOptions options;
+    const auto number = [&info](size_t i) { return info[i].As<Napi::Number>().Int64Value(); };
+    if (!info[1].IsNull()) options.owner = {static_cast<uint32_t>(number(1)), static_cast<uint32_t>(number(2))};
+    if (!info[3].IsNull()) options.mtime = static_cast<uint64_t>(number(3));
+    packer_ = std::make_shared<DirectoryPacker>(info[0].As<Napi::String>(), options);
+  }
+
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "PackHandle", {InstanceMethod<&PackHandle::next>("next"), InstanceMethod<&PackHandle::close>("close")});
+  }
+
+ private:
+  /** next(size): Buffer | null */
+  Napi::Value next(const Napi::CallbackInfo& info) {
+    const auto size = static_cast<size_t>(info[0].As<Napi::Number>().Int64Value());
+    return AsyncTask::start(info.Env(), [p = packer_, size]() -> Settle {
+      const auto bytes = std::make_shared<std::string>(p->next(size));
+      return [bytes](Napi::Env env) -> Napi::Value {
+        if (bytes->empty()) return env.Null();
+        return Napi::Buffer<char>::Copy(env, bytes->data(), bytes->size());
+      };
+    });
+  }
+
+  Napi::Value close(const Napi::CallbackInfo& info) {
+    packer_->close();
+    return info.Env().Undefined();
+  }
+
+  std::shared_ptr<DirectoryPacker> packer_;
+};
+
+}  // namespace
+
+void exportPackHandle(Napi::Env env, Napi::Object exports) { exports.Set("PackHandle", PackHandle::define(env)); }
+
+}  // namespace ctr
