@@ -21,6 +21,7 @@ class ErofsLayer final : public LayerBuilder {
   ErofsLayer(std::string directory, bool user_xattrs, bool sync, const Limits& limits)
       : directory_(std::move(directory)), user_xattrs_(user_xattrs), sync_(sync), limits_(limits) {}
 
+  bool isSlow() const override { return false; }
   void open() override;
   void write(const uint8_t* bytes, size_t size) override;
   Outcome end() override;

@@ -15,6 +15,8 @@ class LayerBuilder {
   };
 
   virtual ~LayerBuilder() = default;
+  /** Whether write() takes longer than inflating what it is given: then the other thread hashes. */
+  virtual bool isSlow() const = 0;
   /** Makes the directory, or takes it when it is there and empty. */
   virtual void open() = 0;
   virtual void write(const uint8_t* bytes, size_t size) = 0;

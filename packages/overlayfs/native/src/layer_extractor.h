@@ -15,6 +15,7 @@ class LayerExtractor final : public LayerBuilder {
   LayerExtractor(std::string directory, bool user_xattrs, bool sync, const Limits& limits)
       : directory_(std::move(directory)), user_xattrs_(user_xattrs), sync_(sync), limits_(limits) {}
 
+  bool isSlow() const override { return true; }
   void open() override;
   void write(const uint8_t* bytes, size_t size) override { reader_->write(bytes, size); }
   Outcome end() override;

@@ -2,6 +2,7 @@
 //
 //   JS ──write──> [1 MiB] ──> thread A: sha256, inflate ──> [3 MiB] ──> thread B: sha256, tar, form ──> disk
 //
+// The archive's hash is thread A's where making files takes thread B longer than all else takes thread A.
 // JS only hands over; nothing of it waits for a hash or a disk.
 #pragma once
 #include <atomic>
