@@ -2,6 +2,7 @@
 import { AbortError } from '@ctr/internal/errors';
 import type { Digest } from './digest.js';
 import type { Sources } from './registry/sources.js';
+import { IdleLines } from './registry/idle-lines.js';
 import { TokenCache } from './registry/token.js';
 import { SingleFlight } from './single-flight.js';
 import { IndexFile } from './store/index-file.js';
@@ -29,6 +30,7 @@ export interface StoreContext {
   readonly index: IndexFile;
   readonly flights: SingleFlight<PullProgress>;
   readonly tokens: TokenCache;
+  readonly lines: IdleLines;
 }
 
 /** Stores opened twice on one directory share their running work. */
@@ -37,7 +39,7 @@ const contexts = new Map<string, StoreContext>();
 export function contextFor(layout: Layout): StoreContext {
   const known = contexts.get(layout.root);
   if (known !== undefined) return known;
-  const made = { layout, index: new IndexFile(layout), flights: new SingleFlight<PullProgress>(), tokens: new TokenCache() };
+  const made = { layout, index: new IndexFile(layout), flights: new SingleFlight<PullProgress>(), tokens: new TokenCache(), lines: new IdleLines() };
   contexts.set(layout.root, made);
   return made;
 }

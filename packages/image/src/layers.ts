@@ -28,9 +28,12 @@ export interface LayerWork {
 /** What a layer lacks. A blob is needed to unpack, and when pulling, so that the store stays an image layout that other tools read. */
 async function lacks(layer: ImageLayer, work: LayerWork): Promise<{ blob: boolean; tree: boolean }> {
   const { layout } = work.context;
-  const tree = work.sink !== undefined && !(await isUnpacked(layout, layer.diffId, work.sink.form));
-  const blob = (tree || work.remote !== undefined) && !(await hasBlob(layout, layer.digest, layer.size));
-  return { blob, tree };
+  const { sink } = work;
+  const [unpacked, stored] = await Promise.all([
+    sink === undefined || isUnpacked(layout, layer.diffId, sink.form),
+    hasBlob(layout, layer.digest, layer.size),
+  ]);
+  return { blob: (!unpacked || work.remote !== undefined) && !stored, tree: !unpacked };
 }
 
 /** True when nothing would have to be fetched or unpacked. */
@@ -58,6 +61,8 @@ async function ensureLayer(layer: ImageLayer, work: LayerWork, signal: AbortSign
     const key = missing.tree ? `layer ${layer.diffId} ${work.sink?.form ?? ''}` : `blob ${layer.digest}`;
     const caller = { signal, what: `pull ${work.reference}`, listener: emit };
     const { led, outcome } = await flights.run(key, caller, (stop, tell) => obtain(layer, missing, work, stop, tell));
+    // Led by this call, it has brought all that was missing; led by another, perhaps less.
+    if (outcome.status === 'fulfilled' && led) break;
     if (outcome.status === 'fulfilled' || !led) continue;
     // A mirror that gave something else is passed over, and the layer is begun anew from the next place.
     if (missing.blob && outcome.reason instanceof ImageError && !signal.aborted && work.remote?.distrust()) continue;
@@ -115,8 +120,8 @@ async function obtain(
       onBytes: (bytes) => missing.blob && emit({ type: 'download', digest, bytes, total: size }),
       signal,
     });
-    await blob?.publish(digest);
-    await target?.publish(diffId);
+    for (const published of await Promise.allSettled([blob?.publish(digest), target?.publish(diffId)]))
+      if (published.status === 'rejected') throw published.reason;
   } catch (error) {
     throw await undo(storeError(error, `unpack the layer ${digest}`), [async () => target?.abort(), async () => blob?.abort()]);
   }

@@ -58,17 +58,21 @@ export async function pullImage(work: PullWork, signal: AbortSignal, emit: Emit)
   if (policy === 'never') return finish(await unpackStored(work, stored, signal, emit), emit);
   const remote = await openRemote(work, signal);
   try {
-    return await fetchImage(work, remote, stored, signal, emit);
-  } finally {
+    const image = await fetchImage(work, remote, stored, signal, emit);
+    remote.release();
+    return image;
+  } catch (error) {
     remote.close();
+    throw error;
   }
 }
 
 async function isWhole(stored: Image, work: PullWork): Promise<boolean> {
   const { context, reference } = work;
-  if (!(await isComplete(stored, context, work.sink))) return false;
   // Who has the layers unpacked needs no blobs to run them; who asks to look again gets back also those that were lost.
-  if (work.policy === 'always' && !(await isComplete(stored, context, undefined))) return false;
+  const blobsToo = work.policy === 'always' && work.sink !== undefined;
+  const complete = [work.sink, ...(blobsToo ? [undefined] : [])].map((sink) => isComplete(stored, context, sink));
+  if (!(await Promise.all(complete)).every(Boolean)) return false;
   if (!work.allPlatforms) return true;
   const root = await context.index.find(reference.name);
   return root !== undefined && (await treeOf(context, root, reference.name).catch(() => undefined)) !== undefined;
@@ -97,14 +101,15 @@ async function unpackStored(work: PullWork, stored: Image | undefined, signal: A
 
 async function openRemote(work: PullWork, signal: AbortSignal): Promise<Remote> {
   const { reference, context } = work;
-  const how = { reference, options: work, tokens: context.tokens, actions: 'pull', signal };
+  const how = { reference, options: work, tokens: context.tokens, lines: context.lines, actions: 'pull', signal };
   return new Sources(await connectMirrors(how), await connect(how), work.retry ?? {});
 }
 
 async function fetchImage(work: PullWork, remote: Remote, stored: Image | undefined, signal: AbortSignal, emit: Emit): Promise<Image> {
   const { context, reference, sink, limits } = work;
-  const unchanged = await unchangedRoot(work, remote, stored, signal);
-  if (unchanged !== undefined && stored !== undefined && (await isWhole(stored, work))) return finish(stored, emit);
+  // What the registry says and what the disk says are asked for together.
+  const [unchanged, whole] = await bothOf(unchangedRoot(work, remote, stored, signal), stored !== undefined && isWhole(stored, work));
+  if (unchanged !== undefined && stored !== undefined && whole) return finish(stored, emit);
   const lease = new Lease(context.layout);
   // Kept in memory until one lease names all that the image needs: a store that is locked for each costs more than a small image.
   const documents: Documents = new Map();
@@ -120,7 +125,7 @@ async function fetchImage(work: PullWork, remote: Remote, stored: Image | undefi
     });
     emit({ type: 'resolve', digest: image.digest, bytes: 0, total: image.layers.reduce((sum, l) => sum + l.size, 0) });
     const layers = ensureLayers(image, { context, remote, sink, limits, reference: reference.name }, signal, emit);
-    await both(layers, putDocuments(context, documents));
+    await bothOf(layers, putDocuments(context, documents));
     if (work.allPlatforms) await fetchBelow(work, remote, root, lease, signal, emit);
     await context.index.set(reference.name, root);
     return finish(image, emit);
@@ -146,8 +151,10 @@ async function putDocuments({ layout }: StoreContext, documents: Documents): Pro
 }
 
 /** Both end before the first failure is told: what they made is then cleared away. */
-async function both(one: Promise<void>, other: Promise<void>): Promise<void> {
-  for (const result of await Promise.allSettled([one, other])) if (result.status === 'rejected') throw result.reason;
+async function bothOf<A, B>(one: A, other: B): Promise<[Awaited<A>, Awaited<B>]> {
+  const results = await Promise.allSettled([one, other]);
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+  return results.map((result) => (result as PromiseFulfilledResult<unknown>).value) as [Awaited<A>, Awaited<B>];
 }
 
 /** The documents and blobs of every platform; nothing of them is unpacked. */
@@ -191,11 +198,10 @@ async function unchangedRoot(
 ): Promise<Descriptor | undefined> {
   const { reference, context } = work;
   if (stored === undefined) return undefined;
-  const known = await context.index.find(reference.name);
+  const ask = work.policy === 'always' && reference.digest === undefined;
+  const [known, now] = await bothOf(context.index.find(reference.name), ask ? remote.digestOf(reference.tag as string, signal) : undefined);
   if (known === undefined || known.digest !== stored.root) return undefined;
-  if (work.policy !== 'always' || reference.digest !== undefined) return known;
-  const now = await remote.digestOf(reference.tag as string, signal);
-  return now === known.digest ? known : undefined;
+  return !ask || now === known.digest ? known : undefined;
 }
 
 /** Fetches what the reference names. The bytes are kept as they came; which digest they have decides everything else. */

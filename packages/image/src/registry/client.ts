@@ -18,6 +18,7 @@ import {
   readErrorBody,
   shownUrl,
 } from './http.js';
+import { type IdleLines, type Line, lineKey } from './idle-lines.js';
 import { parseUrl } from './parse-url.js';
 import { proxyRules } from './proxy.js';
 import { follow } from './redirect.js';
@@ -41,6 +42,8 @@ export interface RegistryClientOptions {
   proxy?: string | false | undefined;
   /** Undefined: what lies in `certs.d` for this registry. */
   tls?: RegistryTls | undefined;
+  /** Where connections are left for the next client, and taken from; undefined: they end with this one. */
+  lines?: IdleLines | undefined;
   /** Path between `/v2/` and the repository: where a mirror keeps its copies. */
   prefix?: string;
 }
@@ -68,18 +71,18 @@ export interface Ask {
 }
 
 interface Session {
-  http: HttpClient;
-  endpoint: Endpoint;
+  line: Line;
   auth: Authenticator;
 }
 
-/** Talks to one registry about one repository. `close()` it at the end. */
+/** Talks to one registry about one repository. `close()` it at the end, or `release()` it when nothing failed. */
 export class RegistryClient {
   readonly #o: RegistryClientOptions;
   readonly #trusted: ReadonlySet<string>;
   /** Credentials for requests that read another repository as well: a refusal there must not spoil the others. */
   readonly #mounters = new Map<string, Authenticator>();
   #http: HttpClient | undefined;
+  #line: Line | undefined;
   #session: Promise<Session> | undefined;
 
   constructor(options: RegistryClientOptions) {
@@ -96,8 +99,18 @@ export class RegistryClient {
     return `${this.#o.prefix ?? ''}${this.#o.reference.repository}`;
   }
 
+  /** Ends all that is under way. */
   close(): void {
     this.#http?.close();
+  }
+
+  /** Everything that was asked has been answered: leaves the connection to whoever comes next. */
+  release(): void {
+    if (this.#line === undefined || this.#o.lines === undefined) return this.close();
+    this.#o.lines.give(this.#lineKey(), this.#line);
+    this.#line = undefined;
+    this.#http = undefined;
+    this.#session = undefined;
   }
 
   /** Fetches a manifest or index by tag or digest, at most 4 MiB. The caller verifies it. */
@@ -117,7 +130,7 @@ export class RegistryClient {
       // An answer to HEAD has no body that could say why, so errors are left to the GET that follows.
       const accept = [200, 400, 403, 404, 405, 406, 501];
       const answer = await this.request({ method: 'HEAD', path, headers: { accept: ACCEPT_MANIFESTS }, accept, what, signal });
-      answer.body.destroy();
+      await discard(answer);
       const digest = answer.headers['docker-content-digest'];
       return answer.status === 200 && isDigest(digest) ? digest : undefined;
     });
@@ -161,7 +174,8 @@ export class RegistryClient {
 
   /** One request with its redirects and its rounds of authentication. */
   async request(ask: Ask): Promise<HttpAnswer> {
-    const { http, endpoint, auth: own } = await this.#open(ask.signal);
+    const { line, auth: own } = await this.#open(ask.signal);
+    const { http, endpoint } = line;
     const auth = ask.alsoPull === undefined ? own : this.#mounter(endpoint, ask.alsoPull);
     const url = typeof ask.path === 'string' ? new URL(`v2/${this.repository}/${ask.path}`, endpoint.url) : ask.path;
     const context: ContextFor = (realm) => this.#tokenContext(http, realm, endpoint, ask.signal);
@@ -183,7 +197,7 @@ export class RegistryClient {
    * SECURITY: it must be the registry's own origin or one that the user trusts.
    */
   async resolve(target: string | undefined, base: URL, what: string, signal: AbortSignal): Promise<URL> {
-    const { endpoint } = await this.#open(signal);
+    const { endpoint } = (await this.#open(signal)).line;
     const url = target === undefined ? undefined : parseUrl(target, base);
     if (url !== undefined && /^https?:$/.test(url.protocol) && (endpoint.owns(url) || endpoint.trusts(url))) {
       if (url.username === '' && url.password === '') return url;
@@ -262,11 +276,23 @@ export class RegistryClient {
   }
 
   async #start(signal: AbortSignal): Promise<Session> {
+    const line = this.#o.lines?.take(this.#lineKey()) ?? (await this.#connect(signal));
+    this.#http = line.http;
+    this.#line = line;
+    return { line, auth: this.#authenticator(line.endpoint, []) };
+  }
+
+  async #connect(signal: AbortSignal): Promise<Line> {
     const { reference, idleTimeoutMs, insecure, proxy, tls } = this.#o;
     const http = new HttpClient({ idleTimeoutMs, proxyFor: proxyRules(proxy), tls: await contextsOf(reference.registry, tls) });
     this.#http = http;
     const endpoint = await findEndpoint(http, { registry: reference.registry, insecure, trusted: this.#trusted }, signal);
-    return { http, endpoint, auth: this.#authenticator(endpoint, []) };
+    return { http, endpoint, born: performance.now() };
+  }
+
+  #lineKey(): string {
+    const { reference, insecure, proxy, tls, idleTimeoutMs, trustedOrigins } = this.#o;
+    return lineKey([reference.registry, insecure, proxy, tls, idleTimeoutMs, trustedOrigins]);
   }
 
   #authenticator(endpoint: Endpoint, more: readonly string[]): Authenticator {

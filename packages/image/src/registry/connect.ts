@@ -3,26 +3,29 @@ import type { RegistryOptions } from '../options.js';
 import type { Reference } from '../reference.js';
 import { RegistryClient } from './client.js';
 import { credentialFiles, type FoundCredentials, findCredentials } from './credentials.js';
+import type { IdleLines } from './idle-lines.js';
 import type { TokenCache } from './token.js';
 
 export interface Connect {
   reference: Reference;
   options: RegistryOptions;
   tokens: TokenCache;
+  /** Undefined: no connection outlives its client. */
+  lines?: IdleLines | undefined;
   /** What will be done: `pull`, `pull,push`, `pull,delete`. */
   actions: string;
   signal: AbortSignal;
 }
 
 /** A client for the registry that the reference names. */
-export async function connect({ reference, options, tokens, actions, signal }: Connect): Promise<RegistryClient> {
+export async function connect({ reference, options, tokens, lines, actions, signal }: Connect): Promise<RegistryClient> {
   const { auth, insecure = false } = options;
   const credentials =
     auth === undefined
       ? await findCredentials(reference.registry, reference.repository, credentialFiles(), signal)
       : { auth: auth === false ? undefined : auth, helper: undefined };
   const ownInsecure = Array.isArray(insecure) ? names(insecure, reference.registry) : insecure;
-  return make(reference, credentials, ownInsecure, { options, tokens, actions });
+  return make(reference, credentials, ownInsecure, { options, tokens, lines, actions });
 }
 
 /** Clients for the mirrors of a registry, in their order. */
@@ -58,7 +61,7 @@ function make(
   reference: Reference,
   credentials: FoundCredentials,
   insecure: boolean,
-  o: { options: RegistryOptions; tokens: TokenCache; actions: string; prefix?: string },
+  o: { options: RegistryOptions; tokens: TokenCache; lines?: IdleLines | undefined; actions: string; prefix?: string },
 ): RegistryClient {
   const { trustedOrigins = [], retry = {}, idleTimeoutMs = 60_000, proxy, tls } = o.options;
   return new RegistryClient({
@@ -69,6 +72,7 @@ function make(
     retry,
     idleTimeoutMs,
     tokens: o.tokens,
+    lines: o.lines,
     actions: o.actions,
     proxy,
     tls,

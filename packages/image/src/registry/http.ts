@@ -73,9 +73,12 @@ export class HttpClient {
     const proxy = this.#o.proxyFor?.(url);
     const agent = await this.#agent(url.protocol === 'https:', request, proxy);
     const how = { agent, proxy };
-    return new Promise((resolve, reject) =>
-      this.#exchange(url, request, how, resolve, (e) => reject(networkError(e, url, request.signal))),
-    );
+    return new Promise((resolve, reject) => {
+      const fail = (e: Error): void => reject(networkError(e, url, request.signal));
+      const begin = (again: boolean): void =>
+        this.#exchange(url, request, how, resolve, (e, stale) => (stale && again ? begin(false) : fail(e)));
+      begin(request.method === 'GET' || request.method === 'HEAD');
+    });
   }
 
   #exchange(
@@ -83,7 +86,7 @@ export class HttpClient {
     request: HttpRequest,
     { agent, proxy }: { agent: http.Agent; proxy: URL | undefined },
     resolve: (a: HttpAnswer) => void,
-    reject: (e: Error) => void,
+    reject: (e: Error, stale: boolean) => void,
   ): void {
     const secure = url.protocol === 'https:';
     const options: https.RequestOptions & { highWaterMark: number } = {
@@ -100,6 +103,7 @@ export class HttpClient {
     const req = (secure ? https : http).request(url, options);
     // The idle timeout alone would let a server keep us with one header or one 1xx answer a minute.
     let deadline: NodeJS.Timeout | undefined;
+    let answered = false;
     const startDeadline = (): void => {
       deadline = setTimeout(() => req.destroy(timeout(`no answer within ${this.#idleMs} ms`)), this.#idleMs);
     };
@@ -108,13 +112,15 @@ export class HttpClient {
     else startDeadline();
     req.on('timeout', () => req.destroy(timeout(`nothing was received for ${this.#idleMs} ms`)));
     req.on('close', () => clearTimeout(deadline));
-    req.on('error', reject);
+    // A connection that was idle may have been given up by the server in the moment in which it is used again.
+    req.on('error', (e: NodeJS.ErrnoException) => reject(e, !answered && req.reusedSocket && e.code === 'ECONNRESET'));
     req.once('socket', quiet);
     // What a proxy answers to CONNECT is not what the registry says, though it comes in its place.
     req.on('proxyConnect', ({ statusCode }: { statusCode: number }) => {
       if (proxy !== undefined && statusCode !== 200) req.destroy(proxyRefusal(proxy, url, statusCode));
     });
     req.on('response', (body) => {
+      answered = true;
       clearTimeout(deadline);
       req.off('finish', startDeadline);
       // A body that breaks is reported to whoever reads it; unread, it must not end the process.
@@ -125,7 +131,7 @@ export class HttpClient {
     });
     if (typeof request.body !== 'function') req.end(request.body);
     // What breaks the connection is reported by the request's own error; only the source's error is not known there.
-    else pipeline(Readable.from(request.body(), { objectMode: true, highWaterMark: 2 }), req).catch(reject);
+    else pipeline(Readable.from(request.body(), { objectMode: true, highWaterMark: 2 }), req).catch((e) => reject(e, false));
   }
 
   async #agent(secure: boolean, request: HttpRequest, proxy: URL | undefined): Promise<http.Agent> {

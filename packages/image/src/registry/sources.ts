@@ -19,8 +19,14 @@ export class Sources {
     this.#retry = retry;
   }
 
+  /** Ends all that is under way. */
   close(): void {
     for (const client of [...this.#mirrors, this.#registry]) client.close();
+  }
+
+  /** As `RegistryClient.release`. */
+  release(): void {
+    for (const client of [...this.#mirrors, this.#registry]) client.release();
   }
 
   /** `check` judges what came, so that a mirror with other content counts as one that failed. */

@@ -42,8 +42,11 @@ export async function findTrust(
     const { ca = [], cert, key } = given;
     return { ca: typeof ca === 'string' ? [ca] : ca, own: cert !== undefined && key !== undefined ? { cert, key } : undefined };
   }
-  for (const root of roots) {
-    const found = await readDirectory(path.join(root, registry));
+  const directories = roots.map((root) => readDirectory(path.join(root, registry)));
+  // One that is not looked at may be unreadable.
+  for (const directory of directories) directory.catch(() => undefined);
+  for (const directory of directories) {
+    const found = await directory;
     if (found !== undefined) return found;
   }
   return { ca: [], own: undefined };

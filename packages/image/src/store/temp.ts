@@ -9,20 +9,24 @@ import { isAlive } from './owner.js';
 /** Removes temporary files, leases and locks whose owner is certainly dead; returns how many. Safe while others work. */
 export async function sweepLeftovers(layout: Layout): Promise<number> {
   let removed = 0;
-  for (const directory of [layout.temp, layout.leases]) {
-    for (const name of await readdir(directory)) {
+  const [names = [], leases = [], locks = []] = await Promise.all([layout.temp, layout.leases, layout.locks].map((d) => readdir(d)));
+  for (const [directory, found] of [
+    [layout.temp, names],
+    [layout.leases, leases],
+  ] as const) {
+    for (const name of found) {
       if (isAlive(name.slice(0, Math.max(0, name.indexOf('.'))))) continue;
       await removeTree(path.join(directory, name));
       removed++;
     }
   }
-  return removed + (await breakDeadLocks(layout));
+  return removed + (await breakDeadLocks(layout, locks));
 }
 
 /** Taking a lock breaks that of a dead owner, by the rules that make it safe; giving it back leaves nothing. */
-async function breakDeadLocks(layout: Layout): Promise<number> {
+async function breakDeadLocks(layout: Layout, names: readonly string[]): Promise<number> {
   let broken = 0;
-  for (const name of await readdir(layout.locks)) {
+  for (const name of names) {
     const holder = await readlink(path.join(layout.locks, name)).catch(() => undefined);
     if (holder === undefined || isAlive(holder.slice(0, Math.max(0, holder.indexOf('.'))))) continue;
     await withLock(layout.locks, name, async () => undefined);
