@@ -99,6 +99,8 @@ describe.skipIf(!base.ok || !ranges.ok)(ranges.title(base.title('an ordinary use
       outside: START + 999,
       exec: ['1000', '0'],
       disk: 'CTR_UNSUPPORTED',
+      again: [5, 5, 5],
+      own: ['33', '33', '33', '0 0 1', '1 101 50'],
       ranges: { ok: true, why: expect.stringContaining(String(SIZE)) },
     });
   });

@@ -28,5 +28,14 @@ await box[Symbol.asyncDispose]();
 const disk = await runContainer({ rootfs, command: ['/bin/true'], userns: 'auto', writable: 'disk' })
   .result()
   .catch((e) => e.code);
+// The same kind again, several at once; and a map that the caller wrote down.
+const again = (await Promise.all([1, 2, 3].map(() => lines(ids, { userns: 'auto' })))).map((l) => l.length);
+const part = [
+  { containerId: 0, hostId: process.getuid(), size: 1 },
+  { containerId: 1, hostId: 200_100, size: 50 },
+];
+const own = await lines(ids, { userns: { uidMap: part, gidMap: part }, user: { uid: 33, gid: 33 } });
 const { features } = await checkHost();
-process.stdout.write(JSON.stringify({ other, auto, chown, kept: [...kept, mine], outside, exec, disk, ranges: features['id ranges'] }));
+process.stdout.write(
+  JSON.stringify({ other, auto, chown, kept: [...kept, mine], outside, exec, disk, again, own, ranges: features['id ranges'] }),
+);

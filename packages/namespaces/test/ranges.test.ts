@@ -126,6 +126,40 @@ describe.skipIf(!possible)(title, () => {
     expect(lines.map((l) => JSON.parse(l))).toEqual(['0\n0', '12\n13']);
   });
 
+  it('maps his ranges once for all that he starts, and says why when it cannot', async () => {
+    const { lines } = await asUserWithRanges(`${HELPERS}
+      import { spawnTemplate } from 'ns';
+      import { mkdtempSync } from 'node:fs';
+      const dir = mkdtempSync(process.env.TMPDIR + '/helpers-');
+      const helper = (name, real) => writeFileSync(dir + '/' + name, '#!/bin/sh\\necho ' + name + ' >> ' + dir + '/runs\\n' + real + '\\n', { mode: 0o755 });
+      process.env.PATH = dir + ':/usr/bin:/bin';
+      helper('newuidmap', 'exec /usr/bin/newuidmap "$@"');
+      helper('newgidmap', 'echo not today >&2; exit 1');
+      const options = { args: ['true'], namespaces: { ...user, uts: 'new' }, idMaps: rangeIdMaps(), hostname: 'placeholder-of-a-name', user: { uid: 7, gid: 8 }, stdio: ['ignore', 'pipe', 'inherit'] };
+      const template = spawnTemplate(options, 'placeholder-of-a-name');
+      const args = ['sh', '-c', 'hostname; id -u; readlink /proc/self/ns/user'];
+      const start = async (n) => {
+        const p = await template.spawn({ name: 'the-name-of-number-' + n, args, env });
+        const [out] = await Promise.all([text(p.stdout), p.exited, p.cleaned]);
+        return out.trim().split('\\n');
+      };
+      say(await start(10).catch((e) => [e.code, e.message, e.hint]));
+      helper('newgidmap', 'exec /usr/bin/newgidmap "$@"');
+      writeFileSync(dir + '/runs', '');
+      const all = await Promise.all(Array.from({ length: 8 }, (_, i) => start(11 + i)));
+      all.push(await start(19), (await run('hostname; id -u; readlink /proc/self/ns/user', { ...options, args: ['sh', '-c', 'hostname; id -u; readlink /proc/self/ns/user'], hostname: 'the-name-of-number-20' })).split('\\n'));
+      say([all.map(([name, uid]) => name.slice(-2) + ' ' + uid), new Set(all.map((l) => l[2])).size, readFileSync(dir + '/runs', 'utf8').trim().split('\\n').sort()]);
+    `);
+    const [refused, [started, namespaces, runs]] = readFirst(lines) as [unknown[], [string[], number, string[]]];
+    expect(refused).toEqual([
+      'CTR_UNSUPPORTED',
+      expect.stringMatching(/newgidmap to succeed.*not today/),
+      expect.stringMatching(/set-user-ID root/),
+    ]);
+    expect(started).toEqual(Array.from({ length: 10 }, (_, i) => `${i + 11} 7`));
+    expect([namespaces, runs]).toEqual([10, ['newgidmap', 'newuidmap']]);
+  });
+
   it('forbids further user namespaces there too, and denies setgroups on request', async () => {
     const { lines } = await asUserWithRanges(`${HELPERS}
       say(await run('unshare -U true 2>/dev/null || echo refused; id -u', { namespaces: user, idMaps: rangeIdMaps(), user: { uid: 7, gid: 7 }, disableUserNamespaces: true }));

@@ -190,6 +190,7 @@ describe.skipIf(!userns)('spawnTemplate', () => {
     const fd = Fd.of(openSync('/proc/self/ns/uts', 'r'));
     expect(() => spawnTemplate({ ...base, namespaces: { uts: fd } }, PLACEHOLDER)).toThrow('to be without namespaces to join');
     fd.close();
+    expect(() => spawnTemplate({ ...base, disableUserNamespaces: true }, PLACEHOLDER)).toThrow('to be without disableUserNamespaces');
     const template = spawnTemplate(base, PLACEHOLDER);
     const name = NAMES[0] as string;
     expect(await messageOf(template.spawn({ name: 'x', args: ['true'] }))).toContain('expected "name" to be 20 ASCII characters');

@@ -42,7 +42,7 @@ export interface Compiled {
 
 /** A range that is used again has the same maps, and the same mounts of a layer. */
 const sameIds = (a: ContainerInput['ids'], b: ContainerInput['ids']): boolean =>
-  a?.idMaps === b?.idMaps && a?.mounts === b?.mounts && sameData(a?.layers, b?.layers);
+  a?.mounts === b?.mounts && sameData(a?.idMaps, b?.idMaps) && sameData(a?.layers, b?.layers);
 
 export class StartRecipe {
   readonly #input: ContainerInput;

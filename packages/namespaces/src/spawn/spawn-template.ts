@@ -2,6 +2,7 @@
 import { assertLinux, InvalidArgumentError } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
 import { Launcher } from '../launcher/launcher.js';
+import { isJoined } from '../namespaces/join.js';
 import { NAMESPACE_KINDS, type NamespaceKind } from '../plan/clone-flags.js';
 import type { Plan, StepGroup } from '../plan/plan.js';
 import { PlanTemplate } from '../plan/plan-template.js';
@@ -11,7 +12,7 @@ import { listenerOf, type SeccompFilter } from '../seccomp/load.js';
 import { LISTENER_SLOT } from '../steps/identity.js';
 import { TTY_SOCKET } from '../steps/terminal.js';
 import { sizeOf } from '../terminal/size.js';
-import { needsPlace } from '../userns/user-namespace.js';
+import { needsPlace, type Place, placeAround } from '../userns/user-namespace.js';
 import { extraFds, labelOf } from './attribute-steps.js';
 import { checkAttributes } from './check-attributes.js';
 import { checkProgramOptions, checkSpawnOptions } from './check-options.js';
@@ -67,15 +68,17 @@ function numbersOf(kept: Readonly<Record<string, Fd>>): Record<string, number> {
   );
 }
 
-/** The descriptors of mounts in a plan; those of anything else are of one start. */
-function keptFds(plan: Plan, mounts: SpawnOptions['mounts']): Record<string, Fd> {
-  const known = (mounts ?? []).flatMap((m) => (m.type === 'bind' ? [m.source, m.idMap] : [])).filter((v): v is Fd => Fd.is(v));
+const joinsOnce = (what: string): InvalidArgumentError =>
+  new InvalidArgumentError('options', 'without namespaces to join, which are opened for one start: use spawn()', what);
+
+/** The descriptors of a plan that stay open: of mounts, and of the user namespace around; those of anything else are of one start. */
+function keptFds(plan: Plan, mounts: SpawnOptions['mounts'], around: Fd | undefined): Record<string, Fd> {
+  const known = [around, ...(mounts ?? []).flatMap((m) => (m.type === 'bind' ? [m.source, m.idMap] : []))].filter((v): v is Fd => Fd.is(v));
   const others = Object.entries(plan.fds).filter(([slot]) => !ofEachStart(slot));
   return Object.fromEntries(
     others.map(([slot, number]) => {
       const fd = known.find((k) => k.fd === number);
-      if (fd === undefined)
-        throw new InvalidArgumentError('options', 'without namespaces to join, which are opened for one start: use spawn()', slot);
+      if (fd === undefined) throw joinsOnce(slot);
       return [slot, fd];
     }),
   );
@@ -219,17 +222,23 @@ export class StartTemplate {
   }
 }
 
+/** Compiles the options; with the user namespace around the new one, where there is one. */
+type Make = (place: Place | undefined) => StartTemplate;
+
 /** Made by {@link spawnTemplate}. */
 export class SpawnTemplate {
-  readonly #make: () => StartTemplate;
+  readonly #make: Make;
   readonly #placeholder: string;
-  #template: StartTemplate;
+  readonly #place: (() => Promise<Place>) | undefined;
+  /** Undefined until the first start has found out where the user namespaces are made. */
+  #template: StartTemplate | undefined;
 
   /** @internal */
-  constructor(make: () => StartTemplate, placeholder: string) {
+  constructor(make: Make, placeholder: string, place: (() => Promise<Place>) | undefined) {
     this.#make = make;
-    this.#template = make();
     this.#placeholder = placeholder;
+    this.#place = place;
+    this.#template = place === undefined ? make(undefined) : undefined;
   }
 
   /** A text of the options as the start of this name has it: with the name where the placeholder stands. */
@@ -246,11 +255,19 @@ export class SpawnTemplate {
     const { name } = start;
     if (typeof name !== 'string' || name.length !== this.#placeholder.length || !ASCII.test(name))
       throw new InvalidArgumentError('name', `${this.#placeholder.length} ASCII characters, as the placeholder has`, name);
-    return this.#template.start(name, start).catch((error) => {
+    const template = this.#template ?? (await this.#compile());
+    return template.start(name, start).catch((error) => {
       if (!learnFrom(error)) throw error;
-      this.#template = this.#make();
+      this.#template = undefined;
       return this.spawn(start);
     });
+  }
+
+  async #compile(): Promise<StartTemplate> {
+    const place = await this.#place?.();
+    // Another start may have been faster.
+    this.#template ??= this.#make(place);
+    return this.#template;
   }
 }
 
@@ -275,18 +292,17 @@ export function spawnTemplate(options: SpawnOptions, placeholder: string): Spawn
   assertLinux('spawnTemplate()');
   if (typeof placeholder !== 'string' || placeholder.length < SHORT_NAME || !ASCII.test(placeholder))
     throw new InvalidArgumentError('placeholder', `at least ${SHORT_NAME} ASCII characters`, placeholder);
-  if (needsPlace(options))
-    throw new InvalidArgumentError(
-      'options',
-      'without disableUserNamespaces, and without ranges of an ordinary user: their user namespace is made for one start',
-      options.idMaps,
-    );
+  if (options.disableUserNamespaces)
+    throw new InvalidArgumentError('options', 'without disableUserNamespaces, for which a user namespace is made for one start', true);
+  const joined = NAMESPACE_KINDS.find((kind) => isJoined(options.namespaces?.[kind]));
+  if (joined !== undefined) throw joinsOnce(`ns.${joined}`);
   const own = NAMESPACE_KINDS.filter((kind) => (options.namespaces?.[kind] ?? 'host') !== 'host');
-  const make = (): StartTemplate => {
+  const make: Make = (place) => {
     const complete = withNotifySocket(options);
-    const plan = describeSpawn(complete);
+    const plan = describeSpawn(complete, undefined, { around: place && { ...place, fd: place.around.fd } });
     const variables = complete === options ? undefined : { NOTIFY_SOCKET: complete.env?.['NOTIFY_SOCKET'] as string };
-    return new StartTemplate(options, downgrade(plan), own, placeholder, { variables, kept: keptFds(plan, options.mounts) });
+    const kept = keptFds(plan, options.mounts, place?.around);
+    return new StartTemplate(options, downgrade(plan), own, placeholder, { variables, kept });
   };
-  return new SpawnTemplate(make, placeholder);
+  return new SpawnTemplate(make, placeholder, needsPlace(options) ? () => placeAround(options.idMaps, false) : undefined);
 }

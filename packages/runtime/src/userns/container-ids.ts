@@ -61,9 +61,8 @@ export function knownIdMaps(wanted: Exclude<Wanted, 'host' | 'claimed'>, host: H
   return ranges(wanted === 'keep-id' ? keepIdMaps : rangeIdMaps, host, user);
 }
 
-/** True for what a template of many starts cannot hold. */
-export const isOfOneContainer = (wanted: Wanted, host: HostFacts): boolean =>
-  wanted === 'ranges' || wanted === 'keep-id' || (typeof wanted === 'object' && host.privileged);
+/** True for what a template of many starts cannot hold: mounts with these maps are made for one container. */
+export const isOfOneContainer = (wanted: Wanted, host: HostFacts): boolean => typeof wanted === 'object' && host.privileged;
 
 interface Claim {
   readonly idMaps: IdMaps;
