@@ -1,12 +1,13 @@
 // The promise: no root needed. An ordinary user's container has one id mapped, the same walls, and limits where root delegated them.
 import './fixtures/store.js';
+import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { host, makeTempDir, need, ownCgroups } from '@ctr/internal/testing';
+import { host, makeTempDir, need, ownCgroups, processes } from '@ctr/internal/testing';
 import { checkHost, runContainer } from '@ctr/runtime';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { busyboxRoot } from './fixtures/busybox-root.js';
-import { startChild } from './fixtures/child.js';
+import { type Child, startChild } from './fixtures/child.js';
 import type { Facts } from './fixtures/inside.js';
 
 const base = need('linux', 'userns', 'overlay-in-userns', 'busybox', 'static-cc');
@@ -69,40 +70,110 @@ describe.skipIf(!base.ok || !user.ok)(user.title(base.title('an ordinary user'))
 
 const ranges = need('root', 'uidmap', 'subid-files');
 
-describe.skipIf(!base.ok || !ranges.ok)(ranges.title(base.title('an ordinary user with ranges in /etc/subuid')), () => {
-  it('is anybody inside, each of them somebody of his own outside', async () => {
-    // newuidmap(1) wants a user with a name: `daemon` is on every system.
-    const [USER, START, SIZE] = [1, 200_000, 65_536];
-    const home = makeTempDir('home');
-    chownSync(home, USER, USER);
-    chmodSync(rootfs, 0o755);
-    const file = path.join(makeTempDir('ranges'), 'sub');
-    writeFileSync(file, `${USER}:${START}:${SIZE}\n`);
-    // In a mount namespace of its own: the host's files stay as they are.
-    const as = `for f in subuid subgid; do mount --bind ${file} /etc/$f || exit 90; done; exec setpriv --reuid ${USER} --regid ${USER} --clear-groups "$@"`;
-    const child = startChild('ranges.mjs', [rootfs], {
+/** An ordinary user who has ranges, and his folders. */
+interface RangesUser {
+  readonly home: string;
+  /** A root file system that belongs to him. */
+  readonly root: string;
+  start(script: string, ...args: string[]): Child;
+  /** What a script says as JSON, or what it complains about. */
+  said(script: string, ...args: string[]): Promise<unknown>;
+}
+
+// newuidmap(1) wants a user with a name: `daemon` is on every system.
+const [USER, START, SIZE] = [1, 200_000, 65_536];
+
+function userWithRanges(): RangesUser {
+  const home = makeTempDir('home');
+  chownSync(home, USER, USER);
+  chmodSync(rootfs, 0o755);
+  const own = path.join(home, 'root');
+  execFileSync('cp', ['-a', rootfs, own]);
+  execFileSync('chown', ['-R', `${USER}:${USER}`, own]);
+  const file = path.join(makeTempDir('ranges'), 'sub');
+  writeFileSync(file, `${USER}:${START}:${SIZE}\n`);
+  // In a mount namespace of its own: the host's files stay as they are.
+  const as = `for f in subuid subgid; do mount --bind ${file} /etc/$f || exit 90; done; exec setpriv --reuid ${USER} --regid ${USER} --clear-groups "$@"`;
+  const start = (script: string, ...args: string[]): Child =>
+    startChild(script, args, {
       prefix: ['unshare', '-m', 'sh', '-c', as, 'sh'],
       env: { HOME: home, TMPDIR: home, CTR_ROOT: path.join(home, 'store'), CTR_RUN: path.join(home, 'run'), XDG_RUNTIME_DIR: home },
     });
+  const said = async (script: string, ...args: string[]): Promise<unknown> => {
+    const child = start(script, ...args);
     let text = '';
     child.node.stdout.on('data', (c) => {
       text += c;
     });
     await child.gone;
-    // A map as the namespace around it has the ids: this user as 0, the range from 1 on.
-    const map = ['0 0 1', `1 1 ${SIZE}`];
-    expect(text === '' ? child.errors() : JSON.parse(text)).toEqual({
+    return text === '' ? child.errors() : (JSON.parse(text) as unknown);
+  };
+  return { home, root: own, start, said };
+}
+
+describe.skipIf(!base.ok || !ranges.ok)(ranges.title(base.title('an ordinary user with ranges in /etc/subuid')), () => {
+  // A map as the namespace around it has the ids: this user as 0, the range from 1 on.
+  const map = ['0 0 1', `1 1 ${SIZE}`];
+
+  it('is anybody inside, each of them somebody of his own outside', async () => {
+    expect(await userWithRanges().said('ranges.mjs', rootfs)).toEqual({
       other: ['1000', '1001', '1001 29', ...map],
       auto: ['0', '0', '0', ...map],
       chown: ['33 34'],
       kept: [String(USER), String(USER), String(USER), USER],
       outside: START + 999,
       exec: ['1000', '0'],
-      disk: 'CTR_UNSUPPORTED',
       again: [5, 5, 5],
       own: ['33', '33', '33', '0 0 1', '1 101 50'],
       ranges: { ok: true, why: expect.stringContaining(String(SIZE)) },
     });
+  });
+
+  it('writes on disk as anybody, and nothing stays', async () => {
+    const daemon = userWithRanges();
+    expect(await daemon.said('ranges-disk.mjs', daemon.root, 'all')).toEqual({
+      auto: ['0 0 755', '33 33 777', '33 33 0', '33 33 644', 'hostname', 'passwd'],
+      other: ['1000', '1000', 'refused'],
+      kept: ['0', '0', '0 0'],
+      failed: 'CTR_START_FAILED',
+      again: ['1', '2', '3'],
+      left: [],
+    });
+  });
+
+  /** The layers of all sessions. */
+  const layers = ({ home }: RangesUser): string[] => {
+    const containers = path.join(home, 'store/containers');
+    return existsSync(containers) ? readdirSync(containers).flatMap((s) => readdirSync(path.join(containers, s))) : [];
+  };
+
+  it('what they wrote is gone after kill -9 of Node', async () => {
+    const daemon = userWithRanges();
+    const child = daemon.start('ranges-disk.mjs', daemon.root, 'stay');
+    await child.ready;
+    expect(layers(daemon)).toHaveLength(1);
+    child.node.kill('SIGKILL');
+    await child.gone;
+    await expect.poll(() => [...layers(daemon), ...readdirSync(path.join(daemon.home, 'run'))], { timeout: 10_000 }).toEqual([]);
+  });
+
+  it('… and after kill -9 of the monitor too it goes with the next start', async () => {
+    const daemon = userWithRanges();
+    const child = daemon.start('ranges-disk.mjs', daemon.root, 'stay');
+    await child.ready;
+    const monitor = processes().find((p) => p.ppid === child.node.pid);
+    process.kill(monitor?.pid ?? 0, 'SIGKILL');
+    child.node.kill('SIGKILL');
+    await child.gone;
+    expect(layers(daemon)).toHaveLength(1);
+    const next = daemon.start('ranges-disk.mjs', daemon.root, 'stay');
+    await next.ready;
+    // Its own.
+    await expect.poll(() => layers(daemon).length, { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => readdirSync(path.join(daemon.home, 'run')).length, { timeout: 10_000 }).toBe(1);
+    next.node.kill('SIGKILL');
+    await next.gone;
+    await expect.poll(() => [...layers(daemon), ...readdirSync(path.join(daemon.home, 'run'))], { timeout: 10_000 }).toEqual([]);
   });
 });
 

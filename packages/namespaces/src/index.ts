@@ -104,5 +104,6 @@ export { keepIdMaps, ownIdMaps, rangeIdMaps } from './userns/choices.js';
 export { type ClaimedIds, type ClaimOptions, claimIds } from './userns/claim.js';
 export { type IdMap, type IdMaps, type IdRange, parseIdMaps, toHostId } from './userns/id-map.js';
 export { type IdMappedMountOptions, idMappedMount } from './userns/idmapped-mount.js';
+export { removeRangeTree } from './userns/remove-range-tree.js';
 export { parseSubIds, readSubIds, type SubIdSources, type SubIds } from './userns/subids.js';
 export { createUserNamespace, type UserNamespaceOptions } from './userns/user-namespace.js';

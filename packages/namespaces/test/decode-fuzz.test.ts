@@ -56,6 +56,11 @@ const PLANS: Plan[] = [
   describeEnter({ pid: 1, pidfd: 3 }, { args: ['id'], env: ENV, capabilities: NONE, oomScoreAdj: 1 }, ['user', 'mount', 'pid'], true),
   describeSpawn({ args: ['id'], seccomp: { program: defaultSeccompFilter([]), onListener: () => {} } }),
   describeSpawn({ args: ['id'], namespaces: { pid: Fd.of(3), time: Fd.of(4) }, stdio: ['pipe', 'inherit', 'ignore'] }),
+  describeSpawn(
+    { args: ['id'], namespaces: { user: 'new' }, cleanup: [{ call: 'remove_tree', args: ['/nowhere'] }] },
+    { uid: 1, gid: 1 },
+    { around: { fd: 3, idMaps: { uid: '0 0 1\n', gid: '0 0 1\n', denySetgroups: false }, start: undefined } },
+  ),
   holdPlan('hold', [{ call: 'report_file', args: ['/x'] }], [{ call: 'close', args: [{ slot: 'x' }] }]),
 ];
 

@@ -160,6 +160,37 @@ describe.skipIf(!possible)(title, () => {
     expect([namespaces, runs]).toEqual([10, ['newgidmap', 'newuidmap']]);
   });
 
+  it('what its users made on disk goes with it, and by removeRangeTree; what a link leads to stays', async () => {
+    const { lines } = await asUserWithRanges(`${HELPERS}
+      import { removeRangeTree } from 'ns';
+      import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+      const home = mkdtempSync(process.env.TMPDIR + '/trees-');
+      writeFileSync(home + '/canary', 'alive');
+      const make = async (name, idMaps, o) => {
+        const dir = home + '/' + name;
+        mkdirSync(dir);
+        const line = 'cd ' + dir + '; for u in 3 9; do mkdir -p of$u/in/in; touch of$u/in/f; ln -s ../../../canary of$u/link; chown -hR $u:$u of$u; chmod 0 of$u/in; chmod 3700 of$u; done; chown 5:5 .';
+        await run(line, { namespaces: user, idMaps, ...o(dir) });
+        return dir;
+      };
+      const withIt = (dir) => ({ cleanup: [{ call: 'remove_tree', args: [dir] }] });
+      const gone = [];
+      for (const [i, idMaps] of [rangeIdMaps(), keepIdMaps()].entries()) gone.push(!existsSync(await make('clean' + i, idMaps, withIt)));
+      gone.push(!existsSync(await make('forbid', rangeIdMaps(), (dir) => ({ ...withIt(dir), disableUserNamespaces: true }))));
+      const dir = await make('left', rangeIdMaps(), () => ({}));
+      let code;
+      try { rmSync(dir, { recursive: true }); } catch (e) { code = e.code; }
+      await removeRangeTree(dir);
+      await removeRangeTree(dir);
+      gone.push(!existsSync(dir));
+      say([gone, code, readFileSync(home + '/canary', 'utf8'), await removeRangeTree('here').catch((e) => e.code), (await removeRangeTree(home + '/canary').catch((e) => e.message)).replace(home, '')]);
+      rmSync(home, { recursive: true });
+    `);
+    expect(readFirst(lines)).toEqual([
+      [[true, true, true, true], 'EACCES', 'alive', 'CTR_INVALID_ARGUMENT', expect.stringMatching(/^remove \/canary: .*ENOTDIR/)],
+    ]);
+  });
+
   it('forbids further user namespaces there too, and denies setgroups on request', async () => {
     const { lines } = await asUserWithRanges(`${HELPERS}
       say(await run('unshare -U true 2>/dev/null || echo refused; id -u', { namespaces: user, idMaps: rangeIdMaps(), user: { uid: 7, gid: 7 }, disableUserNamespaces: true }));

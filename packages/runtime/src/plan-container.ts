@@ -20,7 +20,7 @@ import type { StdioPlan } from './stdio.js';
 import type { ResolvedUser } from './user/resolve-user.js';
 import type { ContainerIds } from './userns/container-ids.js';
 import { mappedRoot } from './userns/mapped-root.js';
-import { describeWritableLayer, isOnDisk, type WritableLayer } from './writable-layer.js';
+import { describeWritableLayer, type WritableLayer } from './writable-layer.js';
 
 export interface ContainerInput {
   readonly id: string;
@@ -99,16 +99,9 @@ function describeMappedRoot(idMaps: IdMaps, lower: readonly string[], { upper, p
   return { root: mapped.root, prepare: [...prepare, ...mapped.prepare], cleanup };
 }
 
-/** What the container's other users make on disk is not this user's to remove. */
-const onDiskWithRanges = (): UnsupportedError =>
-  new UnsupportedError('a writable layer on disk with a range of ids', 'root', undefined, {
-    hint: "what the container's other users write there is not this user's to remove: give writable: 'memory' (Linux 6.6), or userns: 'auto' and no user",
-  });
-
 function describeRoot({ id, spec, root, session, ids }: ContainerInput, ownUser: boolean): RootPlan {
   if (spec.rootfs === 'host' && ownUser) return machineItself(spec);
   if (ids?.layers !== undefined) return describeMappedRoot(ids.idMaps, ids.layers, describeWritableLayer(spec, session, id));
-  if (ids !== undefined && isOnDisk(spec, session)) throw onDiskWithRanges();
   const userxattr = ownUser || !session.host.initialUserNamespace;
   // In a user namespace the owner of the root is one of its ids: only the process itself can give it.
   const { upper, prepare, cleanup } = describeWritableLayer(spec, session, id, userxattr ? undefined : root.facts);

@@ -38,6 +38,7 @@ struct Container {
   OwnedFd pidfd, report, helper;
   i32 pid;
   OwnedFd enter_pidfd;
+  OwnedFd around;      // the user namespace from inside of which trees are removed; none: from where we are
   Failure failure;
   Stage failure_stage;
   SigInfo exit_info;

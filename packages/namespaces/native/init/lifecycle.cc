@@ -176,7 +176,7 @@ void Monitor::cleanup(Container* c) {
       // What is empty, as a control group nearly always is, needs no process.
       result = syscall6(__NR_unlinkat, static_cast<u64>(AT_FDCWD), ptr(path), AT_REMOVEDIR);
       if (result == -kENOENT) result = 0;
-      if (result != 0 && startRemoval(c, path)) break;
+      if (result != 0 && startRemoval(c, step)) break;
     }
     if (!cleanupStepDone(c, result == 0 ? 0 : runStep(c->after, step, c->cleanup_at, context))) break;
   }
@@ -203,8 +203,12 @@ bool Monitor::cleanupStepDone(Container* c, i64 result) {
   return true;
 }
 
-/** A tree may be large: a process of its own deletes it, so that nobody's start waits. Its exit code is the errno. */
-bool Monitor::startRemoval(Container* c, const char* path) {
+/**
+ * A tree may be large: a process of its own deletes it, so that nobody's start waits. Its exit code is the errno. What the users of a
+ * range made is not ours to remove: then it does so as the root of the namespace that has them all, which is ours (user_namespaces(7)).
+ */
+bool Monitor::startRemoval(Container* c, const WireStep& step) {
+  const char* path = c->after.text(static_cast<u32>(step.args[0]));
   int pidfd = -1;
   clone_args args = {};
   args.flags = CLONE_PIDFD;
@@ -212,6 +216,11 @@ bool Monitor::startRemoval(Container* c, const char* path) {
   args.exit_signal = kSigChld;
   const i64 pid = syscall6(__NR_clone3, ptr(&args), sizeof args);
   if (pid == 0) {
+    if (removesWithin(step)) {
+      const i64 r = syscall6(__NR_setns, static_cast<u64>(c->around.get()), CLONE_NEWUSER);
+      if (r < 0) exitNow(static_cast<int>(-r));
+    }
+    // After the change of rights, which clears it (prctl(2)).
     syscall6(__NR_prctl, PR_SET_PDEATHSIG, kSigKill);
     // Its copies would keep open what we let go, such as the lock of a session.
     syscall6(__NR_close_range, 0, ~0u, 0);

@@ -56,7 +56,7 @@ class Monitor {
   void finish(Container* c);
   void cleanup(Container* c);
   bool cleanupStepDone(Container* c, i64 result);
-  bool startRemoval(Container* c, const char* path);
+  bool startRemoval(Container* c, const WireStep& step);
   void finishCleanup(Container* c);
   void onHelperExit(Container* c);
   void killAll(Container* c);

@@ -92,6 +92,11 @@ struct WireStep {
 };
 static_assert(sizeof(WireStep) == 80);
 
+/** Whether a remove_tree is to be made from inside of the user namespace in the slot that follows the path. */
+inline bool removesWithin(const WireStep& step) {
+  return step.op == static_cast<u16>(Op::remove_tree) && static_cast<ArgKind>(step.arg_kind[1]) == ArgKind::slot;
+}
+
 /** Puts a pointer (8 bytes) or a slot's descriptor (4 bytes) into the data just before a step. */
 struct WirePatch {
   u32 at;

@@ -51,6 +51,19 @@ bool validBeside(const Program& program) {
   return true;
 }
 
+/** The user namespace that a removal of the clean-up names came for the start alone: one copy of it stays for the end. */
+i32 keepAround(Container& c, const Slots& slots) {
+  constexpr u64 kDuplicateCloexec = 1030;  // F_DUPFD_CLOEXEC
+  for (u32 i = 0; i < c.after.counts[after_stage::cleanup]; i++) {
+    const WireStep& step = c.after.steps[after_stage::cleanup][i];
+    if (!removesWithin(step) || c.around.valid()) continue;
+    const i64 r = syscall6(__NR_fcntl, static_cast<u64>(slots.fd[step.args[1]]), kDuplicateCloexec, 0);
+    if (r < 0) return static_cast<i32>(-r);
+    c.around.reset(static_cast<int>(r));
+  }
+  return 0;
+}
+
 constexpr u64 kLockUn = 8;
 constexpr u64 kMaxPrograms = 64 * 1024 * 1024;
 
@@ -90,7 +103,7 @@ Container* Monitor::newContainer(u32 id, u32 after_size) {
   // Fresh memory is zero: only what is not zero by nature is set.
   c->mapped_size = size;
   c->id = id;
-  for (OwnedFd* fd : {&c->pidfd, &c->report, &c->helper, &c->enter_pidfd}) fd->release();
+  for (OwnedFd* fd : {&c->pidfd, &c->report, &c->helper, &c->enter_pidfd, &c->around}) fd->release();
   c->failure = Failure{};
   c->report_watch = {Watch::Kind::report, c};
   c->process_watch = {Watch::Kind::process, c};
@@ -111,7 +124,7 @@ void Monitor::freeContainer(Container* c) {
     c->held_slots->closeAll();
     syscall6(__NR_munmap, ptr(c->held_slots), sizeof(Slots));
   }
-  for (OwnedFd* fd : {&c->pidfd, &c->report, &c->helper, &c->enter_pidfd}) fd->reset();
+  for (OwnedFd* fd : {&c->pidfd, &c->report, &c->helper, &c->enter_pidfd, &c->around}) fd->reset();
   syscall6(__NR_munmap, ptr(c), c->mapped_size);
 }
 
@@ -162,9 +175,9 @@ i32 Monitor::decodeMessage(Arena& arena, const MessageHeader& header, u32 size, 
   container->after_size = header.after_size;
   auto* after = reinterpret_cast<u8*>(container) + sizeof(Container);
   copy(after, bytes + header.launch_size, header.after_size);
-  if (decodeProgram(after, header.after_size, container->after)) return 0;
-  freeContainer(container);
-  return kEINVAL;
+  const i32 error = decodeProgram(after, header.after_size, container->after) ? keepAround(*container, arena.slots) : kEINVAL;
+  if (error != 0) freeContainer(container);
+  return error;
 }
 
 /** What could not be taken as a plan: nothing was done. */

@@ -160,6 +160,10 @@ const begin = () =>
     { call: 'umask', args: [0o022] },
   ]);
 
+/** What the users of its namespace made on disk is removed from inside of the one around it: an ordinary user is root of that one. */
+const removedWithin = (steps: readonly Step[]): Step[] =>
+  steps.map((step) => (step.call === 'remove_tree' ? { ...step, args: [...step.args, slot('ns.around')] } : step));
+
 /** No mount made here may reach the host, and with a root of its own nothing of the host need come here. */
 const detachPropagation = (ownRoot: boolean) =>
   keep(`propagation ${ownRoot}`, () => [
@@ -319,7 +323,7 @@ export function describeSpawn(
       ],
       kill: [o.cgroup?.kill ?? []],
       collect: [o.cgroup?.collect ?? []],
-      cleanup: [o.cgroup?.cleanup ?? [], o.cleanup ?? []],
+      cleanup: [o.cgroup?.cleanup ?? [], facts.around && caller.uid !== 0 ? removedWithin(o.cleanup ?? []) : (o.cleanup ?? [])],
     },
   };
 }

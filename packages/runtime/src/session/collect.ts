@@ -4,7 +4,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, readdir, readFile, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { tryFlock } from '@ctr/namespaces';
+import { removeRangeTree, tryFlock } from '@ctr/namespaces';
 import { removeTree } from '@ctr/overlayfs';
 import { INTENT_FILE, LOCK_FILE, NONCE, parseIntent } from './record.js';
 
@@ -57,12 +57,22 @@ async function isStill(lock: FileHandle, file: string): Promise<boolean> {
   return named !== undefined && held.ino === named.ino && held.dev === named.dev;
 }
 
+/** Of containers with an ordinary user's ranges most belongs to ids that he has in his user namespace only. */
+async function removeUppers(directory: string): Promise<void> {
+  try {
+    await unlessMissing(removeTree(directory));
+  } catch (error) {
+    if (process.geteuid?.() === 0 || !['EACCES', 'EPERM'].includes(codeOf(error) ?? '')) throw error;
+    await removeRangeTree(directory);
+  }
+}
+
 async function removeRemains(directory: string, nonce: string, bootId: string): Promise<void> {
   const text = await unlessMissing(readFile(path.join(directory, INTENT_FILE), 'utf8'));
   const intent = text === undefined ? undefined : parseIntent(text, nonce);
   if (intent !== undefined) {
     if (intent.bootId === bootId) for (const cgroup of intent.cgroups) await removeCgroup(cgroup);
-    await unlessMissing(removeTree(intent.uppers));
+    await removeUppers(intent.uppers);
   }
   await unlessMissing(removeTree(directory));
 }

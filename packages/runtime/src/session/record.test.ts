@@ -23,12 +23,13 @@ describe('the record', () => {
       'faccessat',
     ]));
 
-  it('is removed last, and only when no cgroup is left', () => {
+  it('is removed last, and only when no cgroup and no layer is left', () => {
     const steps = describeEnd('/run/ctr/x', { cgroups: ['/a/in', '/a'], uppers: '/u' });
     expect(steps.map((s) => [s.call, s.skipOnSuccess ?? 0])).toEqual([
       ['unlinkat', 0],
       ['unlinkat', 0],
       ['remove_tree', 0],
+      ['faccessat', 3],
       ['faccessat', 2],
       ['faccessat', 1],
       ['remove_tree', 0],

@@ -55,16 +55,17 @@ export const removeTreeStep = (directory: string, doing: string): Step => ({
 
 /**
  * Takes the session down: the cgroups (innermost first), the writable layers, the record. The record stays as long as
- * one of the cgroups does, so that a later collector knows of it.
+ * one of these does, so that a later collector knows of it.
  */
 export function describeEnd(directory: string, { cgroups, uppers }: Pick<Intent, 'cgroups' | 'uppers'>): Step[] {
-  const left = cgroups.map(
-    (cgroup, i): Step => ({
+  const all = [...cgroups, uppers];
+  const left = all.map(
+    (made, i): Step => ({
       call: 'faccessat',
-      args: [AT_FDCWD, cgroup, 0],
+      args: [AT_FDCWD, made, 0],
       allow: ['ENOENT', 'EACCES'],
-      skipOnSuccess: cgroups.length - i,
-      doing: `look whether the cgroup ${cgroup} is gone`,
+      skipOnSuccess: all.length - i,
+      doing: `look whether ${made} is gone`,
     }),
   );
   return [
