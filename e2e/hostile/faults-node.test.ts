@@ -4,7 +4,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { descendants, leakCheck, makeTempDir, need, processes } from '@ctr/internal/testing';
-import { runContainer } from '@ctr/runtime';
+import { type RunOptions, runContainer } from '@ctr/runtime';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Child, startChild } from '../fixtures/child.js';
 import { must, run } from '../fixtures/command.js';
@@ -170,6 +170,15 @@ function leftIn(env: { CTR_RUN: string; CTR_ROOT: string }): string[] {
   const dirs = [env.CTR_RUN, path.join(env.CTR_ROOT, 'containers')];
   return dirs.flatMap((d) => (existsSync(d) ? readdirSync(d).map((n) => path.join(d, n)) : []));
 }
+
+describe('outliving Node', () => {
+  it.each(['detach', 'detached'])('F-26 is not to be had yet, and %s says so before anything is touched', async (word) => {
+    const error = await runContainer({ rootfs: '/nowhere', command: ['true'], [word]: true } as RunOptions)
+      .result()
+      .catch((e: unknown) => e);
+    expect(error).toMatchObject({ name: 'InvalidArgumentError', message: expect.stringMatching(/a container ends with this process/) });
+  });
+});
 
 describe.skipIf(!base.ok)(base.title('without descriptors'), () => {
   it('F-15 each number that is left gives a container or an error that says EMFILE, and nothing leaks', async () => {

@@ -1,6 +1,6 @@
 // A user namespace for root's containers: a range of its own, layers and binds with mapped ids, and nothing left.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type Image, ImageStore, packTar } from '@ctr/image';
 import { host, leakCheck, makeTempDir, need } from '@ctr/internal/testing';
@@ -147,6 +147,12 @@ describe.skipIf(!mapped)(title.replace('"auto"', 'left out'), () => {
     ['a user above the range', { user: { uid: 70_000, gid: 70_000 } }],
     ['a bind of what cannot be mapped', { mounts: [{ type: 'bind', source: '/proc', target: '/host-proc' }] }],
   ])('is the host’s with %s', async (_, options) => expect(await run(MAP, options).text()).toBe('host\n'));
+
+  it('is its own with the host’s network when that is insisted on: /sys is then the host’s, read-only', async () => {
+    const script = `${MAP}; touch /sys/kernel/made 2>/dev/null || echo refused; ls /sys/class/net | wc -l`;
+    const links = readdirSync('/sys/class/net').length;
+    expect(await run(script, { userns: 'auto', network: 'host' }).text()).toBe(`own\nrefused\n${links}\n`);
+  });
 
   it('is the host’s for a root on overlayfs, which cannot be mapped; to insist is an error', async () => {
     const dir = makeTempDir('overlay');

@@ -35,15 +35,18 @@ export async function syncDirectory(directory: string): Promise<void> {
 export async function replaceFile(temp: string, file: string, content: string | Uint8Array, durable: boolean): Promise<void> {
   const handle = await open(temp, 'wx', 0o600);
   try {
-    await handle.writeFile(content);
-    if (durable) await handle.datasync();
+    try {
+      await handle.writeFile(content);
+      if (durable) await handle.datasync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temp, file);
   } catch (error) {
-    await handle.close();
-    await unlink(temp);
+    // What went wrong first is what is told.
+    await unlink(temp).catch(() => {});
     throw error;
   }
-  await handle.close();
-  await rename(temp, file);
   if (durable) await syncDirectory(path.dirname(file));
 }
 

@@ -41,6 +41,9 @@ export async function makeMountMaps(mounts: readonly OciMount[], undo: CleanupSt
   return made;
 }
 
+/** The host's sysfs stands in where the network is not the container's own. Its files have no owners that could be mapped (EINVAL). */
+const hasNoOwners = ({ source }: OciMount): boolean => source === '/sys';
+
 /** A mount as the launcher takes it: with maps of its own, or those of the container's user namespace where binds have them. */
 export function mappedMount(mount: OciMount, ofContainer: Fd | undefined, own: MountMaps | undefined): Mount {
   const m = toLauncherMount(mount);
@@ -49,7 +52,7 @@ export function mappedMount(mount: OciMount, ofContainer: Fd | undefined, own: M
   const maps = mapsOf(mount);
   // The specification's default: the mount alone.
   const options = maps !== undefined && word === undefined ? [...(m.options ?? []), 'idmap'] : m.options;
-  const idMap = own?.get(mount) ?? (maps === undefined ? ofContainer : undefined);
+  const idMap = own?.get(mount) ?? (maps === undefined && !hasNoOwners(mount) ? ofContainer : undefined);
   if (word !== undefined && maps === undefined && ofContainer === undefined)
     throw new InvalidArgumentError(
       `mounts[${mount.destination}].options`,
