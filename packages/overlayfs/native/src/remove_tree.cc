@@ -9,21 +9,13 @@
 #include <utility>
 #include <vector>
 
+#include "linux_dirent.h"
 #include "sys.h"
 
 namespace ctr {
 namespace {
 
 constexpr uint64_t kInside = kNoSymlinks | kNoXdev;
-
-/** linux_dirent64 of getdents64(2). */
-struct Dirent {
-  uint64_t inode;
-  int64_t offset;
-  uint16_t length;
-  uint8_t type;
-  char name[1];
-};
 
 struct Level {
   Facts facts;                       // of the directory
@@ -50,14 +42,14 @@ class Walk {
  private:
   /** Deletes what is no directory, and empty directories. */
   void scan(Level& level) {
-    alignas(Dirent) std::array<char, 32768> buffer;
+    alignas(LinuxDirent) std::array<char, 32768> buffer;
     level.scanned = true;
     for (;;) {
       const long size = ::syscall(SYS_getdents64, fd_.get(), buffer.data(), buffer.size());
       if (size < 0) fail("getdents64");
       if (size == 0) return;
       for (long at = 0; at < size;) {
-        const auto* entry = reinterpret_cast<const Dirent*>(buffer.data() + at);
+        const auto* entry = reinterpret_cast<const LinuxDirent*>(buffer.data() + at);
         at += entry->length;
         const bool self = std::strcmp(entry->name, ".") == 0 || std::strcmp(entry->name, "..") == 0;
         if (!self && !removeOne(entry->name)) level.pending.emplace_back(entry->name);
