@@ -1,8 +1,8 @@
 // What the parts of a store share within one process.
 import { AbortError } from '@ctr/internal/errors';
 import type { Digest } from './digest.js';
-import type { Sources } from './registry/sources.js';
 import { IdleLines } from './registry/idle-lines.js';
+import type { Sources } from './registry/sources.js';
 import { TokenCache } from './registry/token.js';
 import { SingleFlight } from './single-flight.js';
 import { IndexFile } from './store/index-file.js';
@@ -39,7 +39,13 @@ const contexts = new Map<string, StoreContext>();
 export function contextFor(layout: Layout): StoreContext {
   const known = contexts.get(layout.root);
   if (known !== undefined) return known;
-  const made = { layout, index: new IndexFile(layout), flights: new SingleFlight<PullProgress>(), tokens: new TokenCache(), lines: new IdleLines() };
+  const made = {
+    layout,
+    index: new IndexFile(layout),
+    flights: new SingleFlight<PullProgress>(),
+    tokens: new TokenCache(),
+    lines: new IdleLines(),
+  };
   contexts.set(layout.root, made);
   return made;
 }

@@ -106,8 +106,8 @@ export class RegistryClient {
 
   /** Everything that was asked has been answered: leaves the connection to whoever comes next. */
   release(): void {
-    if (this.#line === undefined || this.#o.lines === undefined) return this.close();
-    this.#o.lines.give(this.#lineKey(), this.#line);
+    if (this.#line !== undefined && this.#o.lines !== undefined) this.#o.lines.give(this.#lineKey(), this.#line);
+    else this.close();
     this.#line = undefined;
     this.#http = undefined;
     this.#session = undefined;

@@ -40,6 +40,8 @@ export class FakeRegistry {
 
   private constructor() {
     this.#server = http.createServer((req, res) => void this.#serve(req, res).catch((e: Error) => res.destroy(e)));
+    // Idle connections end when the client says so, however slow the machine is.
+    this.#server.keepAliveTimeout = 600_000;
   }
 
   static async start(): Promise<FakeRegistry> {
