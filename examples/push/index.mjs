@@ -1,8 +1,10 @@
 // Makes an image of a folder, or of another image and a folder on top, and pushes it.
 // node index.mjs FOLDER NAME [--base=IMAGE] [--command=PROGRAM] [--insecure]
 // Credentials are those of "docker login"; REGISTRY_USER and REGISTRY_PASSWORD win over them.
+import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { directoryEntries, ImageStore, packTar } from '@ctr/image';
+import { ImageStore } from '@ctr/image';
+import { packDirectory } from '@ctr/overlayfs';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -16,7 +18,7 @@ const registry = { insecure: values.insecure ?? false, ...(username && password 
 const store = await ImageStore.open();
 
 // The same files give the same digest, whoever has them and whenever they were made.
-const files = packTar(directoryEntries(folder, { owner: { uid: 0, gid: 0 }, mtime: 0 }));
+const files = packDirectory(path.resolve(folder), { owner: { uid: 0, gid: 0 }, mtime: 0 });
 const config = values.command ? { Cmd: [values.command] } : {};
 const image = values.base
   ? await store.commit(await store.pull(values.base, { insecure: values.insecure ?? false }), { reference, changes: files, config })
