@@ -53,13 +53,20 @@ export class IndexFile {
   /** Lets a reference name this descriptor, instead of what it named before. What it points at must be in the store already. */
   async set(name: string, entry: Pick<Descriptor, 'mediaType' | 'digest' | 'size'>): Promise<void> {
     const raw = { mediaType: entry.mediaType, digest: entry.digest, size: entry.size, annotations: { [REF_NAME]: name } };
+    // What the index names must be there after a power cut when the index is. It takes its time while the lock is taken.
+    const synced = Promise.all(this.#directories().map(syncDirectory));
+    synced.catch(() => undefined); // told below
     await this.#update(async (entries) => {
       const same = entries.filter((e) => nameOf(e) === name);
       if (same.length === 1 && same[0]?.['digest'] === entry.digest) return undefined;
-      // The blobs must be there after a power cut when the index that names them is.
-      await Promise.all(['sha256', 'sha512'].map((algorithm) => syncDirectory(path.join(this.#layout.blobs, algorithm))));
+      await synced;
       return [...entries.filter((e) => nameOf(e) !== name), raw];
     });
+  }
+
+  #directories(): string[] {
+    const { blobs, layers } = this.#layout;
+    return [blobs, layers].flatMap((d) => ['sha256', 'sha512'].map((algorithm) => path.join(d, algorithm)));
   }
 
   /** Drops a reference; false when there was none. */

@@ -3,7 +3,7 @@ import { chmod, lstat, mkdir, readFile, rename, writeFile } from 'node:fs/promis
 import path from 'node:path';
 import type { Digest } from '../digest.js';
 import type { LayerBlob, LayerIntake, LayerSink } from '../unpack/layer-sink.js';
-import { isMissing, removeTree, storeError, syncDirectory } from './files.js';
+import { isMissing, removeTree, storeError } from './files.js';
 import type { Layout } from './layout.js';
 
 /** Beside the tree: what the sink said about it. */
@@ -63,13 +63,14 @@ export class LayerTarget {
     if (stopped !== undefined) throw stopped.error;
   }
 
-  /** Gives the tree its place. When another process was faster, its tree stays and ours goes. */
+  /**
+   * Gives the tree its place. When another process was faster, its tree stays and ours goes. The name is made durable with the index
+   * that needs it; one that a power cut takes before is unpacked again.
+   */
   async publish(diffId: Digest): Promise<void> {
     try {
       await writeFile(path.join(this.#directory, FACTS), JSON.stringify(this.#facts), { mode: 0o600 });
-      const place = this.#layout.layer(diffId, this.#form);
-      await rename(this.#directory, place);
-      await syncDirectory(path.dirname(place));
+      await rename(this.#directory, this.#layout.layer(diffId, this.#form));
     } catch (error) {
       if (!['EEXIST', 'ENOTEMPTY'].includes((error as NodeJS.ErrnoException).code ?? ''))
         throw storeError(error, 'publish a layer in the image store');

@@ -78,9 +78,9 @@ export async function openLayout(root: string): Promise<Layout> {
 
 async function makeDirectories(layout: Layout): Promise<void> {
   await makeDirectory(layout.root);
-  const names = await refuseForeign(layout);
+  const [names, { mode }] = await Promise.all([refuseForeign(layout), stat(layout.root)]);
   // SECURITY: images hold setuid files; no other user of the host may reach them (CVE-2021-41091).
-  if (((await stat(layout.root)).mode & 0o077) !== 0) await chmod(layout.root, 0o700);
+  if ((mode & 0o077) !== 0) await chmod(layout.root, 0o700);
   const above = [layout.temp, layout.leases, layout.locks, layout.blobs, layout.layers].filter((d) => !names.includes(path.basename(d)));
   await Promise.all(above.map(makeDirectory));
   const below = [layout.blobs, layout.layers].flatMap((d) => ALGORITHMS.map((a) => path.join(d, a)));
