@@ -33,6 +33,9 @@ export interface StoreContext {
   readonly lines: IdleLines;
 }
 
+/** Of all stores of this process: what a registry answers does not depend on where it is put. */
+const lines = new IdleLines();
+
 /** Stores opened twice on one directory share their running work. */
 const contexts = new Map<string, StoreContext>();
 
@@ -44,7 +47,7 @@ export function contextFor(layout: Layout): StoreContext {
     index: new IndexFile(layout),
     flights: new SingleFlight<PullProgress>(),
     tokens: new TokenCache(),
-    lines: new IdleLines(),
+    lines,
   };
   contexts.set(layout.root, made);
   return made;
