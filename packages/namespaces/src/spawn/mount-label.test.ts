@@ -33,11 +33,28 @@ describe('mountLabel', () => {
     const all = lines(plan.stages.setup.flat());
     const labelled = all.filter((line) => line.includes('"context"'));
     expect(labelled).toEqual(
-      ['root.fs', 'dev.fs', 'mount2.fs', 'mount3.fs', 'mount4.fs'].map(
-        (fs) => `fsconfig(${fs}, FSCONFIG_SET_STRING, "context", "${LABEL}", 0)`,
-      ),
+      ['root.fs', 'dev.fs', 'mount2.fs', 'mount4.fs'].map((fs) => `fsconfig(${fs}, FSCONFIG_SET_STRING, "context", "${LABEL}", 0)`),
     );
     for (const line of labelled) expect(all[all.indexOf(line) + 1]).toMatch(/FSCONFIG_CMD_CREATE/);
+    // The message queues are there before they are mounted: only their root can be labelled.
+    const set = all.findIndex((line) => line.startsWith('fsetxattr'));
+    expect(all.slice(set - 2, set + 2)).toEqual([
+      expect.stringMatching(/^mount3 = fsmount\(mount3\.fs/),
+      'label.root = openat(mount3, ".", O_RDONLY|O_DIRECTORY|O_CLOEXEC)',
+      `fsetxattr(label.root, "security.selinux", "${LABEL}", ${LABEL.length}, 0)`,
+      'close(label.root)',
+    ]);
+  });
+
+  it('skips what it adds behind a step too', () => {
+    const queues: Step[] = [
+      { call: 'getpid', args: [], skipOnSuccess: 2 },
+      { call: 'fsopen', args: ['mqueue', 1], into: 'q.fs' },
+      { call: 'fsmount', args: [slot('q.fs'), 1, 0], into: 'q' },
+      { call: 'getppid', args: [] },
+    ];
+    const made = labelMounts(queues, LABEL);
+    expect([made.length, made[0]?.skipOnSuccess, made[6]?.call]).toEqual([7, 5, 'getppid']);
   });
 
   it('leaves what is skipped the same', () => {
