@@ -174,7 +174,8 @@ async function whoRuns() {
 async function inMachine(kernel) {
   const printed = [];
   const beside = only !== 'vm';
-  const limits = beside ? { nice: 4, deadline: began + MACHINE_ENDS * 1000, output: (chunk) => printed.push(chunk) } : {};
+  // Two processors of the machine at 7 have the weight of one at 4, where the others are at 0 and 3.
+  const limits = beside ? { nice: 7, deadline: began + MACHINE_ENDS * 1000, output: (chunk) => printed.push(chunk) } : {};
   try {
     await vmSuite(kernel, tally, { filters: args, ...limits });
   } catch (error) {

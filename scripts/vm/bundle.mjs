@@ -7,6 +7,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { step } from '../progress.mjs';
 import { root } from '../setup.mjs';
+import { find } from '../tools.mjs';
 
 /** Where tests lie; those beside their source ask no kernel. */
 const FOLDERS = ['packages/cgroups/test', 'packages/namespaces/test', 'packages/overlayfs/test', 'packages/runtime/test', 'e2e'];
@@ -25,6 +26,20 @@ export async function bundleTests(to, { lines = false } = {}) {
   await step('bundle the tests for the test machine', process.execPath, ['--input-type=module', '-e', script, import.meta.url, args]);
 }
 
+/** Has a function `insidePrograms`. */
+const PROGRAMS = 'e2e/fixtures/inside.ts';
+
+/**
+ * Compiles the programs that run in containers, which takes a minute inside. They lie where the tests look for them: root's, which the
+ * machine's root takes for his. Where there is no compiler the tests say what they miss.
+ */
+export async function buildPrograms(tests) {
+  if (process.getuid?.() !== 0 || find('cc') === undefined) return;
+  const script = 'await (await import(process.argv[1])).insidePrograms()';
+  const module = path.join(tests, PROGRAMS.replace(/ts$/, 'mjs'));
+  await step('compile what the tests run inside', process.execPath, ['--input-type=module', '-e', script, module]);
+}
+
 /** Done in a process of its own: esbuild's keeps running otherwise. */
 export async function build(to, lines) {
   // esbuild belongs to tsup, which builds the packages.
@@ -32,7 +47,7 @@ export async function build(to, lines) {
   const esbuild = createRequire(require.resolve('tsup'))('esbuild');
   await esbuild.build({
     absWorkingDir: root,
-    entryPoints: FOLDERS.flatMap((folder) => tests(folder)),
+    entryPoints: [...FOLDERS.flatMap((folder) => tests(folder)), PROGRAMS],
     outdir: to,
     outbase: root,
     outExtension: { '.js': '.mjs' },

@@ -14,8 +14,10 @@ const ORDER = [
   'packages/runtime/test/',
   'packages/namespaces/test/',
   'packages/overlayfs/test/',
-  'e2e/cleanup.test.ts',
+  // End to end: what each says in a second.
+  ...['cleanup', 'run', 'failure', 'limits'].map((name) => `e2e/${name}.test.ts`),
   'e2e/',
+  ...['executables', 'resources', 'faults-node'].map((name) => `e2e/hostile/${name}.test.ts`),
   // A minute each: many Nodes, many images.
   'packages/overlayfs/test/overlay-places.test.ts',
   'packages/runtime/test/image-paths.test.ts',
@@ -62,22 +64,20 @@ const exclude = (globs) => globs.flatMap((g) => ['--exclude', g]);
 
 const PACKAGES = ['cgroups', 'namespaces', 'overlayfs', 'runtime'].map((name) => `packages/${name}/test`);
 
-/** All files in one process, one after the other: what a file costs alone, vitest's worker and its imports, is most of its time here. */
-const TOGETHER = ['--no-isolate', '--maxWorkers=1'];
+/** All files in one process, or as many as said: what a file costs alone, vitest's worker and its imports, is most of its time here. */
+const together = (processes) => ['--no-isolate', `--maxWorkers=${processes}`];
 
 /**
- * The runs of vitest: two short ones, of which that with `user: true` is what an ordinary user does in a control group that was delegated
- * to him; then all kernel tests, of which those at the end may not get their turn.
+ * The runs of vitest. Kernel tests stand each other, as they do outside (scripts/lanes.mjs), and keep both processors busy; beside them two
+ * short ones, of which that with `user: true` is what an ordinary user does in a control group that was delegated to him. The promises
+ * watch the whole machine, so they come alone and last. Where time is limited, those at the end may not get their turn.
  */
 export function selectedRuns() {
   return [
-    { title: 'files that need a process of their own', options: ['--no-file-parallelism', ...ALONE] },
-    { title: 'as an ordinary user', user: true, options: [...TOGETHER, 'packages/cgroups/test/host.test.ts'] },
-    {
-      title: 'kernel tests',
-      order: ORDER,
-      options: [...TOGETHER, ...PACKAGES, ...PROMISES, ...exclude([...LEFT_OUT, ...ALONE])],
-    },
+    { title: 'files that need a process of their own', beside: true, options: ['--no-file-parallelism', ...ALONE] },
+    { title: 'as an ordinary user', beside: true, user: true, options: [...together(1), 'packages/cgroups/test/host.test.ts'] },
+    { title: 'kernel tests', order: ORDER, options: [...together(2), ...PACKAGES, ...exclude([...LEFT_OUT, ...ALONE])] },
+    { title: 'end to end', order: ORDER, options: [...together(1), ...PROMISES] },
   ];
 }
 

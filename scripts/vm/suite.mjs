@@ -3,7 +3,7 @@ import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { root } from '../setup.mjs';
 import { explainSkips, skipReasons } from '../tally.mjs';
-import { bundled, bundleTests } from './bundle.mjs';
+import { buildPrograms, bundled, bundleTests } from './bundle.mjs';
 import { boot, quote, withRunFolder } from './guest.mjs';
 import { namedRun, SLOWNESS, selectedRuns } from './selection.mjs';
 
@@ -24,6 +24,7 @@ export async function vmSuite(kernel, tally, { filters = [], nice = 0, deadline,
     const share = path.join(folder, 'share');
     const tests = path.join(folder, 'tests');
     await bundleTests(tests, { lines: filters.length > 0 });
+    await buildPrograms(tests);
     for (const i of runs.keys()) for (const file of Object.values(results(share, i))) makeWritable(file);
     const env = {
       CTR_SLOWNESS: String(SLOWNESS),
@@ -32,7 +33,7 @@ export async function vmSuite(kernel, tally, { filters = [], nice = 0, deadline,
       CTR_VM_DEADLINE: deadline === undefined ? '' : String(deadline),
     };
     const seconds = deadline === undefined ? GUARD : Math.max(GRACE, (deadline - Date.now()) / 1000 + GRACE);
-    const { failure, late } = await boot(folder, { kernel, script: runs.map(vitestLines).join('\n'), env, seconds, nice, output });
+    const { failure, late } = await boot(folder, { kernel, script: script(runs), env, seconds, nice, output });
     const slow =
       late && deadline !== undefined && runs.some((_, i) => Date.now() - statSync(results(share, i).counts).mtimeMs < HUNG * 1000);
     if (slow) tally.skip('vm', `stopped ${GRACE} s after its time was up; what had not ended did not count`);
@@ -49,6 +50,15 @@ export async function vmSuite(kernel, tally, { filters = [], nice = 0, deadline,
       explainSkips('in the test machine', inOneLine(skipReasons(skips)), /^needs (ordinary-user|cgroup1):/);
     }
   });
+}
+
+/** The runs as shell: those beside the others in the background, one after the other, and nothing may run beside the last one. */
+function script(runs) {
+  const lines = runs.map((run, i) => ({ ...run, text: vitestLines(run, i) }));
+  const beside = lines.filter((run) => run.beside).map((run) => run.text);
+  const others = lines.filter((run) => !run.beside).map((run) => run.text);
+  const last = others.length > 1 ? ['wait', others.pop()] : [];
+  return [...(beside.length > 0 ? ['{', ...beside, '} &'] : []), ...others, ...last, 'wait'].join('\n');
 }
 
 /** What time-limit.mjs left out, file by file, as one reason. */
