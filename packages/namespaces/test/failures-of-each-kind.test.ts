@@ -102,6 +102,7 @@ const FAILING: Readonly<Record<string, Failing>> = {
   },
   fsmount: { first: [root], args: [slot('root'), 0, 0], code: 'EINVAL', says: 'root, 0, 0' },
   fsopen: { args: ['nosuchfs', 0], code: 'ENODEV', says: '"nosuchfs", 0' },
+  fsetxattr: { args: [none, 'user.x', zeros(1), 1, 0], code: 'EBADF', says: 'none, "user.x", {1 zeros}, 1, 0' },
   fspick: { args: [AT_FDCWD, nowhere, 0], code: 'ENOENT', says: 'AT_FDCWD, "/nowhere/at/all", 0', path: nowhere },
   getpid: { first: forbid('getpid'), args: [], code: 'EPERM', says: '' },
   ioctl: {
