@@ -1,5 +1,5 @@
 // Containers from a folder: what is seen from inside, how they end, and that nothing is left.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Readable, Writable } from 'node:stream';
 import { leakCheck, makeTempDir, need } from '@ctr/internal/testing';
@@ -179,6 +179,21 @@ describe.skipIf(!n.ok)(n.title('runContainer'), () => {
     it('are parsed', async () => expect(await run('echo \'{"a":1}\'').json()).toEqual({ a: 1 }));
 
     it('are large', async () => expect((await run('dd if=/dev/zero bs=1M count=8 2>/dev/null').bytes()).length).toBe(8 * 2 ** 20));
+
+    it('are complete where this process was held up while they came', async () => {
+      const dir = makeTempDir('late');
+      chmodSync(dir, 0o777);
+      await using c = await run('sleep 1000', { mounts: [{ type: 'bind', source: dir, target: '/out' }] });
+      // The first one ends before the other writes, so the end of the pipe is not the end of the process.
+      const p = c.exec(['sh', '-c', '(sleep 0.2; echo late; touch /out/mark; sleep 1000) & echo now']);
+      const output = p.result();
+      await (await p).exited;
+      // From now on for longer than anybody waits after the end: when it is over, time is up and the words are there.
+      const long = performance.now() + 1500;
+      while (performance.now() < long || !existsSync(path.join(dir, 'mark')))
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+      expect((await output).stdout).toBe('now\nlate\n');
+    });
 
     it('are too large', async () => {
       const error = await run('yes', { maxBuffer: '1k' })
