@@ -25,8 +25,11 @@ const BY_USER = [
 /** They look at nothing but the files that they make, so they may run beside those that look at the whole host. */
 const APART = ['packages/image/test/'];
 
-/** The builds with a sanitizer, which take half a minute: what they run is asked once, as root where we are root. */
-const BY_FIRST = test('namespaces', 'sanitized-init');
+/**
+ * Half a minute each, and asked once, as root where we are root: builds with a sanitizer, and disks that fail or Nodes that are killed below a
+ * store of their own.
+ */
+const BY_FIRST = [...test('namespaces', 'sanitized-init'), 'e2e/hostile/store-faults.test.ts'];
 
 const exclude = (files) => files.flatMap((file) => ['--exclude', file.endsWith('/') ? `${file}**` : file]);
 
@@ -35,11 +38,12 @@ const exclude = (files) => files.flatMap((file) => ['--exclude', file.endsWith('
  * and `promises` (end to end) watch the whole host, so nothing may run beside them. No file is in two of them.
  */
 export function lanes(first) {
+  const others = first ? [] : BY_FIRST;
   return {
     apart: first
       ? [...APART, ...ONCE]
       : [...APART, ...BY_USER, ...exclude(ONCE.filter((file) => APART.some((dir) => file.startsWith(dir))))],
-    kernel: ['packages/', 'internal/', ...exclude([...APART, ...ONCE, ...(first ? [] : BY_FIRST)])],
-    promises: ['e2e/', '--no-file-parallelism', ...exclude(ONCE)],
+    kernel: ['packages/', 'internal/', ...exclude([...APART, ...ONCE, ...others])],
+    promises: ['e2e/', '--no-file-parallelism', ...exclude([...ONCE, ...others])],
   };
 }
