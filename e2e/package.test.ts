@@ -1,10 +1,12 @@
 // The promise: the built packages load by import and by require, twice, in worker threads, and on any system.
 import './fixtures/store.js';
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { need } from '@ctr/internal/testing';
+import { makeTempDir, need } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { busyboxRoot } from './fixtures/busybox-root.js';
 import { children } from './fixtures/child.js';
@@ -42,6 +44,25 @@ describe('every package', () => {
       evaluate(`Object.defineProperty(process, 'platform', { value: 'darwin' }); const { runContainer } = await import('@ctr/runtime');
       await runContainer({ rootfs: '/', command: ['true'] }).result().catch((e) => console.log(e.name, e.code, e.requires))`);
     expect([r.stdout, r.stderr]).toEqual([expect.stringMatching(/^UnsupportedError CTR_UNSUPPORTED Linux/), '']);
+  });
+});
+
+describe('the next release', () => {
+  it('can be made of what the changes say of themselves', () => {
+    const root = path.join(here, '..');
+    const copy = makeTempDir('release');
+    const manifests = NAMES.map((name) => `packages/${name}/package.json`);
+    for (const file of ['package.json', 'pnpm-workspace.yaml', '.changeset', ...manifests])
+      cpSync(path.join(root, file), path.join(copy, file), { recursive: true });
+    const said = readdirSync(path.join(root, '.changeset')).filter((name) => name.endsWith('.md'));
+    const r = spawnSync(process.execPath, [createRequire(import.meta.url).resolve('@changesets/cli/bin.js'), 'version'], {
+      cwd: copy,
+      encoding: 'utf8',
+      timeout: 30_000,
+    });
+    expect([r.status, r.status === 0 ? '' : r.stdout + r.stderr]).toEqual([0, '']);
+    const version = (dir: string, file: string): string => JSON.parse(readFileSync(path.join(dir, file), 'utf8')).version;
+    for (const file of manifests) expect(version(copy, file) !== version(root, file), file).toBe(said.length > 0);
   });
 });
 
