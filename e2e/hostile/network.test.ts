@@ -97,6 +97,8 @@ describe.skipIf(!base.ok || !cable.ok)(cable.title(base.title('a network that wa
       `echo 1 >/proc/sys/net/ipv6/conf/end/disable_ipv6; ip addr add ${OWN}/24 dev end; ip link set end up; ip link set lo up`,
     );
     await within(far, `ip addr add ${NEIGHBOUR}/24 dev far; ip link set far up; ip link set lo up`);
+    // Its fe80:: address is tentative until nobody has said within seconds that it is his (RFC 4862, 5.4).
+    await within(far, 'until [ -z "$(ip -6 addr show tentative)" ]; do sleep 0.1; done');
     given = { namespaces: { network: `/proc/${near}/ns/net` } };
   });
 

@@ -133,7 +133,7 @@ describe.skipIf(!possible)(title, () => {
       const dir = mkdtempSync(process.env.TMPDIR + '/helpers-');
       const helper = (name, real) => writeFileSync(dir + '/' + name, '#!/bin/sh\\necho ' + name + ' >> ' + dir + '/runs\\n' + real + '\\n', { mode: 0o755 });
       process.env.PATH = dir + ':/usr/bin:/bin';
-      helper('newuidmap', 'exec /usr/bin/newuidmap "$@"');
+      helper('newuidmap', 'sleep 0.3; echo ended >> ' + dir + '/runs');
       helper('newgidmap', 'echo not today >&2; exit 1');
       const options = { args: ['true'], namespaces: { ...user, uts: 'new' }, idMaps: rangeIdMaps(), hostname: 'placeholder-of-a-name', user: { uid: 7, gid: 8 }, stdio: ['ignore', 'pipe', 'inherit'] };
       const template = spawnTemplate(options, 'placeholder-of-a-name');
@@ -143,7 +143,9 @@ describe.skipIf(!possible)(title, () => {
         const [out] = await Promise.all([text(p.stdout), p.exited, p.cleaned]);
         return out.trim().split('\\n');
       };
-      say(await start(10).catch((e) => [e.code, e.message, e.hint]));
+      const refusal = await start(10).catch((e) => [e.code, e.message, e.hint]);
+      say([...refusal, readFileSync(dir + '/runs', 'utf8').trim().split('\\n').sort()]);
+      helper('newuidmap', 'exec /usr/bin/newuidmap "$@"');
       helper('newgidmap', 'exec /usr/bin/newgidmap "$@"');
       writeFileSync(dir + '/runs', '');
       const all = await Promise.all(Array.from({ length: 8 }, (_, i) => start(11 + i)));
@@ -155,6 +157,8 @@ describe.skipIf(!possible)(title, () => {
       'CTR_UNSUPPORTED',
       expect.stringMatching(/newgidmap to succeed.*not today/),
       expect.stringMatching(/set-user-ID root/),
+      // Neither runs on.
+      ['ended', 'newgidmap', 'newuidmap'],
     ]);
     expect(started).toEqual(Array.from({ length: 10 }, (_, i) => `${i + 11} 7`));
     expect(runs).toEqual(['newgidmap', 'newuidmap']);

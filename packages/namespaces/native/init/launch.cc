@@ -73,17 +73,14 @@ void waitForMaps(const Child& child) {
   fail(child.report, Stage::setup, static_cast<i32>(child.request->arena->program.counts[launch_stage::setup]) - 1, kEINVAL);
 }
 
-/** From its first instruction on the child dies with the monitor; the plan sets it again after changes of ids, which clear it (prctl(2)). */
-void dieWithMonitor(const Child& child) {
-  syscall6(__NR_prctl, PR_SET_PDEATHSIG, kSigKill);
-  const WireStep check = {static_cast<u16>(Op::assert_monitor), -1, 0, {}, 0, 0, {}, {}, 0, 0, 0};
-  const StepContext context{&child.request->arena->slots, child.request->monitor_pidfd, nullptr, nullptr};
-  if (runStep(child.request->arena->program, check, 0, context) < 0) exitNow(127);
+/** The plan sets it again after changes of ids, which clear it (prctl(2)). */
+void endWithMonitor(const Child& child) {
+  if (!dieWithMonitor(child.request->arena->program, {&child.request->arena->slots, child.request->monitor_pidfd, nullptr, nullptr})) exitNow(127);
 }
 
 void childBody(void* argument) {
   const Child child = *static_cast<Child*>(argument);
-  dieWithMonitor(child);
+  endWithMonitor(child);
   waitForMaps(child);
   runChildStage(child, Stage::enter, launch_stage::enter);
   becomeProgram(child);
@@ -146,7 +143,7 @@ void openGate(int gate_write) {
 void enterBody(void* argument) {
   const Child child = *static_cast<Child*>(argument);
   const LaunchRequest& request = *child.request;
-  dieWithMonitor(child);
+  endWithMonitor(child);
   const bool maps = child.maps;
   // While it is ours: another mount namespace may be joined.
   const OwnedFd proc{maps ? openProc() : -1};
@@ -156,7 +153,7 @@ void enterBody(void* argument) {
   if (child.show) syscall6(__NR_prctl, PR_SET_DUMPABLE, 1);
   const i64 pid = syscall6(__NR_clone3, ptr(&args), sizeof args);
   if (pid == 0) {
-    dieWithMonitor(child);
+    endWithMonitor(child);
     waitForMaps(child);
     becomeProgram(child);
   }
@@ -193,6 +190,12 @@ struct Pipe {
 };
 
 }  // namespace
+
+bool dieWithMonitor(const Program& program, const StepContext& context) {
+  syscall6(__NR_prctl, PR_SET_PDEATHSIG, kSigKill);
+  const WireStep check = {static_cast<u16>(Op::assert_monitor), -1, 0, {}, 0, 0, {}, {}, 0, 0, 0};
+  return runStep(program, check, 0, context) >= 0;
+}
 
 i64 cloneOnStack(clone_args& args, u8* stack, u64 stack_size, void (*body)(void*), void* argument) {
 #if defined(__SANITIZE_ADDRESS__)

@@ -57,4 +57,7 @@ LaunchResult launch(const LaunchRequest& request, Slots& ours);
 /** clone3(2) of a child that runs `body(argument)` on `stack` and never returns; the child's pid or -errno. */
 i64 cloneOnStack(clone_args& args, u8* stack, u64 stack_size, void (*body)(void*), void* argument);
 
+/** From here on the caller dies with the monitor; false if that is gone already. What a child of ours does first. */
+bool dieWithMonitor(const Program& program, const StepContext& context);
+
 }  // namespace ctr

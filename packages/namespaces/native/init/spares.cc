@@ -33,10 +33,8 @@ void Spares::arrange() {
 
 void Spares::body(void* argument) {
   auto& self = *static_cast<Spares*>(argument);
-  syscall6(__NR_prctl, PR_SET_PDEATHSIG, kSigKill);
   const StepContext context{&self.making_, self.monitor_pidfd_, nullptr, nullptr};
-  const WireStep check = {static_cast<u16>(Op::assert_monitor), -1, 0, {}, 0, 0, {}, {}, 0, 0, 0};
-  const bool good = runStep(self.recipe_, check, 0, context) >= 0 && !runStage(self.recipe_, after_stage::spare, context).failed();
+  const bool good = dieWithMonitor(self.recipe_, context) && !runStage(self.recipe_, after_stage::spare, context).failed();
   exitNow(good ? 0 : 1);
 }
 

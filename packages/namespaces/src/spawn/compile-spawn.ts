@@ -139,9 +139,8 @@ const takesSpare = (o: SpawnOptions): boolean => isNew(o, 'network') && (o.loopb
  *
  * The kernel takes about as long for the one as for the other. A cgroup namespace's root is where its maker is, so that one comes after them.
  */
-function beginning(o: SpawnOptions, enters: boolean): Beginning {
+function beginning(o: SpawnOptions, enters: boolean, spare: boolean): Beginning {
   const { cgroup } = o;
-  const spare = takesSpare(o);
   const kinds = BY_CHILD.filter((k) => isNew(o, k) && !(spare && k === 'network'));
   const prepare = [o.prepare ?? [], cgroup?.prepare ?? []];
   const beside = [cgroup?.beside ?? [], o.beside ?? []].filter((steps) => steps.length > 0);
@@ -279,7 +278,8 @@ export function describeSpawn(
   const later = (k: NamespaceKind): boolean => BY_CHILD.includes(k) || (k === 'time' && o.timeOffsets !== undefined);
   const cloneFlags = NAMESPACE_KINDS.filter((k) => !later(k) && isNew(o, k)).map((k) => CLONE_FLAG_OF[k]);
   const join = joins(o, facts);
-  const first = beginning(o, join.enter.length > 0);
+  const spare = takesSpare(o);
+  const first = beginning(o, join.enter.length > 0, spare);
   const id = ids(o, caller, facts);
   const { mountLabel } = o;
   const mounts = rootAndMounts(o, { userNamespace: id.idMaps !== undefined, ttyGid: id.ttyGid, terminal: Boolean(o.tty) });
@@ -299,7 +299,7 @@ export function describeSpawn(
     sharesMemory: sharesMemory(o, join.enter.length > 0),
     ...(o.cgroup?.cloneInto === undefined ? {} : { cgroup: o.cgroup.cloneInto }),
     ...(id.idMaps ? { idMaps: id.idMaps } : {}),
-    ...(takesSpare(o) ? { spare: { key: spareNetwork.key, steps: spareNetwork.steps } } : {}),
+    ...(spare ? { spare: { key: spareNetwork.key, steps: spareNetwork.steps } } : {}),
     fds,
     stages: {
       prepare: [...(mountLabel === undefined ? first.prepare : first.prepare.map((g) => labelMounts(g, mountLabel))), ...mounts.prepare],
@@ -318,7 +318,7 @@ export function describeSpawn(
         ...mounts.groups,
         terminal,
         hostNames(o),
-        isNew(o, 'network') && (o.loopback ?? true) && !takesSpare(o) ? raiseLoopback() : [],
+        isNew(o, 'network') && (o.loopback ?? true) && !spare ? raiseLoopback() : [],
         ...programSteps(o, id.setgroups),
       ],
       kill: [o.cgroup?.kill ?? []],

@@ -98,7 +98,9 @@ async function makeRangeNamespace(): Promise<RangeNamespace> {
     meanwhile: async ([, self]) => {
       // The link says which process it is, in the numbers of our own procfs.
       const pid = readlinkSync(`/proc/self/fd/${(self as Fd).fd}`).slice('/proc/'.length);
-      await Promise.all([writeByHelper(newuidmap, pid, maps.uid), writeByHelper(newgidmap, pid, maps.gid)]);
+      // Both to their ends, whatever becomes of either: a refused start leaves no program behind.
+      const both = await Promise.allSettled([writeByHelper(newuidmap, pid, maps.uid), writeByHelper(newgidmap, pid, maps.gid)]);
+      for (const one of both) if (one.status === 'rejected') throw one.reason;
     },
   }).then(([ns, self]) => {
     self?.close();
