@@ -7,7 +7,7 @@ import { summary } from './numbers.mjs';
 import { bwrap } from './peers/bwrap.mjs';
 import { docker } from './peers/docker.mjs';
 import { oci } from './peers/oci.mjs';
-import { makeScratch } from './scratch.mjs';
+import { makeScratch, ordinaryUser } from './scratch.mjs';
 
 export const option = (name, otherwise) => process.argv.find((a) => a.startsWith(`--${name}=`))?.slice(name.length + 3) ?? otherwise;
 const only = option('only')?.split(',');
@@ -21,7 +21,7 @@ export const gap = () => 12 + Math.random() * 3;
 const WARM_UP = 5;
 
 /** Runs `work` with everything that is measured at hand, and takes it all away afterwards. */
-export async function bench({ heap = 0 }, work) {
+export async function bench({ heap = 0, rootless: asUser = false }, work) {
   const undo = [];
   try {
     const scratch = makeScratch();
@@ -32,8 +32,8 @@ export async function bench({ heap = 0 }, work) {
     undo.push(runtimes.stop);
     const sandbox = wanted('bwrap', 'bwrapEqual') ? await bwrap(scratch) : [];
     const all = [...sandbox, ...runtimes.peers, ...daemon.peers].filter((p) => p.skip || wanted(p.key));
-    const node = (megabytes) => {
-      const worker = new NodeWorker(scratch.root, megabytes);
+    const node = (megabytes, user) => {
+      const worker = new NodeWorker(scratch.root, megabytes, user);
       undo.push(() => worker.stop());
       return worker;
     };
@@ -45,10 +45,12 @@ export async function bench({ heap = 0 }, work) {
     const idle = node(0);
     const loaded = heap > 0 ? node(heap) : undefined;
     await idle.ready;
+    const rootless = asUser && wanted('diskRootless', 'memoryRootless') ? node(0, ordinaryUser(scratch.dir)) : undefined;
+    await rootless?.ready;
     const heapUsedMiB = (await loaded?.ready)?.heapUsedMiB;
     const peers = all.filter((p) => !p.skip);
     headline(heapUsedMiB, peers);
-    await work({ scratch, daemon, peers, idle, loaded, launch });
+    await work({ scratch, daemon, peers, idle, rootless, loaded, launch });
     for (const { name, skip } of all.filter((p) => p.skip)) say(`not measured: ${name}: ${skip}`);
   } finally {
     for (const take of undo.reverse()) await take();

@@ -7,10 +7,11 @@ const file = fileURLToPath(new URL('worker.mjs', import.meta.url));
 export class NodeWorker {
   #process;
 
-  /** `megabytes` of live heap are filled before it is ready. */
-  constructor(root, megabytes = 0) {
+  /** `megabytes` of live heap are filled before it is ready. `user`: its uid and gid, and what its environment has of its own. */
+  constructor(root, megabytes = 0, { uid, gid, env } = {}) {
     const execArgv = megabytes > 0 ? [`--max-old-space-size=${megabytes * 4}`] : [];
-    this.#process = fork(file, [`--root=${root}`, `--heap=${megabytes}`], { execArgv });
+    const as = uid === undefined ? {} : { uid, gid, env: { ...process.env, ...env } };
+    this.#process = fork(file, [`--root=${root}`, `--heap=${megabytes}`], { execArgv, ...as });
     /** Resolves with { heapUsedMiB } when it is. */
     this.ready = this.#answer();
   }

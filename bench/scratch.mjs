@@ -1,6 +1,17 @@
 // What a benchmark run needs on disk: the root with the program that stamps the time, and the launcher; all in one temporary folder.
 import { execFileSync } from 'node:child_process';
-import { accessSync, constants, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  constants,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -31,6 +42,20 @@ export function find(name) {
         return false;
       }
     });
+}
+
+const NOBODY = 65534;
+
+/** An ordinary user with folders of its own below `dir`, which it may read. */
+export function ordinaryUser(dir) {
+  chmodSync(dir, 0o755);
+  const env = { USER: 'nobody', LOGNAME: 'nobody' };
+  for (const [name, at] of Object.entries({ HOME: 'home', TMPDIR: 'home/tmp', XDG_RUNTIME_DIR: 'home/run' })) {
+    env[name] = path.join(dir, at);
+    mkdirSync(env[name], { mode: 0o700 });
+    chownSync(env[name], NOBODY, NOBODY);
+  }
+  return { uid: NOBODY, gid: NOBODY, env };
 }
 
 /** @returns {{ dir: string, root: string, stamp: string, launcher: string, remove(): void }} */

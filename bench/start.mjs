@@ -7,7 +7,7 @@ import { judge, START } from './targets.mjs';
 const rounds = Number(option('rounds', 50));
 const heap = Number(option('heap', 1024));
 
-function allWays({ idle, loaded, peers, launch }) {
+function allWays({ idle, rootless, loaded, peers, launch }) {
   const node = (worker, way) => ({ worker, way, sample: () => worker.ask('sample', way, gap()) });
   const launcher = launch();
   return [
@@ -15,6 +15,8 @@ function allWays({ idle, loaded, peers, launch }) {
     { key: 'memory', name: 'ours, memory layer', ...node(idle, 'memory') },
     { key: 'diskUser', name: '… disk layer, own user namespace', ...node(idle, 'diskUser') },
     { key: 'memoryUser', name: '… memory layer, own user namespace', ...node(idle, 'memoryUser') },
+    { key: 'diskRootless', name: '… disk layer, as an ordinary user', ...node(rootless, 'disk') },
+    { key: 'memoryRootless', name: '… memory layer, as an ordinary user', ...node(rootless, 'memory') },
     ...peers.map((p) => ({ ...p, sample: () => launcher.sample(p, Math.round(gap() * 1000)) })),
     { key: 'spawn', name: 'child_process.spawn, no container', ...node(idle, 'spawn') },
     { key: 'diskHeap', name: `ours, disk layer, ${heap} MiB heap`, ...node(loaded, 'disk') },
@@ -52,7 +54,7 @@ function loops(results) {
   say(table(['event loop, microseconds', 'call p50', 'held p50', 'p99', 'cpu p50', 'p99', 'delay'], rows.map(row)));
 }
 
-await bench({ heap }, async (at) => {
+await bench({ heap, rootless: true }, async (at) => {
   const ways = allWays(at);
   const samples = await interleave(ways, rounds);
   const results = {};
