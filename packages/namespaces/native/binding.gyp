@@ -15,7 +15,7 @@
       'target_name': 'ctr_namespaces',
       'sources': [
         'src/addon.cc', 'src/monitor_handle.cc', 'src/monitor_link.cc', 'src/monitor_spawn.cc', 'src/fd_watcher.cc',
-        'src/namespace_calls.cc', 'src/node_lacks.cc', 'src/seccomp_notify.cc'
+        'src/namespace_calls.cc', 'src/node_lacks.cc', 'src/seccomp_notify.cc', 'src/send_fds.cc'
       ],
       # The third: in a worker thread that is being terminated nothing can be thrown, and must not end the process.
       'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_DEPRECATED', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
@@ -31,7 +31,8 @@
         'init_sources': [
           'init/main.cc', 'init/monitor.cc', 'init/requests.cc', 'init/lifecycle.cc', 'init/events.cc',
           'init/launch.cc', 'init/steps.cc', 'init/decode.cc', 'init/listener.cc', 'init/remove_tree.cc',
-          'init/make_target.cc', 'init/copy_tree.cc', 'init/reaper.cc', 'init/kept.cc', 'init/spares.cc'
+          'init/make_target.cc', 'init/copy_tree.cc', 'init/reaper.cc', 'init/kept.cc', 'init/spares.cc',
+          'init/message.cc', 'init/park.cc'
         ]
       },
       'actions': [
@@ -39,7 +40,7 @@
           'action_name': 'ctr_init',
           'inputs': [
             '<@(init_sources)', 'init/sys.h', 'init/plan.h', 'init/steps.h', 'init/launch.h', 'init/container.h', 'init/monitor.h',
-            'init/reaper.h', 'init/kept.h', 'init/spares.h'
+            'init/reaper.h', 'init/kept.h', 'init/spares.h', 'init/message.h', 'init/park.h'
           ],
           'outputs': ['<(PRODUCT_DIR)/ctr-init'],
           'action': [

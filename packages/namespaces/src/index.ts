@@ -89,6 +89,7 @@ export type {
   TmpfsMount,
   User,
 } from './spawn/options.js';
+export { ParkedProcess } from './spawn/parked-process.js';
 export { spawn } from './spawn/spawn.js';
 export type { StartOptions, TemplateStartOptions } from './spawn/spawn-template.js';
 export { SpawnTemplate, spawnTemplate } from './spawn/spawn-template.js';

@@ -73,6 +73,8 @@ export interface Binding {
   socketPair(): [number, number];
   /** recvmsg(2) without waiting: the descriptors of one message; null: none is there, or the other end is closed. */
   receiveFds(socket: number): number[] | null;
+  /** MonitorHandle.launch() over a socket of a parked process. */
+  sendProgram(socket: number, message: Uint8Array, fds: Int32Array, ours: Int32Array): boolean;
   /** setsockopt(2), SO_PASSCRED: for receiveFdsFrom. */
   passPid(socket: number): void;
   /** As receiveFds, with the sender's pid as this process sees it. */

@@ -6,9 +6,10 @@ import path from 'node:path';
 import { makeTempDir, need } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { DEFAULT_CAPABILITIES, defaultSeccompFilter, describeSpawn, Fd, type Plan } from '../src/index.js';
-import { encodePlan, MESSAGE_HEADER_SIZE } from '../src/plan/encode-plan.js';
+import { encodeParkedProgram, encodePlan, MESSAGE_HEADER_SIZE } from '../src/plan/encode-plan.js';
 import { holdPlan } from '../src/plan/plan.js';
-import { describeEnter } from '../src/spawn/enter.js';
+import { describeEnter, describeParked } from '../src/spawn/enter.js';
+import { execute, parkedSteps } from '../src/spawn/program-steps.js';
 import { ENV } from './run.js';
 import { CXX, SANITIZER_FLAGS } from './sanitizers.js';
 
@@ -54,6 +55,7 @@ const PLANS: Plan[] = [
     cleanup: [{ call: 'remove_tree', args: ['/nowhere'], allow: ['ENOENT', 'EBUSY'], skipOnAllowed: 1 }],
   }),
   describeEnter({ pid: 1, pidfd: 3 }, { args: ['id'], env: ENV, capabilities: NONE, oomScoreAdj: 1 }, ['user', 'mount', 'pid'], true),
+  describeParked({ pid: 1, pidfd: 3 }, { args: ['id'], capabilities: NONE, seccomp: defaultSeccompFilter([]) }, ['mount', 'pid'], false),
   describeSpawn({ args: ['id'], seccomp: { program: defaultSeccompFilter([]), onListener: () => {} } }),
   describeSpawn({ args: ['id'], namespaces: { pid: Fd.of(3), time: Fd.of(4) }, stdio: ['pipe', 'inherit', 'ignore'] }),
   describeSpawn(
@@ -63,6 +65,15 @@ const PLANS: Plan[] = [
   ),
   holdPlan('hold', [{ call: 'report_file', args: ['/x'] }], [{ call: 'close', args: [{ slot: 'x' }] }]),
 ];
+
+/** Whole messages to a parked process. */
+const MESSAGES = [
+  { args: ['id'], env: ENV },
+  { args: ['sh', '-c', 'x'.repeat(300)], cwd: '/tmp' },
+].map((o) => {
+  const slots = ['stdin', 'stdout', undefined];
+  return encodeParkedProgram(parkedSteps(o, execute(o), slots), ['stdin', 'stdout']) as Uint8Array;
+});
 
 describe.skipIf(!sanitizers.ok)(sanitizers.title('decodeProgram'), () => {
   let fuzz: string;
@@ -80,7 +91,7 @@ describe.skipIf(!sanitizers.ok)(sanitizers.title('decodeProgram'), () => {
       `${native}/test/decode_fuzz.cc`,
       `${native}/init/decode.cc`,
     ]);
-    files = PLANS.flatMap(programs).map((bytes, i) => {
+    files = [...PLANS.flatMap(programs), ...MESSAGES].map((bytes, i) => {
       const file = path.join(dir, `program-${i}`);
       writeFileSync(file, bytes);
       return file;

@@ -56,6 +56,8 @@ const forbid = (name: string): Step[] => [
 const FAILING: Readonly<Record<string, Failing>> = {
   // There is no gate, or, in a new user namespace, nobody at its other end any more.
   await_monitor: { args: [], code: ['EBADF', 'ECANCELED'], says: '' },
+  // In a plan that does not say that it parks.
+  await_program: { args: [none], code: 'EINVAL', says: 'none' },
   bind: { args: [none, zeros(16), 16], code: 'EBADF', says: 'none, {16 zeros}, 16' },
   // No instructions, or no right to load any.
   bpf: { args: [named(5, 'BPF_PROG_LOAD'), zeros(64), 64], code: ['E2BIG', 'EFAULT', 'EPERM'], says: 'BPF_PROG_LOAD, {64 zeros}, 64' },

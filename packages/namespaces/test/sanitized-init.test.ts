@@ -13,7 +13,7 @@ const root = path.resolve(import.meta.dirname, '../../..');
 const native = path.resolve(import.meta.dirname, '../native');
 
 /** Those that reach every part of native/init, and do not wait for seconds on purpose. */
-const TESTS = 'program enter failures mounts namespaces privileges launches hold spares seccomp-listener'.split(' ');
+const TESTS = 'program enter failures mounts namespaces privileges launches hold spares parked seccomp-listener'.split(' ');
 
 /** LeakSanitizer asks for its parent when ctr-init ends as a container's first process; under a filter that asks somebody it waits for the answer. */
 const LEFT_OUT = '^(?!.*a first process that reaps)';

@@ -4,10 +4,10 @@
 
 namespace ctr {
 
-enum class State : u32 { launching, running, dying, cleaning, held };
+enum class State : u32 { launching, parked, running, dying, cleaning, held };
 
 /** Events that end in a message to Node; the mirror of src/launcher/events.ts. */
-enum class EventKind : u32 { ready = 1, started = 2, failed = 3, exited = 4, cleaned = 5, held = 6 };
+enum class EventKind : u32 { ready = 1, started = 2, failed = 3, exited = 4, cleaned = 5, held = 6, parked = 7, withdrawn = 8 };
 
 struct EventHeader {
   u32 kind;
@@ -34,7 +34,9 @@ struct Container {
   bool started;        // STARTED was sent: Node expects EXITED and CLEANED, else FAILED
   bool own_pids;       // in a pid namespace of its own, which takes all its processes along
   bool process_gone;
-  Arena* arena;        // until exec
+  bool parks;          // waits for its program, and the note is its own
+  Arena* arena;        // until exec, or until it waits
+  ChildNote* note;     // good until exec
   OwnedFd pidfd, report, helper;
   i32 pid;
   OwnedFd enter_pidfd;

@@ -17,7 +17,7 @@ bool validArg(const WireStep& step, u32 i, u32 data_size) {
 }
 
 bool validStep(const WireStep& step, u32 data_size, u32 patch_count) {
-  if (step.op > static_cast<u16>(Op::await_monitor)) return false;
+  if (step.op > static_cast<u16>(Op::await_program)) return false;
   if (step.into < -1 || step.into >= static_cast<i32>(kMaxSlots)) return false;
   if (u32{step.patch_first} + step.patch_count > patch_count) return false;
   for (u32 i = 0; i < 6; i++)
@@ -59,6 +59,12 @@ bool decodeProgram(u8* bytes, u32 size, Program& out) {
   for (u32 i = 0; i < header->patch_count; i++)
     if (!validPatch(out.patches[i], out.data_size)) return false;
   return true;
+}
+
+bool decodeParkedProgram(u8* message, u32 size, const MessageHeader& header, Program& out) {
+  if (static_cast<MessageKind>(header.kind) != MessageKind::program || header.flags != 0 || header.after_size != 0) return false;
+  if (size < sizeof(MessageHeader) || header.launch_size != size - sizeof(MessageHeader)) return false;
+  return decodeProgram(message + sizeof(MessageHeader), header.launch_size, out);
 }
 
 }  // namespace ctr

@@ -22,6 +22,8 @@
 // The sender knows and says so (kShareMemory). PR_SET_DUMPABLE is such a thing too: it stays off for all who share.
 #include "launch.h"
 
+#include "park.h"
+
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #endif
@@ -39,12 +41,6 @@ struct Child {
   bool show;       // dumpable until the gate: see launch()
 };
 
-[[noreturn]] void fail(int report, Stage stage, i32 step, i32 error) {
-  const ReportRecord record = {static_cast<i32>(stage), step, error};
-  retry([&] { return syscall6(__NR_write, static_cast<u64>(report), ptr(&record), sizeof record); });
-  exitNow(127);
-}
-
 void unblockSignals() {
   const u64 none = 0;
   syscall6(__NR_rt_sigprocmask, 2 /* SIG_SETMASK */, ptr(&none), 0, sizeof none);
@@ -52,9 +48,11 @@ void unblockSignals() {
 
 void runChildStage(const Child& child, Stage stage, u32 index) {
   Arena* arena = child.request->arena;
-  const StepContext context{&arena->slots, child.request->monitor_pidfd, nullptr, nullptr, child.report, &arena->note->exec_tried, child.gate};
+  Parking parking{arena->note, arena->message, kMessageSize};
+  const StepContext context{&arena->slots, child.request->monitor_pidfd, nullptr,    nullptr,
+                            child.report,  &arena->note->exec_tried,     child.gate, parks(*child.request) ? &parking : nullptr};
   const Failure f = runStage(arena->program, index, context);
-  if (f.failed()) fail(context.report_fd, stage, f.step, f.error);
+  if (f.failed()) endWithReport(context.report_fd, stage, f.step, f.error);
 }
 
 void waitForMaps(const Child& child) {
@@ -68,9 +66,10 @@ void waitForMaps(const Child& child) {
 }
 
 [[noreturn]] void becomeProgram(const Child& child) {
+  if (parks(*child.request)) forgetOthers(*child.request);
   unblockSignals();
   runChildStage(child, Stage::setup, launch_stage::setup);
-  fail(child.report, Stage::setup, static_cast<i32>(child.request->arena->program.counts[launch_stage::setup]) - 1, kEINVAL);
+  endWithReport(child.report, Stage::setup, static_cast<i32>(child.request->arena->program.counts[launch_stage::setup]) - 1, kEINVAL);
 }
 
 /** The plan sets it again after changes of ids, which clear it (prctl(2)). */
@@ -158,10 +157,10 @@ void enterBody(void* argument) {
     becomeProgram(child);
   }
   if (child.show) syscall6(__NR_prctl, PR_SET_DUMPABLE, 0);
-  if (pid < 0) fail(child.report, Stage::clone, 0, static_cast<i32>(-pid));
+  if (pid < 0) endWithReport(child.report, Stage::clone, 0, static_cast<i32>(-pid));
   if (maps) {
     const Failure f = writeMaps(request, proc.get(), pid);
-    if (f.failed()) fail(child.report, Stage::maps, f.step, f.error);
+    if (f.failed()) endWithReport(child.report, Stage::maps, f.step, f.error);
     openGate(child.gate_write);
   }
   exitNow(0);
@@ -190,6 +189,12 @@ struct Pipe {
 };
 
 }  // namespace
+
+void endWithReport(int report, Stage stage, i32 step, i32 error) {
+  const ReportRecord record = {static_cast<i32>(stage), step, error};
+  retry([&] { return syscall6(__NR_write, static_cast<u64>(report), ptr(&record), sizeof record); });
+  exitNow(127);
+}
 
 bool dieWithMonitor(const Program& program, const StepContext& context) {
   syscall6(__NR_prctl, PR_SET_PDEATHSIG, kSigKill);

@@ -1,7 +1,8 @@
 // From the child's report to the last clean-up step.
 //
-//   launching ── exec ──> running ── exit ──> cleaning ──> gone
-//       └── failure ──> dying ── exit ──────────┘
+//   launching ────────── exec ──> running ── exit ──> cleaning ──> gone
+//    │  └──> parked ── exec ─────────┘                    │
+//    └── failure ┴──────> dying ── exit ──────────────────┘
 #include "monitor.h"
 
 namespace ctr {
@@ -25,6 +26,10 @@ void Monitor::onReport(Container* c) {
     if (n == -kEAGAIN) return;
     if (n != static_cast<i64>(sizeof record)) return onReportEnd(c);
     if (c->failure.failed()) continue;
+    if (record.error == 0) {
+      onParked(c);
+      continue;
+    }
     c->failure_stage = static_cast<Stage>(record.stage);
     c->failure = {record.step, record.error};
   }
@@ -35,7 +40,7 @@ void Monitor::adoptEntered(Container* c) {
   if (!c->enter_pidfd.valid()) return;
   waitFor(c->enter_pidfd.get(), nullptr, nullptr, 0);
   c->enter_pidfd.reset();
-  c->pid = c->arena->note->entered_pid;
+  c->pid = c->note->entered_pid;
   if (c->pid == 0) return;
   // Our own child and not yet waited for: the number cannot have been given to another process.
   c->pidfd.reset(static_cast<int>(syscall6(__NR_pidfd_open, static_cast<u64>(c->pid), 0)));
@@ -47,20 +52,40 @@ void Monitor::adoptEntered(Container* c) {
   c->failure_stage = Stage::enter;
 }
 
-/** Nobody holds the report pipe any more: the program runs, or the child is gone. */
-void Monitor::onReportEnd(Container* c) {
-  launching_--;
-  unwatch(c->report.get());
-  c->report.reset();
+/** It waits for its program, and may do so for long: what a launch takes of ours is free for the next. */
+void Monitor::onParked(Container* c) {
+  if (c->state != State::launching || !c->parks || c->arena == nullptr) return;
   adoptEntered(c);
+  // Then it was ended, and the end of its report follows.
+  if (c->failure.failed()) return;
+  launching_--;
+  c->state = State::parked;
+  letGoOfArena(c);
+  EventHeader e = event(EventKind::parked, *c);
+  e.a = c->pid;
+  sendEvent(e, -1, nullptr, 0);
+  if (owner_gone_) killAll(c);
+}
+
+void Monitor::letGoOfArena(Container* c) {
   Arena* arena = c->arena;
-  if (arena->note->exec_tried == 0 && !c->failure.failed()) {
-    c->failure = {kNoStep, kEINTR};
-    c->failure_stage = Stage::setup;
-  }
+  if (arena == nullptr) return;
   c->arena = nullptr;
   arena->slots.clear();
   giveArena(arena);
+}
+
+/** Nobody holds the report pipe any more: the program runs, or the child is gone. */
+void Monitor::onReportEnd(Container* c) {
+  if (c->state == State::launching) launching_--;
+  unwatch(c->report.get());
+  c->report.reset();
+  adoptEntered(c);
+  if (c->note->exec_tried == 0 && !c->failure.failed()) {
+    c->failure = {kNoStep, kEINTR};
+    c->failure_stage = Stage::setup;
+  }
+  letGoOfArena(c);
   if (!c->pidfd.valid()) return finish(c);
   if (c->failure.failed()) {
     c->state = State::dying;
@@ -102,7 +127,7 @@ void Monitor::endStopped() {
     if (c->state != State::launching || c->process_gone) continue;
     // Not yet reaped, so neither number can have come to mean another process.
     const u64 type = c->pidfd.valid() ? P_PIDFD : P_PID;
-    const i32 id = c->pidfd.valid() ? c->pidfd.get() : c->arena->note->entered_pid;
+    const i32 id = c->pidfd.valid() ? c->pidfd.get() : c->note->entered_pid;
     SigInfo info = {};
     if (id <= 0) continue;
     const i64 r = syscall6(__NR_waitid, type, static_cast<u64>(id), ptr(&info), WSTOPPED | WNOHANG | __WALL, 0);

@@ -38,7 +38,7 @@ bool Monitor::start() {
   syscall6(__NR_close_range, static_cast<u64>(lifeline_ + 1), ~0u, 0);
   epoll_.reset(static_cast<int>(syscall6(__NR_epoll_create1, EPOLL_CLOEXEC)));
   self_.reset(static_cast<int>(syscall6(__NR_pidfd_open, static_cast<u64>(syscall6(__NR_getpid)), 0)));
-  const i64 notes = syscall6(__NR_mmap, 0, kArenas * sizeof(ChildNote), 3 /* READ|WRITE */, 0x21 /* SHARED|ANONYMOUS */, static_cast<u64>(-1), 0);
+  const i64 notes = syscall6(__NR_mmap, 0, Arenas::kCount * sizeof(ChildNote), 3 /* READ|WRITE */, 0x21 /* SHARED|ANONYMOUS */, static_cast<u64>(-1), 0);
   if (!epoll_.valid() || !self_.valid() || notes < 0) return false;
   notes_ = reinterpret_cast<ChildNote*>(notes);
   watch(control_, &control_watch_);
@@ -110,7 +110,7 @@ void Monitor::onOwnerGone() {
   if (!control_paused_) unwatch(control_);
   for (Container* c = containers_; c != nullptr;) {
     Container* next = c->next;
-    if (c->state == State::launching || c->state == State::running || c->state == State::dying) killAll(c);
+    if (mayHaveProcesses(*c)) killAll(c);
     c = next;
   }
   retryCleanups();

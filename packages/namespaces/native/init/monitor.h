@@ -13,7 +13,6 @@ class Monitor {
   void run();
 
  private:
-  static constexpr u32 kArenas = 24;
   static constexpr u32 kGivenUp = 64;
   static constexpr int kLookMs = 200;
 
@@ -39,6 +38,7 @@ class Monitor {
   void refuse(u32 id, i32 error);
   void release(u32 id);
   void kill(u32 id);
+  void withdraw(u32 id);
   bool takeBack(u32 id);
   void onLifeline();
   Arena* takeArena();
@@ -48,6 +48,8 @@ class Monitor {
 
   // lifecycle.cc: from the report to the last clean-up
   void onReport(Container* c);
+  void onParked(Container* c);
+  void letGoOfArena(Container* c);
   void onReportEnd(Container* c);
   void adoptEntered(Container* c);
   void onProcessExit(Container* c);
@@ -77,6 +79,7 @@ class Monitor {
   u32 launching_ = 0;   // containers between clone and exec
   u64 look_at_ns_ = 0;  // when to look after those next
   u32 retrying_ = 0;  // containers whose clean-up waits for another try
+  Arenas arenas_ = {};
   Arena* free_arenas_ = nullptr;
   ChildNote* notes_ = nullptr;  // one for each arena
   Kept kept_;
@@ -87,6 +90,9 @@ class Monitor {
   u32 payload_size_ = 0;
   alignas(8) u8 payload_[48 * 1024];
 };
+
+/** Of a launch that has begun and not ended. */
+inline bool mayHaveProcesses(const Container& c) { return c.state <= State::dying; }
 
 u64 monotonicNs();
 

@@ -3,6 +3,8 @@
 //   message  = MessageHeader, launch program, after program            (little endian, 8-byte aligned)
 //   program  = ProgramHeader, WireStep[], WirePatch[], data            (data ends with a zero byte)
 //
+// To a parked process, over the socket that is its own, goes a message with a launch program of which it runs the setup stage (park.h).
+//
 // The sender is the Node process that owns us, so a plan is trusted in what it asks for; it is checked so
 // that a damaged one is refused instead of read out of bounds.
 #pragma once
@@ -14,10 +16,10 @@ inline constexpr u32 kMagic = 0x31727463;  // "ctr1"
 inline constexpr u32 kMaxSlots = 512;
 inline constexpr u32 kMaxFds = 64;
 
-enum class MessageKind : u16 { launch = 1, hold = 2 };
+enum class MessageKind : u16 { launch = 1, hold = 2, program = 3 };
 
 /** Orders come over the lifeline, so that they never wait behind plans that nobody can take yet. Written and read whole (pipe(7)). */
-enum class OrderKind : u32 { release = 1, kill = 2 };
+enum class OrderKind : u32 { release = 1, kill = 2, withdraw = 3 };
 
 struct Order {
   u32 kind;
@@ -30,6 +32,7 @@ enum LaunchFlags : u32 {
   kWriteMaps = 2,    // the monitor writes uid_map and gid_map before the child goes on
   kDenySetgroups = 4,
   kFromMemfd = 8,  // the programs are in the memfd that is the last descriptor, too large for a datagram
+  kParks = 16,    // its setup stage waits for a program, see park.h
 };
 
 struct MessageHeader {
@@ -75,7 +78,7 @@ static_assert(sizeof(ProgramHeader) == 16);
 
 enum class Op : u16 {
   syscall = 0, report_file = 1, remove_tree = 2, assert_monitor = 3, close_fds = 4, finish = 5, listen_seccomp = 6, move_report = 7,
-  make_target = 8, copy_tree = 9, await_monitor = 10
+  make_target = 8, copy_tree = 9, await_monitor = 10, await_program = 11
 };
 enum class ArgKind : u8 { value = 0, pointer = 1, slot = 2 };
 
@@ -119,5 +122,8 @@ struct Program {
 
 /** Checks `size` bytes at `bytes` and fills `out`; false when anything points outside. */
 bool decodeProgram(u8* bytes, u32 size, Program& out);
+
+/** The same for the program of a whole message to a parked process, whose header is a copy of its first bytes. */
+bool decodeParkedProgram(u8* message, u32 size, const MessageHeader& header, Program& out);
 
 }  // namespace ctr

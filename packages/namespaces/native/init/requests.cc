@@ -1,44 +1,17 @@
 // Messages from Node: receive, check, start.
+#include "message.h"
 #include "monitor.h"
+#include "park.h"
 
 namespace ctr {
 namespace {
 
-u8* mapMemory(u64 size) {
-  const i64 r = syscall6(__NR_mmap, 0, size, 3 /* READ|WRITE */, 0x22 /* PRIVATE|ANONYMOUS */, static_cast<u64>(-1), 0);
+constexpr u64 kPrivate = 0x22, kShared = 0x21;  // MAP_ANONYMOUS too
+
+u8* mapMemory(u64 size, u64 flags = kPrivate) {
+  const i64 r = syscall6(__NR_mmap, 0, size, 3 /* READ|WRITE */, flags, static_cast<u64>(-1), 0);
   return r < 0 ? nullptr : reinterpret_cast<u8*>(r);
 }
-
-/** The descriptors that came along, owned until they have a slot. */
-struct ReceivedFds {
-  int fd[kMaxFds];
-  u32 count = 0;
-
-  explicit ReceivedFds(const MsgHdr& message) {
-    const auto* control = static_cast<const u8*>(message.control);
-    if (message.control_length < sizeof(CmsgHdr)) return;
-    const auto* header = reinterpret_cast<const CmsgHdr*>(control);
-    if (header->level != kSolSocket || header->type != kScmRights) return;
-    count = static_cast<u32>((header->length - sizeof(CmsgHdr)) / sizeof(int));  // the buffer holds kMaxFds at most
-    __builtin_memcpy(fd, control + sizeof(CmsgHdr), count * sizeof(int));
-  }
-  ReceivedFds(const ReceivedFds&) = delete;
-  ~ReceivedFds() {
-    for (u32 i = 0; i < count; i++)
-      if (fd[i] >= 0) syscall6(__NR_close, static_cast<u64>(fd[i]));
-  }
-  /** Into the slots that the header names; false when one is named twice or does not exist. */
-  bool place(const MessageHeader& header, Slots& slots) {
-    if (count != header.fd_count) return false;
-    for (u32 i = 0; i < count; i++) {
-      const u16 slot = header.fd_slots[i];
-      if (slot >= kMaxSlots || slots.fd[slot] >= 0) return false;
-      slots.fd[slot] = fd[i];
-      fd[i] = -1;
-    }
-    return true;
-  }
-};
 
 void* copy(void* to, const void* from, u64 size) { return __builtin_memcpy(to, from, size); }
 
@@ -75,11 +48,11 @@ Arena* Monitor::takeArena() {
     return arena;
   }
   // Pages are touched, and so exist, only as far as a launch needs them. Zero at first: no `large`.
-  alignas(Arena) static u8 memory[kArenas][sizeof(Arena)];
-  static u32 made = 0;
-  if (made == kArenas) return nullptr;
-  auto* arena = reinterpret_cast<Arena*>(memory[made]);
-  arena->note = &notes_[made++];
+  alignas(4096) static u8 memory[Arenas::kCount][Arenas::kSize];
+  if (arenas_.made == Arenas::kCount) return nullptr;
+  arenas_.memory = memory[0];
+  Arena* arena = arenas_.at(arenas_.made);
+  arena->note = arena->own_note = &notes_[arenas_.made++];
   arena->slots.clear();
   return arena;
 }
@@ -88,6 +61,7 @@ void Monitor::giveArena(Arena* arena) {
   arena->slots.closeAll();
   if (arena->large != nullptr) syscall6(__NR_munmap, ptr(arena->large), arena->large_size);
   arena->large = nullptr;
+  arena->note = arena->own_note;
   arena->next_free = free_arenas_;
   free_arenas_ = arena;
   if (control_paused_ && !owner_gone_) {
@@ -125,28 +99,15 @@ void Monitor::freeContainer(Container* c) {
     syscall6(__NR_munmap, ptr(c->held_slots), sizeof(Slots));
   }
   for (OwnedFd* fd : {&c->pidfd, &c->report, &c->helper, &c->enter_pidfd, &c->around}) fd->reset();
+  if (c->parks) syscall6(__NR_munmap, ptr(c->note), sizeof(ChildNote));
   syscall6(__NR_munmap, ptr(c), c->mapped_size);
 }
 
 /** 0: a message for handle(); above 0: what is wrong with it, to be told; below: there is none. */
 i32 Monitor::receive(Arena& arena, MessageHeader& header, u32& size) {
-  alignas(8) u8 control[sizeof(CmsgHdr) + kMaxFds * sizeof(int)];
-  IoVec iov = {arena.message, kMessageSize};
-  MsgHdr message = {nullptr, 0, &iov, 1, control, sizeof control, 0};
-  const i64 n = retry([&] { return syscall6(__NR_recvmsg, static_cast<u64>(control_), ptr(&message), kMsgCmsgCloexec | kMsgDontWait); });
-  if (n == 0) onOwnerGone();
-  if (n <= 0) return -1;
-  ReceivedFds fds{message};
-  if (n < static_cast<i64>(sizeof(MessageHeader))) return -1;
-  copy(&header, arena.message, sizeof header);
-  size = static_cast<u32>(n);
-  if (header.magic != kMagic) return -1;
-  if (message.flags & kMsgTrunc) return kEMSGSIZE;
-  // The kernel leaves out descriptors that this process may not have any more (unix(7), RLIMIT_NOFILE).
-  if (message.flags & kMsgCtrunc) return kEMFILE;
-  const auto slot = [](i32 number) { return number < static_cast<i32>(kMaxSlots); };
-  const bool good = header.fd_count <= kMaxFds && slot(header.cgroup_slot) && slot(header.pid_slot) && fds.place(header, arena.slots);
-  return good ? 0 : kEINVAL;
+  const i32 error = receiveMessage(control_, kMsgDontWait, {arena.message, kMessageSize}, arena.slots, header, size);
+  if (error == kEndOfFile) onOwnerGone();
+  return error;
 }
 
 i32 Monitor::decodeMessage(Arena& arena, const MessageHeader& header, u32 size, Container*& container) {
@@ -169,13 +130,24 @@ i32 Monitor::decodeMessage(Arena& arena, const MessageHeader& header, u32 size, 
   const bool maps = (header.flags & kWriteMaps) != 0;
   if (maps && (header.uid_map >= arena.program.data_size || header.gid_map >= arena.program.data_size)) return kEINVAL;
   if (!validBeside(arena.program)) return kEINVAL;
+  // A child in our memory could not wait: it is the monitor's for as long.
+  const bool parks = (header.flags & kParks) != 0;
+  if (parks && ((header.flags & kShareMemory) || static_cast<MessageKind>(header.kind) != MessageKind::launch)) return kEINVAL;
   container = newContainer(header.id, header.after_size);
   if (container == nullptr) return kENOMEM;
   container->spare_key = header.spare_key;
   container->after_size = header.after_size;
   auto* after = reinterpret_cast<u8*>(container) + sizeof(Container);
   copy(after, bytes + header.launch_size, header.after_size);
-  const i32 error = decodeProgram(after, header.after_size, container->after) ? keepAround(*container, arena.slots) : kEINVAL;
+  i32 error = decodeProgram(after, header.after_size, container->after) ? keepAround(*container, arena.slots) : kEINVAL;
+  if (error == 0 && parks) {
+    // For longer than the arena is this launch's.
+    auto* note = reinterpret_cast<ChildNote*>(mapMemory(sizeof(ChildNote), kShared));
+    if (note == nullptr) error = kENOMEM;
+    container->parks = note != nullptr;
+    if (note != nullptr) arena.note = note;
+  }
+  container->note = arena.note;
   if (error != 0) freeContainer(container);
   return error;
 }
@@ -233,7 +205,7 @@ void Monitor::startProcess(Arena* arena, const MessageHeader& header, Container*
   // The child may change the slots as it runs in the same memory: ours are closed by this copy.
   Slots ours = arena->slots;
   kept_.leaveOut(header.keep_key, ours);
-  LaunchResult r = launch({header, arena, self_.get()}, ours);
+  LaunchResult r = launch({header, arena, self_.get(), arenas_}, ours);
   if (r.pid < 0) {
     arena->slots = ours;
     return fail(c, Stage::clone, r.failure);
@@ -285,12 +257,30 @@ void Monitor::release(u32 id) {
 void Monitor::kill(u32 id) {
   for (Container* c = containers_; c != nullptr; c = c->next) {
     if (c->id != id) continue;
-    if (c->state == State::launching || c->state == State::running || c->state == State::dying) killAll(c);
+    if (mayHaveProcesses(*c)) killAll(c);
     return;
   }
   if (id <= newest_id_) return;
   // Its plan is still on the way. When there is no room to remember it, it will start, and Node kills it then.
   if (given_up_count_ < kGivenUp) given_up_[given_up_count_++] = id;
+}
+
+/**
+ * The program that Node sent to a parked process is wanted back. Told at once: a process that was frozen, and so takes nothing, cannot be ended
+ * before it thaws. One that has taken it is on its way like any other, and from now on looked after as such.
+ */
+void Monitor::withdraw(u32 id) {
+  for (Container* c = containers_; c != nullptr; c = c->next) {
+    if (c->id != id || c->state != State::parked) continue;
+    if (takeProgram(*c->note)) {
+      EventHeader e = event(EventKind::withdrawn, *c);
+      sendEvent(e, -1, nullptr, 0);
+      return killAll(c);
+    }
+    c->state = State::launching;
+    launching_++;
+    return;
+  }
 }
 
 /** Whether the plan that arrives now was given up before it did. */
@@ -310,6 +300,7 @@ void Monitor::onLifeline() {
   for (u64 i = 0; i < static_cast<u64>(n) / sizeof(Order); i++) {
     if (orders[i].kind == static_cast<u32>(OrderKind::release)) release(orders[i].id);
     if (orders[i].kind == static_cast<u32>(OrderKind::kill)) kill(orders[i].id);
+    if (orders[i].kind == static_cast<u32>(OrderKind::withdraw)) withdraw(orders[i].id);
   }
 }
 

@@ -1,6 +1,8 @@
 // One step is one system call with its arguments filled in; the composite operations do what one call cannot.
 #include "steps.h"
 
+#include "park.h"
+
 namespace ctr {
 namespace {
 
@@ -138,6 +140,8 @@ i64 runStep(const Program& program, const WireStep& step, u32 index, const StepC
                       argument(program, step, 2, *context.slots) != 0);
     case Op::await_monitor:
       return awaitMonitor(context.gate);
+    case Op::await_program:
+      return awaitProgram(static_cast<int>(argument(program, step, 0, *context.slots)), index, context);
     case Op::finish:
       return finish(step.args[0], context.exec_tried);
     case Op::listen_seccomp:

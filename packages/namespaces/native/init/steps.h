@@ -19,6 +19,8 @@ struct Slots {
   }
 };
 
+struct Parking;
+
 /** Which step failed and how; step -1 means none. */
 struct Failure {
   i32 step = -1;
@@ -35,6 +37,7 @@ struct StepContext {
   mutable int report_fd = -1;      // of a child: stays open until exec; move_report changes the number
   u32* exec_tried = nullptr;       // of a child: set before each execve
   int gate = -1;                   // of a child: where the monitor tells that it has done its part
+  Parking* parking = nullptr;      // of a child that may wait for its program: see park.h
 };
 
 /** Runs one step; returns its result, negative errno when it failed. */

@@ -102,6 +102,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("namespaceOwnerUid", namespaceOwnerUid);
   add("socketPair", socketPair);
   add("receiveFds", receiveFds);
+  add("sendProgram", sendProgram);
   add("passPid", passPid);
   add("receiveFdsFrom", receiveFdsFrom);
   add("seccompReceive", seccompReceive);

@@ -2,23 +2,20 @@
 // ending; they are made by the C functions here, since a C++ exception in a callback of libuv would end the process.
 #include "monitor_handle.h"
 
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstring>
 #include <utility>
 
 #include "monitor_link.h"
 #include "open_fds.h"
+#include "send_fds.h"
 #include "syscall_failure.h"
 
 namespace ctr {
 namespace {
 
-constexpr std::size_t kMaxFds = 64;
-constexpr std::size_t kStreams = 3;
 constexpr std::size_t kMaxMessage = 64 * 1024;
 /** Messages in one turn of the event loop: many exits at once must not hold it. */
 constexpr int kMessagesPerTurn = 32;
@@ -117,61 +114,28 @@ bool MonitorHandle::readMessage() {
 
 Napi::Value MonitorHandle::pid(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), pid_); }
 
+int MonitorHandle::control(Napi::Env env) const {
+  if (link_ == nullptr) throw toError(env, {EPIPE, "sendmsg", {}});
+  return link_->monitor.control.get();
+}
+
 /** send(bytes: Uint8Array, fds: Int32Array): boolean; false: the socket is full, wait for onWritable. */
 Napi::Value MonitorHandle::send(const Napi::CallbackInfo& info) {
   const auto bytes = info[0].As<Napi::Uint8Array>();
   const auto fds = info[1].As<Napi::Int32Array>();
-  if (trySend(info.Env(), bytes, {fds.Data(), fds.ElementLength()})) return Napi::Boolean::New(info.Env(), true);
+  const auto env = info.Env();
+  if (sendFds(env, control(env), {bytes.Data(), bytes.ByteLength()}, {fds.Data(), fds.ElementLength()})) return Napi::Boolean::New(info.Env(), true);
   link_->pollControl(true);
   return Napi::Boolean::New(info.Env(), false);
 }
 
-/** False when the socket is full. */
-bool MonitorHandle::trySend(Napi::Env env, const Napi::Uint8Array& bytes, std::span<const std::int32_t> fds) {
-  if (link_ == nullptr) throw toError(env, {EPIPE, "sendmsg", {}});
-  if (fds.size() > kMaxFds) throw toError(env, {E2BIG, "sendmsg", {}});
-  alignas(cmsghdr) char control[CMSG_SPACE(kMaxFds * sizeof(int))] = {};
-  iovec iov = {const_cast<std::uint8_t*>(bytes.Data()), bytes.ByteLength()};
-  msghdr message = {};
-  message.msg_iov = &iov;
-  message.msg_iovlen = 1;
-  if (const std::size_t size = fds.size_bytes(); size > 0) {
-    message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(size);
-    cmsghdr* c = CMSG_FIRSTHDR(&message);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(size);
-    std::memcpy(CMSG_DATA(c), fds.data(), size);
-  }
-  if (retry([&] { return ::sendmsg(link_->monitor.control.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL); }) >= 0) return true;
-  if (errno != EAGAIN) throw toError(env, {errno, "sendmsg", {}});
-  return false;
-}
-
 /** launch(bytes: Uint8Array, fds: Int32Array, ours: Int32Array): boolean; see src/native.ts. One call for what costs a call each otherwise. */
 Napi::Value MonitorHandle::launch(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
+  const auto bytes = info[0].As<Napi::Uint8Array>();
   const auto given = info[1].As<Napi::Int32Array>();
-  auto results = info[2].As<Napi::Int32Array>();
-  if (given.ElementLength() > kMaxFds) throw toError(env, {E2BIG, "sendmsg", {}});
-  std::array<std::int32_t, kMaxFds> fds;
-  std::array<UniqueFd, kStreams> ours, theirs;
-  for (std::size_t i = 0; i < given.ElementLength(); i++) {
-    fds[i] = given[i];
-    if (fds[i] >= 0) continue;
-    const auto n = static_cast<std::size_t>(-1 - fds[i]);
-    if (n >= kStreams || ours[n].valid()) throw toError(env, {EBADF, "sendmsg", {}});
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) throw toError(env, {errno, "pipe2", {}});
-    ours[n].reset(ends[n == 0 ? 1 : 0]);
-    theirs[n].reset(ends[n == 0 ? 0 : 1]);
-    fds[i] = theirs[n].get();
-  }
-  if (!trySend(env, info[0].As<Napi::Uint8Array>(), {fds.data(), given.ElementLength()})) return Napi::Boolean::New(env, false);
-  for (std::size_t n = 0; n < kStreams && n < results.ElementLength(); n++)
-    if (ours[n].valid()) results[n] = OpenFds::of(env).add(ours[n].release());
-  return Napi::Boolean::New(env, true);
+  auto ours = info[2].As<Napi::Int32Array>();
+  return Napi::Boolean::New(info.Env(), sendWithPipes(info.Env(), control(info.Env()), {bytes.Data(), bytes.ByteLength()},
+                                                      {given.Data(), given.ElementLength()}, {ours.Data(), ours.ElementLength()}));
 }
 
 /** order(kind: number, id: number): boolean; struct Order of native/init/plan.h. False: the pipe is full, try again later. */

@@ -5,7 +5,6 @@
 
 #include <initializer_list>
 #include <memory>
-#include <span>
 
 #include "monitor_spawn.h"
 
@@ -36,7 +35,8 @@ class MonitorHandle : public Napi::ObjectWrap<MonitorHandle> {
   void onControl(int events);
   void onExit();
   bool readMessage();
-  bool trySend(Napi::Env env, const Napi::Uint8Array& bytes, std::span<const std::int32_t> fds);
+  /** The control socket. Throws EPIPE once the monitor is gone. */
+  int control(Napi::Env env) const;
   void call(const Napi::FunctionReference& function, std::initializer_list<napi_value> args);
 
   Napi::FunctionReference on_message_, on_writable_;

@@ -8,12 +8,11 @@
 #include <cstring>
 
 #include "open_fds.h"
+#include "send_fds.h"
 #include "syscall_failure.h"
 
 namespace ctr {
 namespace {
-
-constexpr std::size_t kMaxFds = 64;
 
 int intArg(const Napi::CallbackInfo& info, std::size_t i) { return info[i].As<Napi::Number>().Int32Value(); }
 
@@ -117,6 +116,15 @@ Napi::Value passPid(const Napi::CallbackInfo& info) {
   const int on = 1;
   check(::setsockopt(intArg(info, 0), SOL_SOCKET, SO_PASSCRED, &on, sizeof on), "setsockopt");
   return info.Env().Undefined();
+}
+
+/** sendProgram(socket: number, bytes: Uint8Array, fds: Int32Array, ours: Int32Array): boolean; see src/native.ts */
+Napi::Value sendProgram(const Napi::CallbackInfo& info) {
+  const auto bytes = info[1].As<Napi::Uint8Array>();
+  const auto given = info[2].As<Napi::Int32Array>();
+  auto ours = info[3].As<Napi::Int32Array>();
+  return Napi::Boolean::New(info.Env(), sendWithPipes(info.Env(), info[0].As<Napi::Number>().Int32Value(), {bytes.Data(), bytes.ByteLength()},
+                                                      {given.Data(), given.ElementLength()}, {ours.Data(), ours.ElementLength()}));
 }
 
 /** As receiveFds, with the pid of the sender, of a socket that passes it: {fds, pid} */

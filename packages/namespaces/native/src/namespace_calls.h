@@ -10,6 +10,7 @@ Napi::Value namespaceType(const Napi::CallbackInfo& info);
 Napi::Value namespaceOwnerUid(const Napi::CallbackInfo& info);
 Napi::Value socketPair(const Napi::CallbackInfo& info);
 Napi::Value receiveFds(const Napi::CallbackInfo& info);
+Napi::Value sendProgram(const Napi::CallbackInfo& info);
 Napi::Value passPid(const Napi::CallbackInfo& info);
 Napi::Value receiveFdsFrom(const Napi::CallbackInfo& info);
 

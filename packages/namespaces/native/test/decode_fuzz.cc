@@ -1,8 +1,9 @@
 // Feeds mutated programs to decodeProgram, built with AddressSanitizer and UBSan: decode_fuzz <rounds> <seed> <file>…
-// The files are valid programs. What is accepted is then used as the monitor would use it, but for the system calls.
+// The files are valid programs, alone or as a whole message to a parked process. What is accepted is then used as the monitor would use it, but for the system calls.
 #include <linux/time_types.h>
 #include <sys/time.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -80,7 +81,7 @@ void use(const ctr::Program& p) {
         if (static_cast<ctr::ArgKind>(s.arg_kind[a]) == ctr::ArgKind::pointer) sink += std::strlen(p.text(static_cast<u32>(s.args[a])));
         if (static_cast<ctr::ArgKind>(s.arg_kind[a]) == ctr::ArgKind::slot && s.args[a] >= ctr::kMaxSlots) std::abort();
       }
-      if (s.into >= static_cast<i32>(ctr::kMaxSlots) || s.into < -1 || s.op > static_cast<u16>(ctr::Op::await_monitor)) std::abort();
+      if (s.into >= static_cast<i32>(ctr::kMaxSlots) || s.into < -1 || s.op > static_cast<u16>(ctr::Op::await_program)) std::abort();
     }
 }
 
@@ -88,11 +89,16 @@ bool decode(const Bytes& b) {
   // A block of exactly this size: one byte beyond it is a finding.
   char* block = new char[b.size()];
   std::memcpy(block, b.data(), b.size());
-  ctr::Program program;
-  const bool good = ctr::decodeProgram(reinterpret_cast<u8*>(block), static_cast<u32>(b.size()), program);
+  const auto size = static_cast<u32>(b.size());
+  ctr::Program program, told;
+  const bool good = ctr::decodeProgram(reinterpret_cast<u8*>(block), size, program);
   if (good) use(program);
+  ctr::MessageHeader header = {};
+  std::memcpy(&header, block, std::min(b.size(), sizeof header));
+  const bool message = ctr::decodeParkedProgram(reinterpret_cast<u8*>(block), size, header, told);
+  if (message) use(told);
   delete[] block;
-  return good;
+  return good || message;
 }
 
 }  // namespace

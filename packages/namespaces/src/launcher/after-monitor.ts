@@ -45,6 +45,7 @@ async function settle(job: Job, gone: SyscallError, hold: Holder): Promise<void>
     job.cleaned.reject(error);
   }
   // Only now, since nothing half-made remains of what could not be started.
+  job.parked?.reject(gone);
   job.started.reject(gone);
 }
 

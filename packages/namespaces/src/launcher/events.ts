@@ -2,7 +2,7 @@
 import { signalName } from '../signals.js';
 
 const HEADER_SIZE = 56;
-const KINDS = ['', 'ready', 'started', 'failed', 'exited', 'cleaned', 'held'] as const;
+const KINDS = ['', 'ready', 'started', 'failed', 'exited', 'cleaned', 'held', 'parked', 'withdrawn'] as const;
 export const STAGE_NAMES = ['decode', 'prepare', 'clone', 'maps', 'beside', 'enter', 'setup', 'kill', 'collect', 'cleanup'] as const;
 const CLD_EXITED = 1;
 

@@ -48,6 +48,10 @@ export interface Job {
   /** Started or held, and not yet cleaned up. */
   live: boolean;
   pidfd?: Fd;
+  /** Its pid, once it waits for its program; of a launch that does. */
+  readonly parked?: Resolvers<number>;
+  /** True while it does not keep Node's event loop alive. */
+  idle?: boolean;
   readonly started: Resolvers<Launched | undefined>;
   readonly exited: Resolvers<ProcessExit>;
   readonly cleaned: Resolvers<void>;
@@ -65,11 +69,12 @@ export function withResolvers<T>(): Resolvers<T> {
   return { promise, resolve, reject };
 }
 
-export const newJob = (source: PlanSource, hints: HintSource, kind: Job['kind']): Job => ({
+export const newJob = (source: PlanSource, hints: HintSource, kind: Job['kind'], parked?: Resolvers<number>): Job => ({
   source,
   hints,
   kind,
   live: false,
+  ...(parked === undefined ? {} : { parked }),
   started: withResolvers(),
   exited: withResolvers(),
   cleaned: withResolvers(),

@@ -6,20 +6,33 @@ import { callNative, closeFds, initProgram, type MonitorHandle, NATIVE_FDS } fro
 import type { Plan } from '../plan/plan.js';
 import { type PlanSource, planSource } from '../plan/plan-source.js';
 import { settleOrphans } from './after-monitor.js';
-import { decodeEvent, decodeExit, decodeFailures, decodeFiles, type MonitorEvent } from './events.js';
-import { type Job, type Launched, newJob, withResolvers } from './job.js';
+import { decodeEvent, decodeExit, decodeFailures, decodeFiles, type MonitorEvent, STAGE_NAMES } from './events.js';
+import { type Job, type Launched, newJob, type Resolvers, withResolvers } from './job.js';
 import { Outbox, type Outgoing } from './outbox.js';
 import { cleanupErrors, type HintSource, startError } from './start-error.js';
 
 export type { Launched, ProcessExit } from './job.js';
 
 /** Of native/init/plan.h: enum OrderKind. */
-const ORDERS = { release: 1, kill: 2 } as const;
+const ORDERS = { release: 1, kill: 2, withdraw: 3 } as const;
 /** The pipe holds eight thousand orders: full it is only when the monitor cannot read for very long. */
 const ORDER_RETRY_MS = 10;
 const EACCES = 13;
 const EMFILE = 24;
 const ECONNRESET = 104;
+const ETIMEDOUT = 110;
+const SETUP = STAGE_NAMES.indexOf('setup');
+
+/** A launch that waits for its program. */
+export interface ParkedLaunch {
+  readonly id: number;
+  /** Of the process that waits. */
+  readonly pid: number;
+  /** Once its program runs. Rejects when it ended before, for whatever reason. */
+  readonly started: Promise<Launched>;
+  /** Resolves when nothing of it is left. */
+  readonly cleaned: Promise<void>;
+}
 
 /** The kernel leaves a descriptor out when this process may have no more; without it nobody could look after the program. */
 const outOfDescriptors = ({ source }: Job): SyscallError =>
@@ -125,6 +138,40 @@ export class Launcher {
     return job.started.promise as Promise<Launched>;
   }
 
+  /**
+   * Resolves when the process waits for its program. It does not keep Node's event loop alive before it is told one. `ownFds` as for launch().
+   */
+  async park(source: PlanSource, hints: HintSource, ownFds: readonly number[]): Promise<ParkedLaunch> {
+    const parked = withResolvers<number>();
+    const { id, job } = this.#submit(source, 'launch', hints, ownFds, parked);
+    const pid = await parked.promise;
+    return { id, pid, started: job.started.promise as Promise<Launched>, cleaned: job.cleaned.promise };
+  }
+
+  /** A parked launch has been told its program. */
+  resume(id: number): void {
+    const job = this.#jobs.get(id);
+    if (job?.idle) this.#setIdle(job, false);
+  }
+
+  /** Asks for the program of a parked launch back: `started` rejects with ETIMEDOUT where it had not been taken. */
+  withdraw(id: number): void {
+    if (this.#jobs.has(id)) this.#order('withdraw', id);
+  }
+
+  /** Ends a parked launch, whatever it has come to. */
+  abandon(id: number, error: AbortError): void {
+    const job = this.#jobs.get(id);
+    if (job === undefined) return;
+    job.givenUp = error;
+    this.#order('kill', id);
+  }
+
+  #setIdle(job: Job, idle: boolean): void {
+    job.idle = idle;
+    this.#setRefs(idle ? -1 : 1);
+  }
+
   /** A start that is not wanted any more: taken back when it was not sent, killed on its way otherwise. */
   #giveUp(id: number, job: Job, item: Outgoing | undefined, error: AbortError): void {
     if (item !== undefined && this.#outbox.takeBack(item)) {
@@ -180,6 +227,7 @@ export class Launcher {
     kind: Job['kind'],
     hints: HintSource,
     ownFds: readonly number[],
+    parked?: Resolvers<number>,
   ): { readonly id: number; readonly job: Job; readonly item?: Outgoing } {
     const id = this.#nextId++;
     const own = [...ownFds];
@@ -203,9 +251,10 @@ export class Launcher {
       failed(error);
     }
     // What waits for the answers is made while the monitor works: none can come within this turn.
-    job = newJob(source, hints, kind);
+    job = newJob(source, hints, kind, parked);
     this.#jobs.set(id, job);
     this.#setRefs(1);
+    if (parked !== undefined) this.#setIdle(job, true);
     if (early !== undefined) this.#fail(id, job, early.error);
     return item === undefined ? { id, job } : { id, job, item };
   }
@@ -225,6 +274,8 @@ export class Launcher {
     if (job === undefined) closeFds(fd >= 0 ? [fd] : []);
     else if (event.kind === 'started') this.#onStarted(event, job, fd);
     else if (event.kind === 'held') this.#onHeld(job);
+    else if (event.kind === 'parked') job.parked?.resolve(event.a);
+    else if (event.kind === 'withdrawn') this.#onWithdrawn(job);
     else if (event.kind === 'failed') this.#onFailed(event, job);
     else if (event.kind === 'exited') this.#onExited(event, job);
     else if (event.kind === 'cleaned') this.#onCleaned(event, job);
@@ -233,6 +284,13 @@ export class Launcher {
   #onHeld(job: Job): void {
     job.live = true;
     job.started.resolve(undefined);
+  }
+
+  /** It will end, now or when it is thawed, and has not run anything. */
+  #onWithdrawn(job: Job): void {
+    if (!job.idle) this.#setIdle(job, true);
+    const step = job.source.plan.stages.setup.flat().findIndex(({ call }) => call === 'await_program');
+    job.started.reject(job.givenUp ?? startError(job.source.plan, SETUP, { step, errno: ETIMEDOUT }, job.hints));
   }
 
   #onStarted(event: MonitorEvent, job: Job, fd: number): void {
@@ -263,7 +321,8 @@ export class Launcher {
 
   /** Nothing was started, and nothing is left. */
   #fail(id: number, job: Job, error: unknown): void {
-    this.#forget(id);
+    this.#forget(id, job);
+    job.parked?.reject(error);
     job.started.reject(error);
     job.cleaned.resolve();
   }
@@ -280,14 +339,13 @@ export class Launcher {
 
   #onCleaned(event: MonitorEvent, job: Job): void {
     const errors = cleanupErrors(job.source, decodeFailures(event.payload));
-    this.#forget(event.id);
+    this.#forget(event.id, job);
     if (errors.length > 0) job.cleaned.reject(new CleanupError(job.source.doing, errors));
     else job.cleaned.resolve();
   }
 
-  #forget(id: number): void {
-    this.#jobs.delete(id);
-    this.#setRefs(-1);
+  #forget(id: number, { idle }: Job): void {
+    if (this.#jobs.delete(id) && !idle) this.#setRefs(-1);
   }
 
   /** The monitor ended: asked to, or killed by somebody. */

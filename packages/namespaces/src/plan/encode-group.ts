@@ -21,6 +21,7 @@ const COMPOSITE: Readonly<Record<string, number>> = {
   make_target: 8,
   copy_tree: 9,
   await_monitor: 10,
+  await_program: 11,
 };
 
 /** An encoded group: everything that points into `data` is listed, so that it can be moved. */

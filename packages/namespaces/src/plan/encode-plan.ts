@@ -2,7 +2,7 @@
 import { InvalidArgumentError } from '@ctr/internal/errors';
 import { CLONE_FLAGS } from './clone-flags.js';
 import { encodeProgram } from './encode-program.js';
-import type { Plan } from './plan.js';
+import type { Plan, StepGroup } from './plan.js';
 import { MAX_FDS, SlotTable } from './slots.js';
 
 const FD_SLOTS_AT = 64;
@@ -10,8 +10,9 @@ export const MESSAGE_HEADER_SIZE = FD_SLOTS_AT + 2 * MAX_FDS;
 /** Above this the programs travel in a memfd: a datagram must fit into the socket's buffer. */
 export const MAX_DATAGRAM = 96 * 1024;
 const MAGIC = 0x31727463;
-const KINDS = { launch: 1, hold: 2 } as const;
-const FLAGS = { shareMemory: 1, writeMaps: 2, denySetgroups: 4, fromMemfd: 8 } as const;
+const KINDS = { launch: 1, hold: 2, program: 3 } as const;
+const FLAGS = { shareMemory: 1, writeMaps: 2, denySetgroups: 4, fromMemfd: 8, parks: 16 } as const;
+const NO_SLOT = -1;
 
 export interface EncodedPlan {
   /** Header and programs, or the header alone when `large` is set. */
@@ -38,12 +39,13 @@ function writeHeader(message: Buffer, plan: Plan, id: number, kind: keyof typeof
     (plan.sharesMemory ? FLAGS.shareMemory : 0) |
       (plan.idMaps ? FLAGS.writeMaps : 0) |
       (plan.idMaps?.denySetgroups ? FLAGS.denySetgroups : 0) |
-      (large ? FLAGS.fromMemfd : 0),
+      (large ? FLAGS.fromMemfd : 0) |
+      (plan.parks ? FLAGS.parks : 0),
     12,
   );
   message.writeUInt32LE(clone >>> 0, 16);
-  message.writeInt32LE(plan.cgroup === undefined ? -1 : slots.index(plan.cgroup), 24);
-  message.writeInt32LE(plan.pidNamespaceOf === undefined ? -1 : slots.index(plan.pidNamespaceOf), 44);
+  message.writeInt32LE(plan.cgroup === undefined ? NO_SLOT : slots.index(plan.cgroup), 24);
+  message.writeInt32LE(plan.pidNamespaceOf === undefined ? NO_SLOT : slots.index(plan.pidNamespaceOf), 44);
   message.writeUInt32LE(plan.keep?.key ?? 0, 48);
   message.writeUInt32LE(plan.keep?.of ?? 0, 52);
   message.writeUInt32LE(plan.spare?.key ?? 0, 56);
@@ -72,6 +74,28 @@ function encodeMessage(plan: Plan, id: number, kind: keyof typeof KINDS): Encode
   message.set(launch.bytes, MESSAGE_HEADER_SIZE);
   message.set(after.bytes, MESSAGE_HEADER_SIZE + launch.bytes.length);
   return { message, fds };
+}
+
+/**
+ * What a parked process is sent (native/init/park.h): steps that it runs as its last, and the slots of the descriptors that go along. Undefined
+ * when it is too large for a datagram.
+ */
+export function encodeParkedProgram(steps: readonly StepGroup[], fds: readonly string[]): Uint8Array | undefined {
+  const slots = new SlotTable();
+  const { bytes } = encodeProgram([[], [], [], steps], '', slots);
+  if (MESSAGE_HEADER_SIZE + bytes.length > MAX_DATAGRAM) return undefined;
+  const message = Buffer.alloc(MESSAGE_HEADER_SIZE + bytes.length);
+  message.writeUInt32LE(MAGIC, 0);
+  message.writeUInt16LE(KINDS.program, 4);
+  message.writeUInt16LE(fds.length, 6);
+  message.writeInt32LE(NO_SLOT, 24);
+  setProgramSizes(message, bytes.length, 0);
+  message.writeInt32LE(NO_SLOT, 44);
+  fds.forEach((name, i) => {
+    message.writeUInt16LE(slots.index(name), FD_SLOTS_AT + i * 2);
+  });
+  message.set(bytes, MESSAGE_HEADER_SIZE);
+  return message;
 }
 
 /** In a message that is complete but for these. */

@@ -49,6 +49,8 @@ export interface Plan {
    * plan that finds them empty has to do without, so its steps allow EBADF. Default: nothing is made ahead.
    */
   readonly spare?: { readonly key: number; readonly steps: StepGroup };
+  /** The setup stage ends in a step `await_program`, at which the process waits inside. Not together with `sharesMemory`. Default false. */
+  readonly parks?: boolean;
   readonly idMaps?: { readonly uid: string; readonly gid: string; readonly denySetgroups: boolean };
   /** Descriptors of this process that go along, by the slot that takes them. */
   readonly fds: Readonly<Record<string, number>>;

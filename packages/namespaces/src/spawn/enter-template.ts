@@ -3,10 +3,12 @@ import { assertLinux } from '@ctr/internal/errors';
 import { callNative } from '../native.js';
 import type { ContainerProcess } from '../process.js';
 import { checkEnterOptions } from './check-options.js';
-import { describeEnter, endedError } from './enter.js';
+import { describeEnter, describeParked, endedError } from './enter.js';
 import { downgrade } from './legacy/downgrade.js';
 import { learnFrom } from './legacy/missing.js';
 import type { EnterOptions } from './options.js';
+import type { ParkedProcess } from './parked-process.js';
+import { Parking } from './parking.js';
 import { type StartOptions, StartTemplate } from './spawn-template.js';
 
 let keys = 0;
@@ -21,7 +23,9 @@ export class EnterTemplate {
   readonly #target: ContainerProcess;
   readonly #options: EnterOptions;
   readonly #make: () => StartTemplate;
+  readonly #makeParking: () => Parking;
   #template: StartTemplate;
+  #parking: Parking | undefined;
 
   /** @internal */
   constructor(target: ContainerProcess, options: EnterOptions) {
@@ -29,10 +33,11 @@ export class EnterTemplate {
     const ownUser = kinds.includes('user') && process.geteuid?.() !== 0;
     this.#target = target;
     this.#options = options;
-    this.#make = () => {
-      const keep = { key: nextKey(), of: target.launchId };
-      return new StartTemplate(options, downgrade(describeEnter({ pid: target.pid, pidfd: -1, keep }, options, kinds, ownUser)), kinds, '');
-    };
+    const keep = { key: nextKey(), of: target.launchId };
+    this.#makeParking = () =>
+      new Parking(target, options, describeParked({ pid: target.pid, pidfd: -1, keep }, options, kinds, ownUser), kinds);
+    this.#make = () =>
+      new StartTemplate(options, downgrade(describeEnter({ pid: target.pid, pidfd: -1, keep }, options, kinds, ownUser)), kinds, '');
     this.#template = this.#make();
   }
 
@@ -52,6 +57,27 @@ export class EnterTemplate {
       this.#template = this.#make();
       return this.enter(start);
     });
+  }
+
+  /**
+   * Makes a process that waits inside for its program, so that a start is told a program and does no more: {@link ParkedProcess.enter}. Namespaces,
+   * control groups, ids, capabilities, limits and the filter are those of this moment. The process can be seen inside, as `ctr-parked`, counts
+   * among the container's processes, and can be ended there.
+   *
+   * @throws UnsupportedError CTR_UNSUPPORTED for a template with a terminal, a listener, a security label, further descriptors, `createCwd`, or a
+   * filter that refuses one of the few calls that are left to make; StartError CTR_START_FAILED.
+   * @example
+   * ```ts
+   * const template = enterTemplate(box, { args: ['true'] })
+   * await using parked = await template.park()
+   * const process = await parked.enter({ args: ['id'], env: { PATH: '/bin' } })
+   * ```
+   */
+  async park(): Promise<ParkedProcess> {
+    const target = this.#target;
+    if (target.ended) throw endedError(target, this.#options);
+    this.#parking ??= this.#makeParking();
+    return this.#parking.park();
   }
 }
 

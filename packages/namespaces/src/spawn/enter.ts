@@ -6,8 +6,9 @@ import { type StartError, startError } from '../launcher/start-error.js';
 import { differingNamespaces } from '../namespaces/differing.js';
 import { callNative, closeFds } from '../native.js';
 import { CLONE_FLAG_OF, CLONE_FLAGS, type NamespaceKind } from '../plan/clone-flags.js';
-import type { Plan } from '../plan/plan.js';
+import type { Plan, StepGroup } from '../plan/plan.js';
 import type { ContainerProcess } from '../process.js';
+import { PARK_SLOT } from '../steps/park.js';
 import { setAffinity } from '../steps/scheduling.js';
 import { openHostProc } from '../steps/security-label.js';
 import { extraFds, labelOf } from './attribute-steps.js';
@@ -19,7 +20,7 @@ import { learnFrom } from './legacy/missing.js';
 import { parseNumberList } from './number-list.js';
 import type { EnterOptions } from './options.js';
 import { PIPE_PLACEHOLDER } from './placeholder.js';
-import { connectStdio, listenerFds, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
+import { connectStdio, listenerFds, parkingSteps, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
 import { terminalOf } from './terminal-steps.js';
 import { verifyLabel } from './verify-label.js';
 
@@ -50,21 +51,21 @@ const beforeJoining = (o: EnterOptions): Step[] => [
 const onlyOpens = (steps: readonly Step[] = []): boolean =>
   steps.length > 0 && steps.every((step) => step.call === 'openat' && step.into !== undefined);
 
-/** What enter() would do, as data. `pidfd` is borrowed; `keep` as in {@link Plan}. */
-export function describeEnter(
-  target: { pid: number; pidfd: number; keep?: NonNullable<Plan['keep']> },
+/** `pidfd` is borrowed; `keep` as in {@link Plan}. */
+interface EnterTarget {
+  readonly pid: number;
+  readonly pidfd: number;
+  readonly keep?: NonNullable<Plan['keep']>;
+}
+
+/** A process beside another one; `setup` is what it does in its session. */
+function planBeside(
+  target: EnterTarget,
   o: EnterOptions,
   kinds: readonly NamespaceKind[],
-  ownUser: boolean,
+  fds: Readonly<Record<string, number>>,
+  setup: readonly StepGroup[],
 ): Plan {
-  const stdio = stdioFds(o);
-  const fds: Record<string, number> = {
-    target: target.pidfd,
-    ...stdio.borrowed,
-    ...listenerFds(o, PIPE_PLACEHOLDER),
-    ...extraFds(o),
-  };
-  for (const n of stdio.pipes) fds[stdio.slots[n] as string] = PIPE_PLACEHOLDER;
   return {
     doing: o.doing ?? `run ${o.args[0]} beside process ${target.pid}`,
     cloneFlags: [],
@@ -77,19 +78,34 @@ export function describeEnter(
       beside: [],
       // Before the mount namespace changes, oom_score_adj is the host's file; the child inherits the value.
       enter: [beforeJoining(o), setOomScoreAdj(o.oomScoreAdj, (process.geteuid?.() ?? 0) === 0), join(kinds, target.pid)],
-      setup: [
-        o.cgroup?.setup ?? [],
-        [{ call: 'setsid', args: [], doing: 'make a session' }],
-        connectStdio(stdio.slots),
-        o.tty ? terminalOf(o, fds) : [],
-        ...programSteps(o, !ownUser),
-      ],
+      setup: [o.cgroup?.setup ?? [], [{ call: 'setsid', args: [], doing: 'make a session' }], ...setup],
       kill: [],
       collect: [o.cgroup?.collect ?? []],
       cleanup: [o.cgroup?.cleanup ?? []],
     },
   };
 }
+
+/** What enter() would do, as data. */
+export function describeEnter(target: EnterTarget, o: EnterOptions, kinds: readonly NamespaceKind[], ownUser: boolean): Plan {
+  const stdio = stdioFds(o);
+  const fds: Record<string, number> = {
+    target: target.pidfd,
+    ...stdio.borrowed,
+    ...listenerFds(o, PIPE_PLACEHOLDER),
+    ...extraFds(o),
+  };
+  for (const n of stdio.pipes) fds[stdio.slots[n] as string] = PIPE_PLACEHOLDER;
+  const setup = [connectStdio(stdio.slots), o.tty ? terminalOf(o, fds) : [], ...programSteps(o, !ownUser)];
+  return planBeside(target, o, kinds, fds, setup);
+}
+
+/** A process that waits there for its program. */
+export const describeParked = (target: EnterTarget, o: EnterOptions, kinds: readonly NamespaceKind[], ownUser: boolean): Plan => ({
+  ...planBeside(target, o, kinds, { target: target.pidfd, [PARK_SLOT]: PIPE_PLACEHOLDER }, parkingSteps(o, !ownUser)),
+  doing: `park a process beside process ${target.pid}`,
+  parks: true,
+});
 
 /** What the kernel says of a process that has ended; its pid may by now be another process's. */
 export function endedError({ pid, namespaces }: ContainerProcess, o: EnterOptions): StartError {

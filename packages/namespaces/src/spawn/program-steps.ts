@@ -21,6 +21,7 @@ import {
 } from '../steps/identity.js';
 import { keep } from '../steps/keep.js';
 import { restrictSelf } from '../steps/landlock.js';
+import { beforeParking, PARK_SLOT, park } from '../steps/park.js';
 import { makeDirectories } from '../steps/paths.js';
 import { executeInit } from '../steps/reaper.js';
 import { attributeSteps, initNumber, keptFds, labelOf, labelSteps } from './attribute-steps.js';
@@ -103,11 +104,10 @@ export function execute(o: Pick<Program, 'args' | 'env' | 'init' | 'fds'>): Step
 const filtersWithRights = (o: ProgramOptions): boolean => o.seccomp !== undefined && !o.noNewPrivileges;
 
 /** Ids, groups, capabilities: in the order in which each still has the right to do its part. */
-function identity(o: Program, setgroups: boolean): Step[] {
+function identity(o: Program, setgroups: boolean, socket: string | undefined): Step[] {
   const { user, capabilities } = o;
   const early = filtersWithRights(o);
   const kept = keptFds(o);
-  const socket = listens(o) ? LISTENER_SLOT : undefined;
   return [
     // CAP_SYS_ADMIN is enough while it is there; without it no_new_privs must come first.
     ...(o.landlock && !o.noNewPrivileges ? [restrictSelf()] : []),
@@ -145,21 +145,51 @@ const listens = ({ seccomp }: ProgramOptions): boolean =>
 export const listenerFds = (o: ProgramOptions, placeholder: number): Record<string, number> =>
   listens(o) ? { [LISTENER_SLOT]: placeholder } : {};
 
-/** Everything after the mounts. `setgroups`: false where the user namespace denies it. */
-export function programSteps(o: Program, setgroups: boolean): StepGroup[] {
+const enterDirectory = (o: ProgramOptions): readonly Step[] => keep(`cwd ${o.createCwd} ${o.cwd}`, () => changeDirectory(o));
+
+/** `socket`: the slot of one that stays open until exec; `last`: what is done just before the filter. */
+function limitsAndRights(o: Program, setgroups: boolean, socket: string | undefined, last: StepGroup = []): StepGroup[] {
   const late = [Boolean(o.landlock), labelOf(o), o.parentDeathSignal, keptFds(o)];
-  const who = JSON.stringify([o.user, o.capabilities, o.noNewPrivileges, setgroups, listens(o), filtersWithRights(o), ...late]);
+  const who = JSON.stringify([o.user, o.capabilities, o.noNewPrivileges, setgroups, socket, filtersWithRights(o), ...late]);
   return [
-    keep(`cwd ${o.createCwd} ${o.cwd}`, () => changeDirectory(o)),
     // After the last descriptor was opened, since the limit of their number may be below those that are open now.
     keep(`rlimits ${JSON.stringify(o.rlimits)}`, () => setRlimits(o.rlimits ?? {})),
     attributeSteps(o),
-    keep(`identity ${who}`, () => identity(o, setgroups)),
+    keep(`identity ${who}`, () => identity(o, setgroups, socket)),
+    last,
     filter(o.seccomp),
     filtersWithRights(o) && o.capabilities ? setCapabilities(o.capabilities) : [],
-    execute(o),
   ];
 }
+
+/** Everything after the mounts. `setgroups`: false where the user namespace denies it. */
+export const programSteps = (o: Program, setgroups: boolean): StepGroup[] => [
+  enterDirectory(o),
+  ...limitsAndRights(o, setgroups, listens(o) ? LISTENER_SLOT : undefined),
+  execute(o),
+];
+
+/** A directory that cannot come to be another one while a process waits. */
+const staysTheSame = ({ cwd = '/' }: ProgramOptions): boolean => cwd === '/';
+
+/** The same for a process that is to wait for its program: all that can be done before. */
+export const parkingSteps = (o: Program, setgroups: boolean): StepGroup[] => [
+  staysTheSame(o) ? enterDirectory(o) : [],
+  ...limitsAndRights(
+    o,
+    setgroups,
+    PARK_SLOT,
+    keep('before parking', () => beforeParking()),
+  ),
+  keep('park', () => [park()]),
+];
+
+/** What is left for it to do; `stdio`: the slots of its streams. */
+export const parkedSteps = (o: ProgramOptions, program: StepGroup, stdio: readonly (string | undefined)[]): StepGroup[] => [
+  staysTheSame(o) ? [] : enterDirectory(o),
+  connectStdio(stdio),
+  program,
+];
 
 /** Descriptors that travel with the plan for the standard streams. */
 export function stdioFds(o: ProgramOptions): { slots: (string | undefined)[]; borrowed: Record<string, number>; pipes: number[] } {
