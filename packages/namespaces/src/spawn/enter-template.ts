@@ -62,10 +62,11 @@ export class EnterTemplate {
   /**
    * Makes a process that waits inside for its program, so that a start is told a program and does no more: {@link ParkedProcess.enter}. Namespaces,
    * control groups, ids, capabilities, limits and the filter are those of this moment. The process can be seen inside, as `ctr-parked`, counts
-   * among the container's processes, and can be ended there.
+   * among the container's processes, and can be ended there. A working directory other than / is entered at the start, with the rights of the
+   * program, and has to be there.
    *
-   * @throws UnsupportedError CTR_UNSUPPORTED for a template with a terminal, a listener, a security label, further descriptors, `createCwd`, or a
-   * filter that refuses one of the few calls that are left to make; StartError CTR_START_FAILED.
+   * @throws UnsupportedError CTR_UNSUPPORTED for a template with a terminal, a listener, a security label, further descriptors, or a filter that
+   * refuses one of the few calls that are left to make; StartError CTR_START_FAILED.
    * @example
    * ```ts
    * const template = enterTemplate(box, { args: ['true'] })

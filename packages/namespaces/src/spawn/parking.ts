@@ -27,7 +27,6 @@ function checkParkable(o: EnterOptions): void {
   if (listenerOf(o.seccomp) !== undefined) throw new UnsupportedError(PARK, 'a filter without a listener');
   if (labelOf(o) !== undefined) throw new UnsupportedError(PARK, 'a start without a security label');
   if (keptFds(o).length > 0) throw new UnsupportedError(PARK, 'a start without further descriptors');
-  if (o.createCwd) throw new UnsupportedError(PARK, 'a working directory that is there');
   if (missing.openat2 || missing.mounts) throw new UnsupportedError(PARK, 'a host that hides no newer system calls');
   if (filter !== undefined && !alwaysAllows(filter, PARKED_CALLS))
     throw new UnsupportedError(PARK, `a filter that allows ${PARKED_CALLS.join(', ')}, whatever their arguments`);

@@ -184,9 +184,9 @@ export const parkingSteps = (o: Program, setgroups: boolean): StepGroup[] => [
   keep('park', () => [park()]),
 ];
 
-/** What is left for it to do; `stdio`: the slots of its streams. */
+/** What is left for it to do; `stdio`: the slots of its streams. It has not the right any more to make its working directory. */
 export const parkedSteps = (o: ProgramOptions, program: StepGroup, stdio: readonly (string | undefined)[]): StepGroup[] => [
-  staysTheSame(o) ? [] : enterDirectory(o),
+  staysTheSame(o) ? [] : enterDirectory({ ...o, createCwd: false }),
   connectStdio(stdio),
   program,
 ];
