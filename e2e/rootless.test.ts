@@ -93,7 +93,7 @@ function userWithRanges(): RangesUser {
   const file = path.join(makeTempDir('ranges'), 'sub');
   writeFileSync(file, `${USER}:${START}:${SIZE}\n`);
   // In a mount namespace of its own: the host's files stay as they are.
-  const as = `for f in subuid subgid; do mount --bind ${file} /etc/$f || exit 90; done; exec setpriv --reuid ${USER} --regid ${USER} --clear-groups "$@"`;
+  const as = `for f in subuid subgid; do mount --bind ${file} /etc/$f || exit 90; done; exec setpriv --reuid ${USER} --regid ${USER} --groups 4,24 "$@"`;
   const start = (script: string, ...args: string[]): Child =>
     startChild(script, args, {
       prefix: ['unshare', '-m', 'sh', '-c', as, 'sh'],
@@ -122,7 +122,8 @@ describe.skipIf(!base.ok || !ranges.ok)(ranges.title(base.title('an ordinary use
       chown: ['33 34'],
       kept: [String(USER), String(USER), String(USER), USER],
       outside: START + 999,
-      exec: ['1000', '0'],
+      // None of this user's groups, 4 and 24, in either.
+      exec: ['1000 1000 29', '0 0', '7 7 9'],
       again: [5, 5, 5],
       own: ['33', '33', '33', '0 0 1', '1 101 50'],
       ranges: { ok: true, why: expect.stringContaining(String(SIZE)) },

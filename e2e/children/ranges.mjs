@@ -21,9 +21,11 @@ const kept = await lines('id -u; id -g; touch /data/mine; stat -c %u /data/mine'
   mounts: [{ type: 'bind', source: process.env.HOME, target: '/data' }],
 });
 const mine = statSync(`${process.env.HOME}/mine`).uid;
-const box = await runContainer({ rootfs, command: ['/bin/sleep', '60'], user: { uid: 1000, gid: 1000 } });
+const box = await runContainer({ rootfs, command: ['/bin/sleep', '60'], user: { uid: 1000, gid: 1000, groups: [29] } });
 const outside = Number(/^Uid:\t(\d+)/m.exec(readFileSync(`/proc/${box.pid}/status`, 'utf8'))?.[1]);
-const exec = [await box.exec(['/bin/id', '-u']).text(), await box.exec(['/bin/id', '-u'], { user: '0' }).text()].map((t) => t.trim());
+const exec = [];
+for (const user of [undefined, '0', { uid: 7, gid: 7, groups: [9] }])
+  exec.push((await box.exec(['/bin/sh', '-c', 'echo $(id -u) $(id -G)'], { user }).text()).trim());
 await box[Symbol.asyncDispose]();
 // The same kind again, several at once; and a map that the caller wrote down.
 const again = (await Promise.all([1, 2, 3].map(() => lines(ids, { userns: 'auto' })))).map((l) => l.length);

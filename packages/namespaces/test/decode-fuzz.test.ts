@@ -54,8 +54,8 @@ const PLANS: Plan[] = [
     user: { uid: 1, gid: 1, groups: [1, 2, 3] },
     cleanup: [{ call: 'remove_tree', args: ['/nowhere'], allow: ['ENOENT', 'EBUSY'], skipOnAllowed: 1 }],
   }),
-  describeEnter({ pid: 1, pidfd: 3 }, { args: ['id'], env: ENV, capabilities: NONE, oomScoreAdj: 1 }, ['user', 'mount', 'pid'], true),
-  describeParked({ pid: 1, pidfd: 3 }, { args: ['id'], capabilities: NONE, seccomp: defaultSeccompFilter([]) }, ['mount', 'pid'], false),
+  describeEnter({ pid: 1, pidfd: 3 }, { args: ['id'], env: ENV, capabilities: NONE, oomScoreAdj: 1 }, ['user', 'mount', 'pid']),
+  describeParked({ pid: 1, pidfd: 3 }, { args: ['id'], capabilities: NONE, seccomp: defaultSeccompFilter([]) }, ['mount', 'pid']),
   describeSpawn({ args: ['id'], seccomp: { program: defaultSeccompFilter([]), onListener: () => {} } }),
   describeSpawn({ args: ['id'], namespaces: { pid: Fd.of(3), time: Fd.of(4) }, stdio: ['pipe', 'inherit', 'ignore'] }),
   describeSpawn(

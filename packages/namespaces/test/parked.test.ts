@@ -239,7 +239,7 @@ describe.skipIf(!needs.ok)(needs.title('parked processes'), () => {
       for (const message of messages) {
         const [ours, theirs] = native().socketPair();
         const kinds = box.namespaces;
-        const plan = describeParked({ pid: box.pid, pidfd: box.pidfd.fd }, { args: ['true'] }, kinds, user === 'new' && !asRoot);
+        const plan = describeParked({ pid: box.pid, pidfd: box.pidfd.fd }, { args: ['true'] }, kinds);
         const source = planSource({ ...plan, fds: { ...plan.fds, [PARK_SLOT]: theirs } });
         const launch = await Launcher.current.park(source, defaultHints, [theirs]);
         native().sendProgram(ours, message, new Int32Array(), new Int32Array(3));

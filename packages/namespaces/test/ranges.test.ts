@@ -28,7 +28,7 @@ async function asUserWithRanges(script: string, args: string[] = []): Promise<{ 
   const home = path.join(dir, 'home');
   execFileSync('mkdir', ['-m', '700', home]);
   chownSync(home, USER, USER);
-  const as = `mount --bind ${dir}/subuid /etc/subuid && mount --bind ${dir}/subgid /etc/subgid && exec setpriv --reuid ${USER} --regid ${USER} --clear-groups env HOME=${home} TMPDIR=${home} XDG_RUNTIME_DIR=${home} "$@"`;
+  const as = `mount --bind ${dir}/subuid /etc/subuid && mount --bind ${dir}/subgid /etc/subgid && exec setpriv --reuid ${USER} --regid ${USER} --groups 4,24 env HOME=${home} TMPDIR=${home} XDG_RUNTIME_DIR=${home} "$@"`;
   const out = execFileSync('unshare', ['-m', 'sh', '-ec', as, 'sh', process.execPath, file, ...args], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -47,7 +47,7 @@ async function collect(node: ReturnType<typeof start>): Promise<{ lines: string[
 }
 
 const HELPERS = `
-  import { spawn, enter, createUserNamespace, rangeIdMaps, keepIdMaps, ownIdMaps, readSubIds, claimIds, closeLauncher } from 'ns';
+  import { spawn, enter, enterTemplate, createUserNamespace, rangeIdMaps, keepIdMaps, ownIdMaps, readSubIds, claimIds, closeLauncher } from 'ns';
   import { text } from 'node:stream/consumers';
   import { readFileSync, statSync, writeFileSync } from 'node:fs';
   const env = { PATH: '/usr/bin:/bin' };
@@ -118,12 +118,21 @@ describe.skipIf(!possible)(title, () => {
     const { lines } = await asUserWithRanges(`${HELPERS}
       const box = await spawn({ args: ['sleep', '600'], env, namespaces: { ...user, uts: 'new' }, idMaps: rangeIdMaps(), user: { uid: 5, gid: 5 }, stdio: ['ignore', 'ignore', 'ignore'] });
       for (const who of [{ uid: 0, gid: 0 }, { uid: 12, gid: 13 }]) {
-        const p = await enter(box, { args: ['sh', '-c', 'id -u; id -g'], env, user: who, stdio: ['ignore', 'pipe', 'inherit'] });
+        const p = await enter(box, { args: ['sh', '-c', 'id -u; id -g; id -G'], env, user: who, stdio: ['ignore', 'pipe', 'inherit'] });
         say((await text(p.stdout)).trim());
       }
+      const inside = async (start) => (await text((await start).stdout)).trim();
+      const options = { args: ['id', '-G'], env, user: { uid: 12, gid: 13, groups: [9] }, stdio: ['ignore', 'pipe', 'inherit'] };
+      say(await inside(enter(box, options)));
+      say(await inside(enterTemplate(box, options).enter(options)));
+      const parked = await enterTemplate(box, options).park();
+      say(await inside(parked.enter(options)));
+      say(await inside(enter(box.pid, options)));
+      const joined = { ...options, namespaces: { user: '/proc/' + box.pid + '/ns/user' } };
+      say([await inside(spawn(joined)), await inside(spawn({ ...joined, user: { uid: 12, gid: 13 } }))]);
       await box[Symbol.asyncDispose]();
     `);
-    expect(lines.map((l) => JSON.parse(l))).toEqual(['0\n0', '12\n13']);
+    expect(lines.map((l) => JSON.parse(l))).toEqual(['0\n0\n0', '12\n13\n13', '13 9', '13 9', '13 9', '13 9', ['13 9', '13']]);
   });
 
   it('maps his ranges once for all that he starts, and says why when it cannot', async () => {
@@ -199,8 +208,25 @@ describe.skipIf(!possible)(title, () => {
     const { lines } = await asUserWithRanges(`${HELPERS}
       say(await run('unshare -U true 2>/dev/null || echo refused; id -u', { namespaces: user, idMaps: rangeIdMaps(), user: { uid: 7, gid: 7 }, disableUserNamespaces: true }));
       say(await run('cat /proc/self/setgroups', { namespaces: user, idMaps: { ...rangeIdMaps(), setgroups: 'deny' } }));
+      const idMaps = { ...rangeIdMaps(), setgroups: 'deny' };
+      const box = await spawn({ args: ['sleep', '600'], env, namespaces: user, idMaps, stdio: ['ignore', 'ignore', 'ignore'] });
+      const beside = (user) => enter(box, { args: ['id', '-u'], env, user, stdio: ['ignore', 'pipe', 'inherit'] });
+      say((await text((await beside({ uid: 7, gid: 7 })).stdout)).trim());
+      say(await beside({ uid: 7, gid: 7, groups: [9] }).catch((e) => [e.code, e.errno, e.hint]));
+      const own = { namespaces: user, user: { uid: 0, gid: 0, groups: [5] } };
+      say(await spawn({ args: ['true'], env, ...own }).catch((e) => [e.code, e.path]));
+      say(await spawn({ args: ['true'], env, user: { uid: process.getuid(), gid: process.getgid(), groups: [5] } }).catch((e) => [e.code, e.path]));
+      await box[Symbol.asyncDispose]();
     `);
-    expect(lines.map((l) => JSON.parse(l))).toEqual(['refused\n7', 'deny']);
+    const refused = ['CTR_INVALID_ARGUMENT', 'user.groups'];
+    expect(lines.map((l) => JSON.parse(l))).toEqual([
+      'refused\n7',
+      'deny',
+      '7',
+      ['CTR_START_FAILED', -1, expect.stringMatching(/denies setgroups/)],
+      refused,
+      refused,
+    ]);
   });
 
   it('cannot map what is not his, and hears what is', async () => {

@@ -7,7 +7,7 @@ import { CLONE_FLAG_OF, CLONE_FLAGS, NAMESPACE_KINDS, type NamespaceKind } from 
 import type { Plan, StepGroup } from '../plan/plan.js';
 import { makeDevices, prepareDevices } from '../steps/devices.js';
 import { AT_FDCWD, atFlags, mountAttrBytes } from '../steps/flags.js';
-import { setUser } from '../steps/identity.js';
+import { type Setgroups, setUser } from '../steps/identity.js';
 import { keep } from '../steps/keep.js';
 import { attach, setAttributes } from '../steps/mount-steps.js';
 import { raiseLoopback, spareNetwork, takeNetwork } from '../steps/network.js';
@@ -26,6 +26,7 @@ import { propagationFlag, readMountWords } from './mount-words.js';
 import type { SpawnOptions } from './options.js';
 import { PIPE_PLACEHOLDER } from './placeholder.js';
 import { connectStdio, listenerFds, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
+import { checkGroups, maySetGroups } from './setgroups.js';
 import { terminalOf } from './terminal-steps.js';
 
 const isNew = (o: SpawnOptions, kind: NamespaceKind): boolean => o.namespaces?.[kind] === 'new';
@@ -71,17 +72,27 @@ function joins(o: SpawnOptions, { joined, around }: SpawnFacts): Joins {
   return { fds, enter: [...before, ...user, ...within], setup };
 }
 
+/** Who asks. */
+interface Caller {
+  readonly uid: number;
+  readonly gid: number;
+  /** In its own user namespace; `undefined`: as root. */
+  readonly maySetGroups?: boolean;
+}
+
 interface Ids {
   idMaps?: NonNullable<Plan['idMaps']>;
   /** The ids with which it begins in a new user namespace. */
   start?: { uid: number; gid: number };
-  /** False where the kernel refuses setgroups(2). */
-  setgroups: boolean;
+  setgroups: Setgroups;
   ttyGid: boolean;
 }
 
-function ids(o: SpawnOptions, caller: { uid: number; gid: number }, { around }: SpawnFacts): Ids {
-  if (!isNew(o, 'user')) return { setgroups: caller.uid === 0, ttyGid: true };
+function ids(o: SpawnOptions, caller: Caller, { around, joined }: SpawnFacts): Ids {
+  if (!isNew(o, 'user')) {
+    const joins = isJoined(o.namespaces?.user) && !joined?.sameUser;
+    return { setgroups: joins ? 'try' : (caller.maySetGroups ?? caller.uid === 0), ttyGid: true };
+  }
   const maps: IdMaps = o.idMaps ?? { uid: oneId(caller.uid), gid: oneId(caller.gid) };
   const idMaps = around?.idMaps ?? planMaps(maps, caller.uid !== 0);
   const start = { uid: startingId(maps.uid, o.user?.uid), gid: startingId(maps.gid, o.user?.gid) };
@@ -272,7 +283,7 @@ const readOnlyRoot = () =>
  */
 export function describeSpawn(
   o: SpawnOptions,
-  caller = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },
+  caller: Caller = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0, maySetGroups: maySetGroups() },
   facts: SpawnFacts = {},
 ): Plan {
   const later = (k: NamespaceKind): boolean => BY_CHILD.includes(k) || (k === 'time' && o.timeOffsets !== undefined);
@@ -281,6 +292,7 @@ export function describeSpawn(
   const spare = takesSpare(o);
   const first = beginning(o, join.enter.length > 0, spare);
   const id = ids(o, caller, facts);
+  checkGroups(o.user, id.setgroups);
   const { mountLabel } = o;
   const mounts = rootAndMounts(o, { userNamespace: id.idMaps !== undefined, ttyGid: id.ttyGid, terminal: Boolean(o.tty) });
   const stdio = stdioFds(o);

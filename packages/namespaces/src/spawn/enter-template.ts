@@ -30,14 +30,12 @@ export class EnterTemplate {
   /** @internal */
   constructor(target: ContainerProcess, options: EnterOptions) {
     const kinds = options.namespaces ?? target.namespaces;
-    const ownUser = kinds.includes('user') && process.geteuid?.() !== 0;
     this.#target = target;
     this.#options = options;
     const keep = { key: nextKey(), of: target.launchId };
-    this.#makeParking = () =>
-      new Parking(target, options, describeParked({ pid: target.pid, pidfd: -1, keep }, options, kinds, ownUser), kinds);
+    this.#makeParking = () => new Parking(target, options, describeParked({ pid: target.pid, pidfd: -1, keep }, options, kinds), kinds);
     this.#make = () =>
-      new StartTemplate(options, downgrade(describeEnter({ pid: target.pid, pidfd: -1, keep }, options, kinds, ownUser)), kinds, '');
+      new StartTemplate(options, downgrade(describeEnter({ pid: target.pid, pidfd: -1, keep }, options, kinds)), kinds, '');
     this.#template = this.#make();
   }
 

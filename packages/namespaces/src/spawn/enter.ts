@@ -8,6 +8,7 @@ import { callNative, closeFds } from '../native.js';
 import { CLONE_FLAG_OF, CLONE_FLAGS, type NamespaceKind } from '../plan/clone-flags.js';
 import type { Plan, StepGroup } from '../plan/plan.js';
 import type { ContainerProcess } from '../process.js';
+import type { Setgroups } from '../steps/identity.js';
 import { PARK_SLOT } from '../steps/park.js';
 import { setAffinity } from '../steps/scheduling.js';
 import { openHostProc } from '../steps/security-label.js';
@@ -21,6 +22,7 @@ import { parseNumberList } from './number-list.js';
 import type { EnterOptions } from './options.js';
 import { PIPE_PLACEHOLDER } from './placeholder.js';
 import { connectStdio, listenerFds, parkingSteps, programSteps, setOomScoreAdj, stdioFds } from './program-steps.js';
+import { checkGroups, maySetGroups } from './setgroups.js';
 import { terminalOf } from './terminal-steps.js';
 import { verifyLabel } from './verify-label.js';
 
@@ -86,8 +88,15 @@ function planBeside(
   };
 }
 
+/** @throws InvalidArgumentError */
+function setgroupsBeside(o: EnterOptions, kinds: readonly NamespaceKind[]): Setgroups {
+  const setgroups = kinds.includes('user') ? 'try' : maySetGroups();
+  checkGroups(o.user, setgroups);
+  return setgroups;
+}
+
 /** What enter() would do, as data. */
-export function describeEnter(target: EnterTarget, o: EnterOptions, kinds: readonly NamespaceKind[], ownUser: boolean): Plan {
+export function describeEnter(target: EnterTarget, o: EnterOptions, kinds: readonly NamespaceKind[]): Plan {
   const stdio = stdioFds(o);
   const fds: Record<string, number> = {
     target: target.pidfd,
@@ -96,20 +105,20 @@ export function describeEnter(target: EnterTarget, o: EnterOptions, kinds: reado
     ...extraFds(o),
   };
   for (const n of stdio.pipes) fds[stdio.slots[n] as string] = PIPE_PLACEHOLDER;
-  const setup = [connectStdio(stdio.slots), o.tty ? terminalOf(o, fds) : [], ...programSteps(o, !ownUser)];
+  const setup = [connectStdio(stdio.slots), o.tty ? terminalOf(o, fds) : [], ...programSteps(o, setgroupsBeside(o, kinds))];
   return planBeside(target, o, kinds, fds, setup);
 }
 
 /** A process that waits there for its program. */
-export const describeParked = (target: EnterTarget, o: EnterOptions, kinds: readonly NamespaceKind[], ownUser: boolean): Plan => ({
-  ...planBeside(target, o, kinds, { target: target.pidfd, [PARK_SLOT]: PIPE_PLACEHOLDER }, parkingSteps(o, !ownUser)),
+export const describeParked = (target: EnterTarget, o: EnterOptions, kinds: readonly NamespaceKind[]): Plan => ({
+  ...planBeside(target, o, kinds, { target: target.pidfd, [PARK_SLOT]: PIPE_PLACEHOLDER }, parkingSteps(o, setgroupsBeside(o, kinds))),
   doing: `park a process beside process ${target.pid}`,
   parks: true,
 });
 
 /** What the kernel says of a process that has ended; its pid may by now be another process's. */
 export function endedError({ pid, namespaces }: ContainerProcess, o: EnterOptions): StartError {
-  const plan = describeEnter({ pid, pidfd: -1 }, o, o.namespaces ?? namespaces, false);
+  const plan = describeEnter({ pid, pidfd: -1 }, o, o.namespaces ?? namespaces);
   return startError(
     plan,
     STAGE_NAMES.indexOf('enter'),
@@ -144,7 +153,7 @@ export async function enter(target: ContainerProcess | number, options: EnterOpt
       : callNative(`open process ${pid}`, (b) => b.dup(target.pidfd.fd));
   try {
     const kinds = options.namespaces ?? (typeof target === 'number' ? differingNamespaces(pid) : target.namespaces);
-    const plan = downgrade(describeEnter({ pid, pidfd }, options, kinds, kinds.includes('user') && process.geteuid?.() !== 0));
+    const plan = downgrade(describeEnter({ pid, pidfd }, options, kinds));
     const started = await executePlan(plan, kinds, options);
     return labelOf(options) ? await verifyLabel(started, options) : started;
   } catch (error) {

@@ -20,6 +20,11 @@ const ROWS: readonly Row[] = [
     hint: (f) =>
       `there is no ${f.path} inside, or the interpreter or loader that it names is missing; paths and PATH are those of the new root`,
   },
+  {
+    syscall: 'setgroups',
+    code: 'EPERM',
+    hint: 'the user namespace denies setgroups(2), so that nobody leaves a group there: give no groups (user_namespaces(7))',
+  },
   { syscall: 'execve', code: 'EACCES', hint: 'the file is not executable for this user, or its mount is noexec' },
   { syscall: 'execve', code: 'ENOEXEC', hint: 'the file is for another processor, or a script without a first line such as #!/bin/sh' },
   ...['clone3', 'unshare'].map((syscall) => ({

@@ -15,6 +15,7 @@ import {
   LISTENER_SLOT,
   loadSeccomp,
   noNewPrivileges,
+  type Setgroups,
   setCapabilities,
   setRlimits,
   setUser,
@@ -104,7 +105,7 @@ export function execute(o: Pick<Program, 'args' | 'env' | 'init' | 'fds'>): Step
 const filtersWithRights = (o: ProgramOptions): boolean => o.seccomp !== undefined && !o.noNewPrivileges;
 
 /** Ids, groups, capabilities: in the order in which each still has the right to do its part. */
-function identity(o: Program, setgroups: boolean, socket: string | undefined): Step[] {
+function identity(o: Program, setgroups: Setgroups, socket: string | undefined): Step[] {
   const { user, capabilities } = o;
   const early = filtersWithRights(o);
   const kept = keptFds(o);
@@ -148,7 +149,7 @@ export const listenerFds = (o: ProgramOptions, placeholder: number): Record<stri
 const enterDirectory = (o: ProgramOptions): readonly Step[] => keep(`cwd ${o.createCwd} ${o.cwd}`, () => changeDirectory(o));
 
 /** `socket`: the slot of one that stays open until exec; `last`: what is done just before the filter. */
-function limitsAndRights(o: Program, setgroups: boolean, socket: string | undefined, last: StepGroup = []): StepGroup[] {
+function limitsAndRights(o: Program, setgroups: Setgroups, socket: string | undefined, last: StepGroup = []): StepGroup[] {
   const late = [Boolean(o.landlock), labelOf(o), o.parentDeathSignal, keptFds(o)];
   const who = JSON.stringify([o.user, o.capabilities, o.noNewPrivileges, setgroups, socket, filtersWithRights(o), ...late]);
   return [
@@ -162,8 +163,8 @@ function limitsAndRights(o: Program, setgroups: boolean, socket: string | undefi
   ];
 }
 
-/** Everything after the mounts. `setgroups`: false where the user namespace denies it. */
-export const programSteps = (o: Program, setgroups: boolean): StepGroup[] => [
+/** Everything after the mounts. */
+export const programSteps = (o: Program, setgroups: Setgroups): StepGroup[] => [
   enterDirectory(o),
   ...limitsAndRights(o, setgroups, listens(o) ? LISTENER_SLOT : undefined),
   execute(o),
@@ -173,7 +174,7 @@ export const programSteps = (o: Program, setgroups: boolean): StepGroup[] => [
 const staysTheSame = ({ cwd = '/' }: ProgramOptions): boolean => cwd === '/';
 
 /** The same for a process that is to wait for its program: all that can be done before. */
-export const parkingSteps = (o: Program, setgroups: boolean): StepGroup[] => [
+export const parkingSteps = (o: Program, setgroups: Setgroups): StepGroup[] => [
   staysTheSame(o) ? enterDirectory(o) : [],
   ...limitsAndRights(
     o,

@@ -27,16 +27,19 @@ function u32List(values: readonly number[]): Uint8Array {
 }
 
 /**
- * setgroups always, so that none of the launcher's groups comes along (CVE-2022-36109); it is refused, and not
- * needed, where the user namespace denies it (user_namespaces(7)).
+ * Whether setgroups(2) can be called: no where the user namespace denies it (user_namespaces(7)), and to be seen by trying it in one that is
+ * joined: whoever joins one has all capabilities there, so EPERM means that it is denied.
  */
-export function setUser(user: User, o: { setgroups: boolean }): Step[] {
+export type Setgroups = boolean | 'try';
+
+/** setgroups wherever it is let, so that none of the launcher's groups comes along (CVE-2022-36109). */
+export function setUser(user: User, o: { setgroups: Setgroups }): Step[] {
   const doing = `become uid ${user.uid}, gid ${user.gid}`;
   const groups = user.groups ?? [];
+  const own: Step = { call: 'setgroups', args: [groups.length, { bytes: u32List(groups), text: `[${groups.join(', ')}]` }], doing };
   return [
-    ...(o.setgroups
-      ? [{ call: 'setgroups', args: [groups.length, { bytes: u32List(groups), text: `[${groups.join(', ')}]` }], doing }]
-      : []),
+    // Groups that were asked for are had, or the start fails.
+    ...(o.setgroups ? [o.setgroups === 'try' && groups.length === 0 ? { ...own, allow: ['EPERM'] } : own] : []),
     { call: 'setresgid', args: [user.gid, user.gid, user.gid], doing },
     { call: 'setresuid', args: [user.uid, user.uid, user.uid], doing },
   ];
