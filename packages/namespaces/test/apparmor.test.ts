@@ -59,6 +59,14 @@ describe.skipIf(!needs.ok)(needs.title('AppArmor'), () => {
       expect((await finished(await template.spawn({ name: NAME, args, env: ENV }))).stdout).toBe(`${CONFINED} (enforce)\n`);
   });
 
+  it('is had together with Landlock rules that let nothing be written', async () => {
+    const landlock = { paths: [{ path: '/', access: ['read', 'execute'] }] } as const;
+    for (const noNewPrivileges of [false, true])
+      expect(
+        await shell(`${CURRENT}; touch /tmp/x 2>/dev/null || echo refused`, { landlock, noNewPrivileges, apparmorProfile: OTHER }),
+      ).toBe(`${OTHER} (enforce)\nrefused`);
+  });
+
   it('a profile that is not loaded fails the start, which says what and why', async () => {
     const check = leaks();
     for (const namespaces of [{}, { pid: 'new', mount: 'new' }] as const)

@@ -4,7 +4,7 @@ import { mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'n
 import path from 'node:path';
 import { host, makeTempDir, need } from '@ctr/internal/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ContainerProcess, enter, Fd, type ProcessAttributes, type SpawnOptions, spawn } from '../src/index.js';
+import { type ContainerProcess, type EnterOptions, enter, Fd, type ProcessAttributes, type SpawnOptions, spawn } from '../src/index.js';
 import { activeLsm, landlockAbi } from '../src/spawn/host-facts.js';
 import { buildFacts, parseFacts } from './facts.js';
 import { asRoot, ENV, finished, leaks, messageOf, run, WAYS } from './run.js';
@@ -232,6 +232,11 @@ describe.skipIf(!needs.ok)(needs.title('attributes'), () => {
 });
 
 describe('attributes that cannot be had', () => {
+  it('the systemd socket, for what enters', async () => {
+    const options = { args: ['true'], notifySocket: true } as EnterOptions;
+    expect(await messageOf(enter(process.pid, options))).toContain('"notifySocket" to be left out');
+  });
+
   const refused = (o: object): Promise<string> => messageOf(run({ args: ['true'], ...o }));
 
   it.skipIf(mayRaise)('raised priorities', async () => {

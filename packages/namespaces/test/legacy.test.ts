@@ -1,5 +1,5 @@
 // A host that hides newer calls: all of it is done again in a Node under a filter that answers ENOSYS for them.
-import { symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { makeTempDir, need } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -89,6 +89,34 @@ describe.skipIf(!needs.ok)(needs.title('a host that hides newer calls'), () => {
     writeFileSync(path.join(folder, 'file'), 'content\n');
     script = await bundle(SCRIPT);
     plain = await under([]);
+  });
+
+  it('refuses flags that the mounts below would not have', async () => {
+    mkdirSync(path.join(folder, 'below'), { recursive: true });
+    const one = await bundle(`
+      import { spawn } from 'ns'
+      const [folder, user] = process.argv.slice(2)
+      const write = (o) => spawn({ args: ['sh', '-c', 'touch /mnt/below/x'], env: process.env, stdio: ['ignore', 'ignore', 'ignore'], namespaces: { user, mount: 'new' },
+        mounts: [{ type: 'bind', source: folder, target: '/mnt', ...o }] }).then((p) => p.exited, (e) => e)
+      const said = [await write({ readOnly: true }), await write({ readOnly: true, recursive: false }), await write({})]
+      console.log(JSON.stringify(said.map((s) => s.exitCode ?? [s.code, s.message])))
+    `);
+    const seccomp = compileSeccomp({
+      defaultAction: 'SCMP_ACT_ALLOW',
+      syscalls: [{ names: ['mount_setattr'], action: 'SCMP_ACT_ERRNO', errnoRet: 38 }],
+    });
+    // With something mounted in the folder, which only this Node and what it starts can see.
+    const mounts = [{ type: 'tmpfs', target: path.join(folder, 'below') }] as const;
+    const env = { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '/' };
+    const args = [process.execPath, one, folder, user];
+    const r = await run({ args, env, seccomp, noNewPrivileges: true, namespaces: { mount: 'new', user }, mounts });
+    expect(r.stderr).toBe('');
+    expect(JSON.parse(r.stdout)).toEqual([
+      ['CTR_UNSUPPORTED', expect.stringContaining(`flags for what is mounted below ${folder}`)],
+      // The folder alone, where nothing can be made.
+      1,
+      0,
+    ]);
   });
 
   it('is what it is compared with', () => {

@@ -113,6 +113,18 @@ describe.skipIf(!needs.ok)(needs.title('mount options'), () => {
       ).toEqual(['', '', 'shared', 'shared', 'unbindable']);
     });
 
+    it('propagation of the kernel’s own file systems', async () => {
+      const types = { proc: '/proc', sysfs: '/sys', mqueue: '/data', devpts: '/data', cgroup: '/data' } as const;
+      for (const [type, target] of Object.entries(types) as [keyof typeof types, string][])
+        for (const word of ['shared', 'unbindable'])
+          expect(
+            flagsAndPeers(
+              await inRoot(mountLine(target), [{ type, target, options: [word] }], { namespaces: { ...namespaces, network: 'new' } }),
+            ),
+            type,
+          ).toMatch(new RegExp(` ${word}$`));
+    });
+
     it('propagation of the root', async () => {
       const of = async (rootPropagation: NonNullable<SpawnOptions['rootPropagation']>): Promise<string> => {
         const lines = await inRoot(`${mountLine('/')}; ${mountLine('/tmp')}`, [{ type: 'tmpfs', target: '/tmp' }], { rootPropagation });

@@ -37,9 +37,11 @@ export function labelOf(o: ProcessAttributes): { lsm: Lsm; label: string } | und
   return o.selinuxLabel === undefined ? undefined : { lsm: 'selinux', label: o.selinuxLabel };
 }
 
-export function labelSteps(o: ProcessAttributes): Step[] {
+export function labelSteps(o: ProcessAttributes): { open: Step[]; write: Step[] } {
   const wanted = labelOf(o);
-  return wanted === undefined ? [] : writeLabel(wanted.lsm, wanted.label);
+  if (wanted === undefined) return { open: [], write: [] };
+  const { open, write } = writeLabel(wanted.lsm, wanted.label);
+  return { open: [open], write: [write] };
 }
 
 /** Descriptors that travel with the plan. */

@@ -162,6 +162,7 @@ export function checkEnterOptions(o: EnterOptions): void {
   object(o, 'options');
   checkKeys(o, ENTER_KEYS, '');
   checkProgramOptions(o);
+  if ((o as ProgramOptions).notifySocket) fail('notifySocket', 'left out: the socket is inside only where spawn() put it', true);
   if (o.initialCpuAffinity !== undefined) parseNumberList(o.initialCpuAffinity, 'initialCpuAffinity');
   const { namespaces = [] } = o;
   list(namespaces, 'namespaces').forEach((kind, i) => {

@@ -137,13 +137,18 @@ function tmpfs(m: TmpfsMount, name: string): MountSteps {
       ...(copies ? copyUp(name, m.target, !given, doing) : []),
       ...(readOnly ? [setAttributes(name, { set: ['MOUNT_ATTR_RDONLY'] }, { doing })] : []),
       ...attachMaking(name, m.target, doing),
-      ...(words.propagation ? change(name, { ...words, own: NONE, deep: NONE }, false, doing) : []),
+      ...propagate(name, words, doing),
     ],
     fds: {},
   };
 }
 
 const NONE = { set: [], clear: [] };
+
+/** The propagation of what is already where it shall be. */
+const propagate = (name: string, words: MountWords, doing: string): Step[] =>
+  words.propagation ? change(name, { ...words, own: NONE, deep: NONE }, false, doing) : [];
+
 const KERNEL: Readonly<Record<string, { type: string; flags: string[] }>> = {
   proc: { type: 'proc', flags: ['nosuid', 'nodev', 'noexec'] },
   sysfs: { type: 'sysfs', flags: ['ro', 'nosuid', 'nodev', 'noexec'] },
@@ -170,7 +175,7 @@ function kernel(m: KernelMount, name: string, c: MountContext): MountSteps {
   const options: Record<string, string | true> = { ...(m.type === 'devpts' ? pts : {}), ...words.data };
   return {
     before: newMount(type, name, { options, attributes: attributes(m, flags, words), doing }),
-    after: attachMaking(name, m.target, doing),
+    after: [...attachMaking(name, m.target, doing), ...propagate(name, words, doing)],
     fds: {},
   };
 }
@@ -180,10 +185,7 @@ function fileSystem(m: FileSystemMount, name: string): MountSteps {
   const words = readMountWords(m.options);
   return {
     before: newMount(m.fileSystem, name, { options: words.data, attributes: attributes(m, [], words), source: m.source ?? 'none', doing }),
-    after: [
-      ...attachMaking(name, m.target, doing),
-      ...(words.propagation ? change(name, { ...words, own: NONE, deep: NONE }, false, doing) : []),
-    ],
+    after: [...attachMaking(name, m.target, doing), ...propagate(name, words, doing)],
     fds: {},
   };
 }

@@ -246,7 +246,7 @@ export interface SpawnOptions extends ProgramOptions {
 }
 
 /** What enter() takes: a further program inside a running process's namespaces. */
-export interface EnterOptions extends ProgramOptions {
+export interface EnterOptions extends Omit<ProgramOptions, 'notifySocket'> {
   /** Which namespaces to join; default: all in which the target differs from this process. */
   namespaces?: readonly NamespaceKind[];
   /** The processors to run on until it is in its cgroup, where `cpuAffinity` takes over: OCI's `execCPUAffinity.initial`. */

@@ -109,17 +109,20 @@ function identity(o: Program, setgroups: Setgroups, socket: string | undefined):
   const { user, capabilities } = o;
   const early = filtersWithRights(o);
   const kept = keptFds(o);
+  const label = labelSteps(o);
+  // CAP_SYS_ADMIN is enough while it is there; without it no_new_privs must come first.
+  const restrict = o.landlock ? [...label.open, restrictSelf()] : [];
   return [
-    // CAP_SYS_ADMIN is enough while it is there; without it no_new_privs must come first.
-    ...(o.landlock && !o.noNewPrivileges ? [restrictSelf()] : []),
+    ...(o.noNewPrivileges ? [] : restrict),
     ...(capabilities ? dropBounding(capabilities.bounding) : []),
     ...(user && user.uid !== 0 && (early || (capabilities && capabilities.permitted.length > 0)) ? [keepCapabilities()] : []),
     ...(user ? setUser(user, { setgroups }) : []),
     { call: 'umask', args: [user?.umask ?? 0o022] },
     ...(early ? keepRightToFilter(user, capabilities) : capabilities ? setCapabilities(capabilities) : []),
     ...(o.noNewPrivileges ? [noNewPrivileges()] : []),
-    ...(o.landlock && o.noNewPrivileges ? [restrictSelf()] : []),
-    ...labelSteps(o),
+    ...(o.noNewPrivileges ? restrict : []),
+    ...(o.landlock ? [] : label.open),
+    ...label.write,
     ...dieWithMonitor(o.parentDeathSignal === undefined ? undefined : signalNumber(o.parentDeathSignal)),
     ...(kept.length > 0 ? placeFds(kept, socket) : [closeFds(FIRST_PRIVATE_FD, socket)]),
   ];

@@ -23,15 +23,18 @@ export const openHostProc = (): Step => ({
   doing: 'open /proc',
 });
 
-/** By the program's own process, just before the program: the kernel takes it from nobody else. */
-export function writeLabel(lsm: Lsm, label: string): Step[] {
+/**
+ * By the program's own process, just before the program: the kernel takes it from nobody else. `open` comes before rules of Landlock, which may
+ * let nothing be written.
+ */
+export function writeLabel(lsm: Lsm, label: string): { open: Step; write: Step } {
   const doing = `set the ${lsm === 'apparmor' ? 'AppArmor profile' : 'SELinux label'} ${label}`;
   const file = `thread-self/${labelFile(lsm, 'exec')}`;
   const text = lsm === 'apparmor' ? `exec ${label}` : label;
   const bytes = Buffer.from(text);
   const how = openHow(['O_WRONLY', 'O_CLOEXEC'], ['RESOLVE_BENEATH', 'RESOLVE_NO_MAGICLINKS', 'RESOLVE_NO_XDEV']);
-  return [
-    { call: 'openat2', args: [slot(PROC), file, how, 24], into: ATTR, doing, path: `/proc/${file}` },
-    { call: 'write', args: [slot(ATTR), { bytes, text: JSON.stringify(text) }, bytes.length], doing, path: `/proc/${file}` },
-  ];
+  return {
+    open: { call: 'openat2', args: [slot(PROC), file, how, 24], into: ATTR, doing, path: `/proc/${file}` },
+    write: { call: 'write', args: [slot(ATTR), { bytes, text: JSON.stringify(text) }, bytes.length], doing, path: `/proc/${file}` },
+  };
 }

@@ -1,14 +1,13 @@
 // The new mount API by the old one. What was a detached mount in a slot is a mount on a stage: a small tmpfs in the process's own
 // mount namespace, out of which it is moved to its place. So the host's mounts stay as they are, here too.
 //
-// What is lost: attributes for all mounts below hold for the top one only, and a mount by descriptor or with other ids,
-// or one that is to travel, cannot be had.
+// What is lost: attributes for mounts below, where there are any, and a mount by descriptor or with other ids, or one that is to travel, cannot be had.
 import { UnsupportedError } from '@ctr/internal/errors';
 import { type Arg, type Bytes, named, type Step, slot } from '@ctr/internal/steps';
 import { AT_FDCWD, O, openFlags } from '../../steps/flags.js';
 import { isMask } from '../masked-steps.js';
 import { type Emitted, targets } from './assemble.js';
-import { hostMountFlags } from './host-flags.js';
+import { hasMountsBelow, hostMountFlags } from './host-flags.js';
 
 /** A folder that every sysfs has; it is covered in this process's own mount namespace only. */
 const STAGE = '/sys/kernel';
@@ -17,6 +16,7 @@ const MS_REMOUNT_BIND = 0x20 | 0x1000;
 const MS_BIND = 0x1000;
 const MS_MOVE = 0x2000;
 const MS_REC = 0x4000;
+const AT_RECURSIVE = 0x8000;
 const MS_UNBINDABLE = 1 << 17;
 const MNT_DETACH = named(2, 'MNT_DETACH');
 /** MOUNT_ATTR_* -> MS_*, by bits. */
@@ -62,6 +62,8 @@ export class LegacyMounts {
   readonly #names = new Map<string, string>();
   /** By the name on the stage, and by the target of what is attached: a remount sets all flags anew, so they must be known. */
   readonly #flags = new Map<string, number>();
+  /** Names of copies with all that is mounted below -> the host's path. */
+  readonly #deep = new Map<string, string>();
   readonly #contexts = new Map<string, Context>();
   /** Slots that stay empty. */
   readonly #never = new Set<string>();
@@ -174,7 +176,8 @@ export class LegacyMounts {
       into: 'stage.from',
       ...rest,
     });
-    const deep = (numberOf(step.args[2]) & 0x8000) !== 0 ? MS_REC : 0;
+    const deep = (numberOf(step.args[2]) & AT_RECURSIVE) !== 0 ? MS_REC : 0;
+    if (deep !== 0 && held === undefined && this.#root === undefined) this.#deep.set(name, from);
     return [
       ...(step.allow ? [{ step: { ...open(), allow: step.allow }, allowed: allowed as number }] : []),
       { step: { ...open('O_DIRECTORY'), allow: ['ENOTDIR'] }, skipAllowed: 1 },
@@ -196,17 +199,21 @@ export class LegacyMounts {
   #change(step: Step, rest: object): Emitted[] {
     const { bytes } = step.args[3] as Bytes;
     const b = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    const [set, propagation] = [Number(b.readBigUInt64LE(0)), Number(b.readBigUInt64LE(16))];
+    const [set, clear, propagation] = [0, 8, 16].map((at) => Number(b.readBigUInt64LE(at))) as [number, number, number];
     if (set & 0x100000) return refuse('a mount with other ids');
-    const deep = (numberOf(step.args[2]) & 0x8000) !== 0 ? MS_REC : 0;
+    const changed = oldFlags(set) | oldFlags(clear);
+    const deep = (numberOf(step.args[2]) & AT_RECURSIVE) !== 0 ? MS_REC : 0;
     const held = slotOf(step.args[0]);
     const name = held === undefined ? undefined : this.#names.get(held);
     const target = held === undefined ? String(step.args[1]) : this.#path(name as string);
     const key = name ?? target;
-    const flags = (this.#flags.get(key) ?? 0) | oldFlags(set);
+    const source = deep !== 0 && changed !== 0 ? this.#deep.get(key) : undefined;
+    if (source !== undefined && hasMountsBelow(source))
+      return refuse(`flags for what is mounted below ${source} (recursive: false mounts it alone)`);
+    const flags = ((this.#flags.get(key) ?? 0) & ~oldFlags(clear)) | oldFlags(set);
     this.#flags.set(key, flags);
     const out: Emitted[] = [];
-    if (oldFlags(set) !== 0) out.push({ step: { ...mount(null, target, null, MS_REMOUNT_BIND | flags, null), ...rest } });
+    if (changed !== 0) out.push({ step: { ...mount(null, target, null, MS_REMOUNT_BIND | flags, null), ...rest } });
     if (propagation !== 0) out.push({ step: { ...mount(null, target, null, deep | propagation, null), ...rest } });
     if (target === '/' && !this.#staged) out.push(...this.#stage());
     return out;
