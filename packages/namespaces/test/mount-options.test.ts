@@ -119,7 +119,9 @@ describe.skipIf(!needs.ok)(needs.title('mount options'), () => {
         for (const word of ['shared', 'unbindable'])
           expect(
             flagsAndPeers(
-              await inRoot(mountLine(target), [{ type, target, options: [word] }], { namespaces: { ...namespaces, network: 'new' } }),
+              await inRoot(mountLine(target), [{ type, target, options: [word] }], {
+                namespaces: { ...namespaces, network: 'new', cgroup: 'new' },
+              }),
             ),
             type,
           ).toMatch(new RegExp(` ${word}$`));
