@@ -64,6 +64,7 @@ await bench({}, async (at) => {
   const peers = peersWithBox(at, pid);
   const ways = [
     { key: 'exec', name: 'ours, box.exec()', sample: () => at.idle.ask('sample', 'exec', gap()) },
+    { key: 'execSlots', name: '… with execSlots: 2', sample: () => at.idle.ask('sample', 'execSlots', gap()) },
     ...peers.map((p) => ({ ...p, sample: () => launcher.sample(p, Math.round(gap() * 1000)) })),
   ];
   try {

@@ -46,6 +46,7 @@ const bare = (mark = () => {}) =>
   });
 
 let box;
+let slotted;
 const WAYS = {
   disk: container('disk'),
   memory: container('memory'),
@@ -55,6 +56,7 @@ const WAYS = {
   // What the measuring loop, garbage collection and the machine hold by themselves.
   nothing: () => sleep(5),
   exec: () => box.exec(['/bin/stamp'], { stderr: 'ignore' }).result(),
+  execSlots: () => slotted.exec(['/bin/stamp'], { stderr: 'ignore' }).result(),
 };
 
 const now = () => Number(process.hrtime.bigint()) / 1e3;
@@ -124,9 +126,11 @@ async function throughput(way, count, lanes) {
   return { perSecond: count / ((now() - started) / 1e6) };
 }
 
-/** A container that stays, for exec; its pid. */
+/** Containers that stay, for exec: one as it is, one in which processes wait for it. The first one's pid. */
 async function open() {
-  box = await runContainer({ rootfs: root, ...asPeers, command: ['/bin/sleep', '1000000'], stdout: 'ignore', stderr: 'ignore' });
+  const idle = { rootfs: root, ...asPeers, command: ['/bin/sleep', '1000000'], stdout: 'ignore', stderr: 'ignore' };
+  box = await runContainer(idle);
+  slotted = await runContainer({ ...idle, execSlots: 2 });
   return { pid: box.pid };
 }
 

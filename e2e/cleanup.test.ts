@@ -103,6 +103,17 @@ describe.skipIf(!n.ok)(n.title('nothing is left of a Node that dies'), () => {
     expect(alive(pids)).toEqual([]);
   }, 60_000);
 
+  it('by kill -9 while processes wait for exec in its containers', async () => {
+    const check = leakCheck();
+    const child = startChild('slots.mjs', [rootfs, '5']);
+    const pids = (await child.ready) as number[];
+    expect(alive(pids)).toHaveLength(15);
+    check.watch(child.node.pid ?? 0);
+    child.node.kill('SIGKILL');
+    await check.assertClean(WITHIN);
+    expect(alive(pids)).toEqual([]);
+  }, 60_000);
+
   it('by kill -9 at random moments while it starts and ends containers', async () => {
     for (let round = 0; round < 10; round++) {
       const check = leakCheck();

@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { makeTempDir, need } from '@ctr/internal/testing';
 import { Fd, monitorPid, spawn } from '@ctr/namespaces';
@@ -119,6 +120,20 @@ describe.skipIf(!base.ok).each(WAYS)(base.title('executables, for $way'), ({ opt
       await cleanly(async () => {
         await using box = await runContainer({ rootfs: await rootfs(), command: ['/bin/sleep', '600'], ...options });
         await peekUntilSeen(box, 2, () => Promise.all([1, 2, 3].map(() => box.exec(['/inside/true']).result())));
+      });
+    },
+    patience(60_000),
+  );
+
+  it(
+    'C-05 nor of one that waits for its program',
+    async () => {
+      await cleanly(async () => {
+        await using box = await runContainer({ rootfs: await rootfs(), command: ['/bin/sleep', '600'], execSlots: 4, ...options });
+        await peekUntilSeen(box, 2, async () => {
+          await Promise.all([1, 2, 3].map(() => box.exec(['/inside/true']).result()));
+          await sleep(20);
+        });
       });
     },
     patience(60_000),

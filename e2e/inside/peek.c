@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -62,6 +63,15 @@ static void try_all(int pid) {
     if (*e->d_name != '.') try_link(pid, path);
   }
   if (d) closedir(d);
+  // Nor by its pidfd: the standard streams, and what a launcher keeps above them.
+  int pidfd = syscall(SYS_pidfd_open, pid, 0);
+  for (int n = 0; pidfd >= 0 && n < 64; n++) {
+    int copy = syscall(SYS_pidfd_getfd, pidfd, n, 0);
+    if (copy < 0) continue;
+    if (is_launcher(pid)) report("took", "descriptor");
+    close(copy);
+  }
+  if (pidfd >= 0) close(pidfd);
   // One that follows us into its end would hold the container up.
   if (ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_EXITKILL) == 0) {
     if (is_launcher(pid)) report("traced", "it");

@@ -2,6 +2,7 @@
 import { type CgroupDirectories, type CgroupStats, openCgroup } from '@ctr/cgroups';
 import { InvalidArgumentError, UnsupportedError } from '@ctr/internal/errors';
 import { type ExecTarget, type KnownExec, startExec } from './exec.js';
+import { ExecSlots } from './exec-slots.js';
 import { Run } from './lazy-run.js';
 import type { OciSpec } from './oci/types.js';
 import { type ExecRequest, isKnown, knowRequest, readExecOptions } from './options/read-options.js';
@@ -79,7 +80,8 @@ export class Container extends RunningProcess {
     this.#facts = facts;
     this.id = facts.id;
     this.name = facts.runSpec.name ?? facts.id.slice(0, 12);
-    this.#target = { ...facts, name: this.name };
+    const { execSlots = 0 } = facts.runSpec;
+    this.#target = { ...facts, name: this.name, ...(execSlots > 0 ? { slots: new ExecSlots(facts.process, execSlots) } : {}) };
   }
 
   /** The OCI runtime-spec object that it was made from. */

@@ -3,6 +3,7 @@ import { type CgroupDirectories, describeEnter, OomKillCounter } from '@ctr/cgro
 import { AbortError, errnoNumber, SyscallError } from '@ctr/internal/errors';
 import { type ContainerProcess, type EnterOptions, type EnterTemplate, enter, enterTemplate, type StartOptions } from '@ctr/namespaces';
 import { readFileInRoot } from '@ctr/overlayfs';
+import type { ExecSlots } from './exec-slots.js';
 import { hintSource } from './hints.js';
 import { compileExec } from './oci/compile-exec.js';
 import { eitherSignal, hasListenerPath, type LoadedFilter, loadedFilter, startFiltered } from './oci/listener.js';
@@ -23,12 +24,14 @@ export interface ExecTarget {
   readonly process: ContainerProcess;
   readonly oci: OciSpec;
   readonly directories: CgroupDirectories;
+  /** Where processes wait for it, if any do. */
+  readonly slots?: ExecSlots | undefined;
 }
 
 /** A request that may come again, and what is the same each time then. */
 export interface KnownExec {
   readonly known: KnownRequest;
-  again?: { readonly template: EnterTemplate; readonly start: StartOptions; readonly stdio: StdioPlan };
+  again?: { readonly recipe: ExecRecipe; readonly start: StartOptions; readonly stdio: StdioPlan };
 }
 
 const MAX_USER_FILE = 2 ** 20;
@@ -40,10 +43,12 @@ async function userOf(target: ExecTarget, spec: ExecSpec): Promise<ResolvedUser 
 }
 
 /** What is the same for programs that are run in one container one after the other: their rights, ids and streams. */
-interface ExecRecipe {
+export interface ExecRecipe {
   readonly kind: Readonly<Record<string, unknown>>;
   readonly user: ResolvedUser | undefined;
   readonly template: EnterTemplate;
+  /** Makes the processes that wait for it: the same for all that differ in their streams alone. */
+  readonly parking: EnterTemplate;
   /** Of the last one. */
   command: readonly string[];
   env: ExecSpec['env'];
@@ -83,7 +88,9 @@ function recipeFor(
   if (found !== undefined) return found;
   const process = compileExec(target.oci.process, command, spec, user);
   const template = enterTemplate(target.process, enterOptions(target, process, stdio, filterOf(target)));
-  return known.add({ kind, user, template, command: [], env: undefined, args: [], variables: {} });
+  const sibling = known.find((recipe) => recipe.user === user && sameData({ ...recipe.kind, streams: kind['streams'] }, kind));
+  const parking = sibling?.parking ?? template;
+  return known.add({ kind, user, template, parking, command: [], env: undefined, args: [], variables: {} });
 }
 
 /** The program, frozen, so that the launcher encodes it once when it is run again and again. */
@@ -122,6 +129,10 @@ function launchAlone(
 const doingOf = (target: ExecTarget, { command }: ExecRequest): string =>
   `run ${JSON.stringify(command[0])} in container ${JSON.stringify(target.name)}`;
 
+/** In a process that waits for it, or in one that is made now. */
+const enterBy = ({ slots }: ExecTarget, { template, parking }: ExecRecipe, start: StartOptions): Promise<ContainerProcess> =>
+  slots === undefined ? template.enter(start) : slots.enter(parking, template, start);
+
 /** Streams of which one start has nothing that the next one has not. */
 const isPlain = ({ stdio }: StdioPlan): boolean => stdio.every((place) => place === 'pipe' || place === 'ignore');
 
@@ -131,15 +142,16 @@ async function launch(target: ExecTarget, request: ExecRequest, known: KnownExec
   const user = await userOf(target, spec);
   const stdio = planStdio(spec);
   if (isOnItsOwn(target, spec)) return launchAlone(target, request, user, stdio, doing);
-  const { template, args, variables } = programOf(recipeFor(target, spec, command, user, stdio), target.oci.process, command, spec);
+  const recipe = programOf(recipeFor(target, spec, command, user, stdio), target.oci.process, command, spec);
+  const { args, variables } = recipe;
   const start = Object.freeze({ args, env: variables, stdio: Object.freeze(stdio.stdio), doing, signal: spec.signal });
   // The users of a running container may change from one time to the next.
-  if (known !== undefined && spec.user === undefined && isPlain(stdio)) known.again = { template, start, stdio };
-  return { entering: template.enter(start), args, stdio };
+  if (known !== undefined && spec.user === undefined && isPlain(stdio)) known.again = { recipe, start, stdio };
+  return { entering: enterBy(target, recipe, start), args, stdio };
 }
 
-function launchAgain({ template, start, stdio }: NonNullable<KnownExec['again']>): Entering {
-  return { entering: template.enter(start), args: start.args, stdio };
+function launchAgain(target: ExecTarget, { recipe, start, stdio }: NonNullable<KnownExec['again']>): Entering {
+  return { entering: enterBy(target, recipe, start), args: start.args, stdio };
 }
 
 const counters = new WeakMap<ContainerProcess, OomKillCounter>();
@@ -164,7 +176,7 @@ export async function startExec(target: ExecTarget, request: ExecRequest, known?
     throw new SyscallError({ errno: errnoNumber('ESRCH'), syscall: 'setns', doing }, { hint: 'the container has ended' });
   }
   if (spec.signal?.aborted) throw new AbortError(doingOf(target, request), spec.signal.reason);
-  const { entering, args, stdio } = known?.again === undefined ? await launch(target, request, known) : launchAgain(known.again);
+  const { entering, args, stdio } = known?.again === undefined ? await launch(target, request, known) : launchAgain(target, known.again);
   // While the launcher works: the program has not begun, and would have to fill the container's memory first.
   const counter = counterOf(target);
   const before = counter.look();

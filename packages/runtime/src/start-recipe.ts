@@ -21,7 +21,7 @@ const PLACEHOLDER = newId();
 /** What else a container has of its own: given to each start, or standing in the root and the user. */
 const OF_ONE_CONTAINER: ReadonlySet<string> = new Set([
   ...OF_ONE_START,
-  ...'command entrypoint image name labels pull platform auth insecure onProgress store stopSignal stopTimeout'.split(' '),
+  ...'command entrypoint image name labels pull platform auth insecure onProgress store stopSignal stopTimeout execSlots'.split(' '),
 ]);
 const OF_THE_PROGRAM = ['command', 'entrypoint', 'env'] as const;
 

@@ -196,6 +196,7 @@ describe('hostile options (A-01, A-02, A-03)', () => {
     'labels',
     'stopSignal',
     'stopTimeout',
+    'execSlots',
     'pull',
     'platform',
     'auth',

@@ -100,6 +100,16 @@ export interface RunOptions extends ProcessOptions {
   stopSignal?: SignalName | undefined;
   /** How long stop() waits before it kills. Default: 10 s. */
   stopTimeout?: Duration | undefined;
+  /**
+   * How many processes wait inside for the next `exec()`, 0 to 64; default 0. Such an `exec()` starts in less than half the time. From the
+   * first one on as many are made, a few milliseconds after a start, for programs with the options (`cwd`, `user`) that were used last;
+   * a program with other options, with a terminal, or for which none is there, is started the usual way.
+   *
+   * They can be seen inside, as `ctr-parked`, count in `resources.pids` and use about 100 KiB of the container's memory each. Somebody inside
+   * can end or stop them; an `exec()` that meets a stopped one takes 100 ms longer. Namespaces, control groups and limits are those of the
+   * moment at which the process was made.
+   */
+  execSlots?: number | undefined;
 
   /** Whether to ask the registry: only for a missing image (default), always, or never. */
   pull?: 'missing' | 'always' | 'never' | undefined;

@@ -122,6 +122,7 @@ export const runSchema = object(
     labels: optional(record('an object of texts', words.key, words.type)),
     stopSignal: optional(signalName),
     stopTimeout: optional(duration(0)),
+    execSlots: optional(integer(0, 64)),
     pull: optional(oneOf('missing', 'always', 'never')),
     platform: optional(text('a platform such as "linux/amd64"', { max: 64, pattern: /^linux\/[a-z0-9]+(?:\/[a-z0-9]+)?$/ })),
     auth: optional(auth),
