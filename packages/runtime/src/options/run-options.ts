@@ -105,7 +105,7 @@ export interface RunOptions extends ProcessOptions {
    * first one on as many are made, a few milliseconds after a start, for programs with the options (`cwd`, `user`) that were used last;
    * a program with other options, with a terminal, or for which none is there, is started the usual way.
    *
-   * They can be seen inside, as `ctr-parked`, count in `resources.pids` and use about 100 KiB of the container's memory each. Somebody inside
+   * They can be seen inside, as `ctr-parked`, count in `resources.pids` and take about 100 KiB of memory each. Somebody inside
    * can end or stop them; an `exec()` that meets a stopped one takes 100 ms longer. Namespaces, control groups and limits are those of the
    * moment at which the process was made.
    */
