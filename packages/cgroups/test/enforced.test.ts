@@ -103,6 +103,48 @@ describe('a limit of a block device', () => {
   });
 });
 
+describe('the four rates of a block device', () => {
+  const either = need('root', 'loop devices', host.can('cgroup1:blkio') ? 'cgroup1:blkio' : 'cgroup2:io');
+  it.skipIf(!either.ok)(either.title('are set together, changed one by one, read back and lifted'), async () => {
+    const loop = attachLoop();
+    try {
+      await withParent(async (parent) => {
+        const all = { readBps: 4 * MB, writeBps: 2 * MB, readIops: 400, writeIops: 200 };
+        await using box = await createCgroup(parent, 'box', { io: [{ device: loop.device, ...all }] });
+        const now = async (): Promise<unknown> => (await box.limits()).io;
+        const device = expect.stringMatching(/^7:\d+$/);
+        expect(await now()).toEqual([{ device, ...all }]);
+        await box.update({ io: [{ device: loop.device, readIops: 50 }] });
+        expect(await now()).toEqual([{ device, ...all, readIops: 50 }]);
+        await box.update({ io: [{ device: loop.device, readBps: null, writeIops: null }] });
+        expect(await now()).toEqual([{ device, writeBps: 2 * MB, readIops: 50 }]);
+        await box.update({ io: [{ device: loop.device, writeBps: null, readIops: null }] });
+        expect(await now()).toBeUndefined();
+      });
+    } finally {
+      loop.detach();
+    }
+  });
+
+  it.skipIf(!either.ok)(either.title('hold a reader to its operations per second'), async () => {
+    const loop = attachLoop();
+    try {
+      await withParent(async (parent) => {
+        await using box = await createCgroup(parent, 'box', { io: [{ device: loop.device, readIops: 20 }] });
+        const child = startWaiting(`exec dd if=${loop.device} of=/dev/null bs=4k count=40 iflag=direct 2>/dev/null`);
+        await box.add(child.pid);
+        const start = performance.now();
+        child.go();
+        expect((await exitOf(child)).code).toBe(0);
+        // 40 operations at 20 a second; without the limit it takes a millisecond.
+        expect(performance.now() - start).toBeGreaterThan(1500);
+      });
+    } finally {
+      loop.detach();
+    }
+  });
+});
+
 describe('the cost model of a block device', () => {
   const n = need('root', 'loop devices');
   it.skipIf(!n.ok)(n.title('is set and read back, or refused where there is none'), async () => {

@@ -20,6 +20,7 @@ const CASES: Readonly<Record<string, Case>> = {
   cpuWeight: { set: { cpuWeight: 200 }, change: { cpuWeight: 50 }, lift: { cpuWeight: null } },
   cpuShares: { set: { cpuShares: 2048 }, change: { cpuShares: 512 }, lift: { cpuShares: null } },
   cpuIdle: { set: { cpuIdle: true }, change: { cpuIdle: true }, lift: { cpuIdle: false } },
+  cpuUclampMin: { set: { cpuUclampMin: 10 }, change: { cpuUclampMin: 5 }, lift: { cpuUclampMin: null } },
   cpuUclampMax: { set: { cpuUclampMax: 50 }, change: { cpuUclampMax: 25 }, lift: { cpuUclampMax: null } },
   cpusetCpus: { set: { cpusetCpus: '0' }, change: { cpusetCpus: '0' }, lift: { cpusetCpus: null } },
   cpusetMems: { set: { cpusetMems: '0' }, change: { cpusetMems: '0' }, lift: { cpusetMems: null } },
@@ -32,6 +33,8 @@ const CASES: Readonly<Record<string, Case>> = {
   oomKillDisable: { set: { memory: 64 * MB, oomKillDisable: true }, change: { oomKillDisable: true }, lift: { oomKillDisable: false } },
   pids: { set: { pids: 10 }, change: { pids: 20 }, lift: { pids: null } },
   ioWeight: { set: { ioWeight: 200 }, change: { ioWeight: 50 }, lift: { ioWeight: null } },
+  blkioWeight: { set: { blkioWeight: 200 }, change: { blkioWeight: 50 }, lift: { blkioWeight: null } },
+  memorySwappiness: { set: { memorySwappiness: 10 }, change: { memorySwappiness: 20 } },
   hugetlb: { set: { hugetlb: { '2MB': 4 * MB } }, change: { hugetlb: { '2MB': 2 * MB } }, lift: { hugetlb: { '2MB': null } } },
 };
 
@@ -40,6 +43,7 @@ const HIDDEN: Readonly<Record<string, string[]>> = {
   cpuWeight: ['cpuWeight', 'cpuShares'],
   cpuShares: ['cpuWeight', 'cpuShares'],
   ioWeight: ['ioWeight', 'blkioWeight'],
+  blkioWeight: ['ioWeight', 'blkioWeight'],
 };
 
 describe('every limit', () => {

@@ -58,6 +58,8 @@ export interface MemoryStats {
 
 const MEMSW = 'memory.memsw.limit_in_bytes';
 
+/** The kernel's own. */
+const SWAPPINESS = 60;
 const SWAP_HINT = 'boot with swapaccount=1, or leave memorySwap out';
 
 type Option = keyof Resources;
@@ -100,7 +102,7 @@ function renderV1(r: Resources, place: Place): Rendered[] {
     out.push(...put(place, 'memoryReservation', 'memory.soft_limit_in_bytes', r.memoryReservation, '-1', 'a memory reservation'));
   out.push(...onlyV2Options(r));
   if (r.memorySwappiness !== undefined)
-    out.push(...put(place, 'memorySwappiness', 'memory.swappiness', r.memorySwappiness, '60', 'a choice of swappiness'));
+    out.push(...put(place, 'memorySwappiness', 'memory.swappiness', r.memorySwappiness, String(SWAPPINESS), 'a choice of swappiness'));
   if (r.oomKillDisable !== undefined)
     out.push(...put(place, 'oomKillDisable', 'memory.oom_control', r.oomKillDisable ? 1 : null, '0', 'living without the OOM killer'));
   return out;
@@ -213,10 +215,13 @@ function statsV2(s: Source): MemoryStats | null {
 function limitsV1(s: Source): Resources {
   const memory = parseLimit(s.read('memory.limit_in_bytes'));
   const both = parseLimit(s.read(MEMSW));
+  const swappiness = parseNumber(s.read('memory.swappiness'));
   return given<Resources>({
     memory,
     memorySwap: memory === null || both === null ? null : Math.max(0, both - memory),
     memoryReservation: parseLimit(s.read('memory.soft_limit_in_bytes')),
+    // A cgroup begins with that of the one above, which is the host's vm.swappiness at first.
+    memorySwappiness: swappiness === SWAPPINESS ? null : swappiness,
     oomKillDisable: parseFlat(s.read('memory.oom_control'))['oom_kill_disable'] === 1 ? true : null,
   });
 }
