@@ -1,9 +1,12 @@
 // The promise: nothing is left behind. After 1,000 containers, after kill -9 of Node in the middle of 50, after aborts at any moment,
 // after failed starts: no process, mount, control group, descriptor, link or directory, within a second.
 import './fixtures/store.js';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { descendants, leakCheck, makeTempDir, need, processes, rounds } from '@ctr/internal/testing';
+import { descendants, host, leakCheck, makeTempDir, need, processes, rounds } from '@ctr/internal/testing';
+import { chooseUpperLimit } from '@ctr/overlayfs';
 import { runContainer } from '@ctr/runtime';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { busyboxRoot } from './fixtures/busybox-root.js';
@@ -11,6 +14,16 @@ import { type Child, startChild } from './fixtures/child.js';
 
 const n = need('linux', 'userns', 'overlay-in-userns', 'busybox', 'static-cc');
 const WITHIN = { withinMs: 1000 };
+
+const limit = process.platform === 'linux' ? await chooseUpperLimit(tmpdir()) : undefined;
+host.define('sized-layer-on-a-device', { test: () => limit?.by === 'loop', cure: 'run as root with loop devices and mkfs.ext4' });
+const sized = need('sized-layer-on-a-device');
+
+/** Of a loop device that is bound; empty for all others. */
+function backingFile(device: string): string {
+  const file = `/sys/block/${device}/loop/backing_file`;
+  return existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
+}
 
 let rootfs = '';
 const start = (...command: string[]) => runContainer({ rootfs, command });
@@ -126,6 +139,25 @@ describe.skipIf(!n.ok)(n.title('nothing is left of a Node that dies'), () => {
       await check.assertClean(WITHIN);
     }
   }, 120_000);
+
+  it.skipIf(!sized.ok)(
+    sized.title('by kill -9 while a layer on disk with a size is written to'),
+    async () => {
+      const check = leakCheck();
+      const root = makeTempDir('sized');
+      const child = startChild('sized.mjs', [rootfs], { env: { CTR_ROOT: root } });
+      const { files } = (await child.ready) as { files: string[] };
+      expect(files).toHaveLength(1);
+      check.watch(child.node.pid ?? 0);
+      child.node.kill('SIGKILL');
+      await child.gone;
+      await check.assertClean(WITHIN);
+      const bound = (): string[] => readdirSync('/sys/block').filter((name) => backingFile(name).startsWith(root));
+      await expect.poll(bound, { timeout: 10_000 }).toEqual([]);
+      await expect.poll(() => readdirSync(path.join(root, 'containers')), { timeout: 10_000 }).toEqual([]);
+    },
+    60_000,
+  );
 
   it.each(['exit', 'throw', 'abort', 'dispose'])(
     'by %s',

@@ -6,12 +6,20 @@
 // host has and through which no layer's path leads; it is covered for some microseconds, for this process alone.
 // Unlike fsconfig, mount(2) takes options of a whole page, so 255 bytes are no limit here.
 import { type Step, slot } from '@ctr/internal/steps';
-import { AT_EMPTY_PATH, AT_FDCWD, MNT_DETACH, MOUNT_ATTR_SIZE, mountAttr, mountFlags, openTreeFlags } from './flags.js';
-import type { Overlay } from './overlay-options.js';
-import { makeDirectories, openDirectory, overlaySettings } from './overlay-parts.js';
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  MNT_DETACH,
+  MOUNT_ATTR_SIZE,
+  MOVE_MOUNT_F_EMPTY_PATH,
+  mountAttr,
+  mountFlags,
+  openTreeFlags,
+} from './flags.js';
+import { deviceOf, directoryOf, type Overlay } from './overlay-options.js';
+import { makeDirectories, openDirectory, overlaySettings, UPPER_PARENT } from './overlay-parts.js';
 
 const PLACE = '/proc';
-const PARENT = 'overlay.parent';
 /** A page, its last byte a zero. */
 const MAX_OPTIONS = 4095;
 
@@ -30,7 +38,7 @@ export function describeFallback(o: Overlay, into: string): Step[] {
     { call: 'open_tree', args: [AT_FDCWD, PLACE, openTreeFlags('OPEN_TREE_CLONE', 'OPEN_TREE_CLOEXEC')], into },
     ...(o.readOnly ? [readOnlyStep(into)] : []),
     detach,
-    ...(needsMemory(o) ? [detach] : []),
+    ...(needsMemory(o) || deviceOf(o) !== undefined ? [detach] : []),
   ];
 }
 
@@ -49,13 +57,17 @@ function upperSteps(o: Overlay): Step[] {
   const size = o.size === undefined ? '' : `,size=${o.size}`;
   const memory: Step = { call: 'mount', args: ['tmpfs', PLACE, 'tmpfs', mountFlags('MS_NOSUID', 'MS_NODEV'), `mode=0755${size}`] };
   if (o.upper === 'none') return [memory];
-  const disk = typeof o.upper === 'object' ? o.upper.directory : undefined;
+  const [directory, device] = [directoryOf(o), deviceOf(o)];
+  const mounted = device === undefined ? [memory] : [deviceStep];
   return [
-    ...(disk === undefined ? [memory] : []),
-    openDirectory(AT_FDCWD, disk ?? PLACE, PARENT, false),
-    ...makeDirectories({ at: slot(PARENT), prefix: '' }, disk, o.root),
+    ...(directory === undefined ? mounted : []),
+    openDirectory(AT_FDCWD, directory ?? PLACE, UPPER_PARENT, false),
+    ...makeDirectories({ at: slot(UPPER_PARENT), prefix: '' }, directory ?? device, o.root),
   ];
 }
+
+/** Mounted already, to nothing. */
+const deviceStep: Step = { call: 'move_mount', args: [slot(UPPER_PARENT), '', AT_FDCWD, PLACE, MOVE_MOUNT_F_EMPTY_PATH] };
 
 /** Full paths when they fit, else names relative to the directory that all layers have in common. */
 function mountOptions(o: Overlay): { text: string; directory?: string } | undefined {
@@ -72,7 +84,7 @@ function optionText(o: Overlay, lower: readonly string[]): string {
   // A backslash keeps what separates layers and options from doing so.
   const options = [`lowerdir=${layers.map((p) => p.replace(/[\\:,]/g, '\\$&')).join(':')}`];
   if (o.upper !== 'none') {
-    const parent = o.upper === 'memory' ? PLACE : o.upper.directory.replace(/[\\,]/g, '\\$&');
+    const parent = directoryOf(o)?.replace(/[\\,]/g, '\\$&') ?? PLACE;
     options.push(`upperdir=${parent}/upper`, `workdir=${parent}/work`);
   }
   for (const [key, value] of overlaySettings(o)) options.push(value === true ? key : `${key}=${value}`);

@@ -56,6 +56,25 @@ describe('describeOverlay', () => {
     `);
   });
 
+  it('mounts the device of an upper ahead, where devices may be opened, and carries it off afterwards', () => {
+    const upper = { device: '/dev/loop3' };
+    const { prepare = [], steps, temporary } = describeOverlay({ lower: ['/base'], upper, volatile: true });
+    expect(lines(prepare)).toMatchInlineSnapshot(`
+      "
+      overlay.parent.fs = fsopen("ext4", FSOPEN_CLOEXEC)
+      fsconfig(<overlay.parent.fs>, FSCONFIG_SET_STRING, "source", "/dev/loop3", 0)
+      fsconfig(<overlay.parent.fs>, FSCONFIG_SET_FLAG, "noinit_itable", null, 0)
+      fsconfig(<overlay.parent.fs>, FSCONFIG_SET_FLAG, "nobarrier", null, 0)
+      fsconfig(<overlay.parent.fs>, FSCONFIG_CMD_CREATE, null, null, 0)
+      overlay.parent = fsmount(<overlay.parent.fs>, FSMOUNT_CLOEXEC, 0)
+      "
+    `);
+    expect(steps.some((s) => s.args.includes('/dev/loop3') || s.args.includes('ext4') || s.args.includes('tmpfs'))).toBe(false);
+    expect(temporary).toEqual(['overlay.parent']);
+    expect(fallback({ lower: ['/base'], upper })).toContain('move_mount(<overlay.parent>, "", AT_FDCWD, "/proc", MOVE_MOUNT_F_EMPTY_PATH)');
+    expect(fallback({ lower: ['/base'], upper })).toContain('upperdir=/proc/upper,workdir=/proc/work');
+  });
+
   it('finds there what was made ahead in a directory of a disk', () => {
     expect(`\n${describeMakeUpper('/state/1', { mode: 0o1777, uid: 5 }).map(line).join('\n')}\n`).toMatchInlineSnapshot(`
       "

@@ -3,7 +3,7 @@
 //   fsopen overlay ── lowerdir+ = first layer by descriptor ── refused: an older kernel ──> describe-fallback.ts
 //        │ (Linux 6.15)
 //        ├── lowerdir+ for the other layers, options
-//        ├── upper: a detached tmpfs or a directory; upper/ and work/ in it, by descriptor
+//        ├── upper: a detached tmpfs, a device's ext4, or a directory; upper/ and work/ in it, by descriptor
 //        └── create ── fsmount ──> the slot
 //
 // Layers and uppers go in by descriptor: no length limit (fsconfig takes strings of 255 bytes), no escaping, and what
@@ -22,11 +22,16 @@ import {
   openFlags,
   openTreeFlags,
 } from './flags.js';
-import { checkOverlay, type Overlay, type OverlayOptions } from './overlay-options.js';
-import { memorySteps, overlaySettings, UPPER_PARENT, upperDirectories } from './overlay-parts.js';
+import { checkOverlay, deviceOf, type Overlay, type OverlayOptions } from './overlay-options.js';
+import { deviceSteps, memorySteps, overlaySettings, UPPER_PARENT, upperDirectories } from './overlay-parts.js';
 
 /** A root filesystem as steps for the launcher. */
 export interface DescribedRoot {
+  /**
+   * Only with an upper on a device: to be taken out, for `spawn({ prepare })`. The process itself is in its control groups already, whose
+   * rules may forbid devices.
+   */
+  readonly prepare?: readonly Step[];
   /** For the setup stage: they run in the new process, in its own mount namespace. */
   readonly steps: Step[];
   /** The slot that holds the detached mount afterwards. */
@@ -67,8 +72,10 @@ const MAX_SKIP = 255;
  */
 export function describeOverlay(options: OverlayOptions): DescribedRoot {
   const overlay = checkOverlay(options);
-  const temporary = overlay.upper === 'memory' ? [UPPER_PARENT] : [];
-  return { steps: overlaySteps(overlay, describeFallback(overlay, OVERLAY_SLOT)), slot: OVERLAY_SLOT, temporary };
+  const temporary = overlay.upper === 'memory' || deviceOf(overlay) !== undefined ? [UPPER_PARENT] : [];
+  const steps = overlaySteps(overlay, describeFallback(overlay, OVERLAY_SLOT));
+  const prepare = deviceSteps(overlay).map((s) => ({ doing: DOING, ...s }));
+  return { ...(prepare.length > 0 ? { prepare } : {}), steps, slot: OVERLAY_SLOT, temporary };
 }
 
 /** The detached form, followed by `fallback` for a kernel that cannot do it; an empty fallback makes that an error. */

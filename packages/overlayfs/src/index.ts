@@ -29,4 +29,12 @@ export { packUpper } from './pack-upper.js';
 export { describeParents, mountParents, type ParentFacts, type Parents } from './parents.js';
 export { type OverlayProbe, probeOverlay } from './probe.js';
 export { describeRemoveUpper } from './remove-upper.js';
+export {
+  chooseUpperLimit,
+  makeSizedUpper,
+  SizedUpper,
+  type SizedUpperOptions,
+  type UpperLimit,
+  type UpperLimitChoice,
+} from './sized-upper.js';
 export { openWorkspace, type Snapshot, Workspace, type WorkspaceOptions } from './workspace.js';

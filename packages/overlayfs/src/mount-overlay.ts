@@ -4,6 +4,7 @@ import type { Fd } from '@ctr/internal/fd';
 import { NO_DESCRIPTORS, OVERLAY_SLOT, overlaySteps } from './describe-overlay.js';
 import { native } from './native.js';
 import { checkOverlay, type OverlayOptions } from './overlay-options.js';
+import { deviceSteps } from './overlay-parts.js';
 import { runSteps, type StepFailure } from './run-steps.js';
 
 /**
@@ -25,7 +26,7 @@ import { runSteps, type StepFailure } from './run-steps.js';
 export async function mountOverlay(options: OverlayOptions): Promise<Fd> {
   const overlay = checkOverlay(options);
   assertLinux('an overlay mount');
-  return runSteps(native(), overlaySteps(overlay, []), OVERLAY_SLOT, explain);
+  return runSteps(native(), [...deviceSteps(overlay), ...overlaySteps(overlay, [])], OVERLAY_SLOT, explain);
 }
 
 const FEATURE = 'an overlay that this process mounts itself';
@@ -37,7 +38,7 @@ function explain({ step, error }: StepFailure): Error | undefined {
       cause: error,
       hint: 'describeOverlay() with spawn() works from Linux 5.11',
     });
-  if (step.call !== 'fsopen') return undefined;
+  if (step.call !== 'fsopen' || step.args[0] !== 'overlay') return undefined;
   if (error.code === 'EPERM')
     return new UnsupportedError(FEATURE, 'CAP_SYS_ADMIN', undefined, {
       cause: error,

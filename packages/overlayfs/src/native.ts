@@ -114,6 +114,16 @@ export type Binding = StepBinding & {
   decompressors(): { gzip: 'isa-l' | 'zlib' | 'none'; zstd: 'libzstd' | 'none'; sha256: boolean };
   /** fsopen(2), fsconfig(2), fsmount(2); through a loop device where the kernel mounts no file */
   mountErofs(path: string): Promise<{ fd: number; backing: 'file' | 'loop' }>;
+  /** LOOP_CONFIGURE: frees itself when the descriptor and the mounts of it are gone. loop(4) */
+  attachLoop(file: string): Promise<{ fd: number; name: string }>;
+  /** FICLONE, else what is no hole */
+  copySparse(from: string, to: string): Promise<void>;
+  /** quotactl_fd(2), Q_XGETQSTATV */
+  enforcesProjects(directory: string): Promise<boolean>;
+  /** FS_IOC_FSSETXATTR and Q_SETQUOTA: the project's id */
+  limitProject(parent: string, directory: string, bytes: number): Promise<number>;
+  /** Q_SETQUOTA, unless files have the id */
+  releaseProject(parent: string, id: number): Promise<void>;
   /** openat2(2), getdents64(2), statx(2), listxattr(2): the directory itself, then its entries in the order of bytes */
   scanDirectory(root: number, path: Uint8Array): Promise<ScannedEntry[]>;
   /** openat2(2): a descriptor of a regular file */

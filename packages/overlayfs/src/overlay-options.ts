@@ -24,9 +24,11 @@ export interface OverlayOptions {
   /**
    * Where writes go. `'memory'` (the default): a tmpfs of its own that ends with the mount. `{ directory }`: `upper/` and
    * `work/` in this directory of a disk, made when missing; one mount at a time. The directory's file system must have
-   * extended attributes and must not be an overlay itself. Not set and `readOnly`: there is no place for writes.
+   * extended attributes and must not be an overlay itself. `{ device }`: the same two on the ext4 file system of a block device, which is
+   * mounted for this overlay alone, by whoever makes it (root); {@link makeSizedUpper} makes such a device. Not set and `readOnly`: there is
+   * no place for writes.
    */
-  upper?: 'memory' | { directory: string } | undefined;
+  upper?: 'memory' | { directory: string } | { device: string } | undefined;
   /** Bytes that a memory upper may hold; `undefined`: half of the machine's memory (and what the control group allows). */
   size?: number | undefined;
   /**
@@ -75,7 +77,7 @@ export interface OverlayOptions {
 /** The options after the checks, with defaults. */
 export interface Overlay {
   readonly lower: readonly string[];
-  readonly upper: 'memory' | 'none' | { readonly directory: string };
+  readonly upper: 'memory' | 'none' | { readonly directory: string } | { readonly device: string };
   readonly size: number | undefined;
   readonly volatile: boolean;
   readonly userxattr: boolean;
@@ -119,7 +121,7 @@ export function checkOverlay(options: OverlayOptions): Overlay {
     index: o.index ?? false,
     xino: o.xino ?? 'off',
     idmap: o.idmap && pathOf(o.idmap),
-    upper: typeof upper === 'object' ? { directory: upper.directory } : upper,
+    upper: typeof upper === 'object' ? { ...upper } : upper,
     size: o.size,
     volatile: o.volatile ?? false,
     userxattr: o.userxattr ?? false,
@@ -165,7 +167,17 @@ function checkTogether(o: OverlayOptions): void {
 
 function checkUpper(upper: unknown): asserts upper is Overlay['upper'] {
   if (upper === 'memory' || upper === 'none') return;
-  if (typeof upper !== 'object') throw new InvalidArgumentError('upper', '"memory" or { directory }', upper);
-  checkObject(upper, 'upper', ['directory']);
-  checkPath(upper['directory'], 'upper.directory');
+  if (typeof upper !== 'object') throw new InvalidArgumentError('upper', '"memory", { directory } or { device }', upper);
+  checkObject(upper, 'upper', ['directory', 'device']);
+  const { directory, device } = upper;
+  if (directory !== undefined && device !== undefined) throw new InvalidArgumentError('upper.device', 'absent with a directory', device);
+  checkPath(device ?? directory, device === undefined ? 'upper.directory' : 'upper.device');
 }
+
+/** The directory of an upper on a disk that is there already. */
+export const directoryOf = ({ upper }: Pick<Overlay, 'upper'>): string | undefined =>
+  typeof upper === 'object' && 'directory' in upper ? upper.directory : undefined;
+
+/** The block device of an upper whose file system is the overlay's own. */
+export const deviceOf = ({ upper }: Pick<Overlay, 'upper'>): string | undefined =>
+  typeof upper === 'object' && 'device' in upper ? upper.device : undefined;

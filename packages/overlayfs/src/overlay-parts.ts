@@ -1,7 +1,7 @@
 // The parts that the new and the old form of an overlay mount share: settings, the tmpfs, upper/ and work/.
 import { type Arg, named, type Step, slot } from '@ctr/internal/steps';
 import { AT_FDCWD, FSCONFIG, FSMOUNT_CLOEXEC, FSOPEN_CLOEXEC, mountAttribute, openFlags } from './flags.js';
-import type { Overlay } from './overlay-options.js';
+import { deviceOf, directoryOf, type Overlay } from './overlay-options.js';
 
 /** Holds upper/ and work/. */
 export const UPPER_PARENT = 'overlay.parent';
@@ -47,13 +47,40 @@ export function memorySteps(size: number | undefined, into: string): Step[] {
   ];
 }
 
-/** Makes and opens upper/ and work/, in a new tmpfs or in the caller's directory. */
+/**
+ * Settings of the ext4 on a device: `noinit_itable`, since a fresh one in a file has zeros where inodes will be; without barriers where
+ * nothing is to outlive a crash. ext4(5)
+ */
+const deviceSettings = ({ volatile }: Pick<Overlay, 'volatile'>): string[] => ['noinit_itable', ...(volatile ? ['nobarrier'] : [])];
+
+/**
+ * The file system of the device as a detached mount, in the slot of the upper's parent. Apart from the rest: a process that is in its control
+ * groups already may open no devices.
+ */
+export function deviceSteps(o: Overlay): Step[] {
+  const device = deviceOf(o);
+  if (device === undefined) return [];
+  const fs = slot(`${UPPER_PARENT}.fs`);
+  return [
+    { call: 'fsopen', args: ['ext4', FSOPEN_CLOEXEC], into: fs.slot },
+    { call: 'fsconfig', args: [fs, FSCONFIG.string, 'source', device, 0], path: device },
+    ...deviceSettings(o).map((key): Step => ({ call: 'fsconfig', args: [fs, FSCONFIG.flag, key, null, 0], path: device })),
+    { call: 'fsconfig', args: [fs, FSCONFIG.create, null, null, 0], path: device },
+    { call: 'fsmount', args: [fs, FSMOUNT_CLOEXEC, mountAttribute(false)], into: UPPER_PARENT, path: device },
+  ];
+}
+
+function parentSteps(o: Overlay): Step[] {
+  if (deviceOf(o) !== undefined) return [];
+  const directory = directoryOf(o);
+  return directory === undefined ? memorySteps(o.size, UPPER_PARENT) : [openDirectory(AT_FDCWD, directory, UPPER_PARENT, false)];
+}
+
+/** Makes and opens upper/ and work/, in a new tmpfs, on the device that is mounted already, or in the caller's directory. */
 export function upperDirectories(o: Overlay): { steps: Step[]; upper: string; work: string } {
-  const disk = typeof o.upper === 'object' ? o.upper.directory : undefined;
-  const parent = disk === undefined ? memorySteps(o.size, UPPER_PARENT) : [openDirectory(AT_FDCWD, disk, UPPER_PARENT, false)];
   const steps = [
-    ...parent,
-    ...makeDirectories({ at: slot(UPPER_PARENT), prefix: '' }, disk, o.root),
+    ...parentSteps(o),
+    ...makeDirectories({ at: slot(UPPER_PARENT), prefix: '' }, directoryOf(o) ?? deviceOf(o), o.root),
     openDirectory(slot(UPPER_PARENT), 'upper', UPPER, true),
     openDirectory(slot(UPPER_PARENT), 'work', WORK, true),
   ];

@@ -4,7 +4,7 @@ import { UnsupportedError } from '@ctr/internal/errors';
 import type { Fd } from '@ctr/internal/fd';
 import type { Step } from '@ctr/internal/steps';
 import type { IdMaps, SpawnOptions } from '@ctr/namespaces';
-import { type DescribedRoot, describeBindRoot, describeOverlay } from '@ctr/overlayfs';
+import { type DescribedRoot, describeBindRoot, describeOverlay, type SizedUpper } from '@ctr/overlayfs';
 import { hintSource } from './hints.js';
 import { applySpecHook } from './oci/apply-hook.js';
 import { compileOci } from './oci/compile.js';
@@ -29,6 +29,8 @@ export interface ContainerInput {
   readonly user: ResolvedUser;
   readonly session: Session;
   readonly stdio: StdioPlan;
+  /** The writable layer on disk, when its size is limited. */
+  readonly sized?: SizedUpper | undefined;
   /** For a container whose user namespace has more than this user's own id. */
   readonly ids?: (ContainerIds & { readonly layers: readonly string[] | undefined }) | undefined;
 }
@@ -94,20 +96,21 @@ function machineItself(spec: RunSpec): RootPlan {
   });
 }
 
-function describeMappedRoot(idMaps: IdMaps, lower: readonly string[], { upper, prepare, cleanup }: WritableLayer): RootPlan {
-  const mapped = mappedRoot({ lower, upper, ...(upper === 'memory' ? {} : { volatile: true }) }, idMaps);
+function describeMappedRoot(idMaps: IdMaps, lower: readonly string[], { upper, size, prepare, cleanup }: WritableLayer): RootPlan {
+  const mapped = mappedRoot({ lower, upper, ...(upper === 'memory' ? { size } : { volatile: true }) }, idMaps);
   return { root: mapped.root, prepare: [...prepare, ...mapped.prepare], cleanup };
 }
 
-function describeRoot({ id, spec, root, session, ids }: ContainerInput, ownUser: boolean): RootPlan {
+function describeRoot({ id, spec, root, session, ids, sized }: ContainerInput, ownUser: boolean): RootPlan {
   if (spec.rootfs === 'host' && ownUser) return machineItself(spec);
-  if (ids?.layers !== undefined) return describeMappedRoot(ids.idMaps, ids.layers, describeWritableLayer(spec, session, id));
+  if (ids?.layers !== undefined) return describeMappedRoot(ids.idMaps, ids.layers, describeWritableLayer(spec, session, { id, sized }));
   const userxattr = ownUser || !session.host.initialUserNamespace;
   // In a user namespace the owner of the root is one of its ids: only the process itself can give it.
-  const { upper, prepare, cleanup } = describeWritableLayer(spec, session, id, userxattr ? undefined : root.facts);
-  if (upper === 'memory') return { root: root.inMemory(userxattr), cleanup };
+  const { upper, size, prepare, cleanup } = describeWritableLayer(spec, session, { id, sized, root: userxattr ? undefined : root.facts });
+  if (upper === 'memory') return { root: root.inMemory(userxattr, size), cleanup };
   // Volatile: it is thrown away at the end in any case, no need to wait for the disk.
-  return { root: describeOverlay({ lower: root.layers, upper, volatile: true, userxattr, root: root.facts }), beside: prepare, cleanup };
+  const { prepare: ahead, ...overlay } = describeOverlay({ lower: root.layers, upper, volatile: true, userxattr, root: root.facts });
+  return { root: overlay, ...(ahead === undefined ? {} : { prepare: ahead }), beside: prepare, cleanup };
 }
 
 export interface ContainerPlan {

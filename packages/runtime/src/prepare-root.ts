@@ -23,28 +23,33 @@ export interface PreparedRoot {
   /** Looks up a user in this root, once for each text. */
   user(user: RunSpec['user']): Promise<ResolvedUser>;
   /** The overlay with its writable layer in memory, for all containers of this root: equal steps are encoded once. */
-  inMemory(userxattr: boolean): DescribedRoot;
+  inMemory(userxattr: boolean, size?: number): DescribedRoot;
 }
 
 /** An image of which a file is larger is not run: /etc/passwd of a real one has a few kilobytes (CVE-2026-47262). */
 const MAX_USER_FILE = 2 ** 20;
 
+/** Kinds of one root that are kept: sizes are the caller's, and may be any number. */
+const MAX_OVERLAYS = 16;
+
 function rootOf({ layers, root }: LowerLayers, image: ImageConfig | undefined, label: string): PreparedRoot {
   const known = new Map<string, Promise<ResolvedUser>>();
   const read = (path: string): Promise<Buffer | null> => readFileInRoot(layers, path, { maxBytes: MAX_USER_FILE });
-  const overlays = new Map<boolean, DescribedRoot>();
+  const overlays = new Map<string, DescribedRoot>();
   return {
     layers,
     facts: root,
     image,
     label,
-    inMemory(userxattr) {
-      const known = overlays.get(userxattr);
+    inMemory(userxattr, size) {
+      const key = `${userxattr} ${size}`;
+      const known = overlays.get(key);
       if (known !== undefined) return known;
-      const overlay = describeOverlay({ lower: layers, upper: 'memory', userxattr, root });
+      const overlay = describeOverlay({ lower: layers, upper: 'memory', size, userxattr, root });
       // Frozen, which tells the launcher that it may keep what it makes of them.
       const described: DescribedRoot = { ...overlay, steps: Object.freeze(overlay.steps) as typeof overlay.steps };
-      overlays.set(userxattr, described);
+      if (overlays.size >= MAX_OVERLAYS) overlays.clear();
+      overlays.set(key, described);
       return described;
     },
     user(user) {

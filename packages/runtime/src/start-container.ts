@@ -20,7 +20,7 @@ import { forgetSession, lostSession, openSession, type Session } from './session
 import { type Compiled, newId, recipeFor } from './start-recipe.js';
 import { planStdio } from './stdio.js';
 import { prepareUserns } from './userns/prepare-userns.js';
-import { prepareWritableLayer } from './writable-layer.js';
+import { checkWritableLayer, openSizedLayer, prepareWritableLayer } from './writable-layer.js';
 
 const open = promisify(openFile);
 
@@ -98,17 +98,24 @@ async function unlessAborted(container: Container, spec: RunSpec): Promise<Conta
 }
 
 async function startIn(session: Session, spec: RunSpec): Promise<Container> {
+  await checkWritableLayer(spec, session);
   const [root] = await Promise.all([prepareRoot(spec, session), prepareWritableLayer(spec, session)]);
   const user = await root.user(spec.user);
   throwIfAborted(spec);
-  const { spec: placed, ids } = await prepareUserns(spec, root, session.host, user);
+  const undo = new CleanupStack();
   try {
-    const container = await start({ id: newId(), spec: placed, root, user, session, stdio: planStdio(spec), ids });
-    if (ids !== undefined) void container.cleaned.catch(() => {}).then(() => ids.release());
+    const { spec: placed, ids } = await prepareUserns(spec, root, session.host, user);
+    if (ids !== undefined) undo.defer(() => ids.release());
+    const id = newId();
+    const sized = await openSizedLayer(spec, session, id);
+    if (sized !== undefined) undo.defer(() => sized.remove());
+    const container = await start({ id, spec: placed, root, user, session, stdio: planStdio(spec), ids, sized });
+    // The overlay is mounted: the device goes with it.
+    sized?.close();
+    void container.cleaned.catch(() => {}).then(() => undo.unwind());
     return await unlessAborted(container, spec);
   } catch (error) {
-    await ids?.release();
-    throw error;
+    throw withCleanup(error, await undo.unwind());
   }
 }
 

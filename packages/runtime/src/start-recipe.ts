@@ -62,7 +62,7 @@ export class StartRecipe {
   /** Undefined for what is one of its kind: with a hook that may do anything, with descriptors, a terminal, or a listener for an agent. */
   static make(input: ContainerInput, kind: Readonly<Record<string, unknown>>): StartRecipe | undefined {
     const { spec, session, user } = input;
-    if (isOfOneContainer(wantedIds(spec, session.host, user), session.host)) return undefined;
+    if (input.sized !== undefined || isOfOneContainer(wantedIds(spec, session.host, user), session.host)) return undefined;
     const joins = [...(spec.namespaces?.values() ?? [])].some((place) => place !== 'new' && place !== 'host');
     return spec.spec !== undefined || joins || spec.tty || hasListenerPath(spec.seccomp) ? undefined : new StartRecipe(input, kind);
   }

@@ -14,6 +14,7 @@
 #include "read_in_layers.h"
 #include "remove_tree.h"
 #include "scan_directory.h"
+#include "sized_upper.h"
 #include "step_calls.h"
 
 namespace ctr {
@@ -114,6 +115,7 @@ Napi::Value openFileBelowAsync(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exportLayerHandles(env, exports);
   exportPackHandle(env, exports);
+  exportSizedUpper(env, exports);
   exports.Set("close", Napi::Function::New<closeDescriptor>(env, "close"));
   exports.Set("mountErofs", Napi::Function::New<mountErofsAsync>(env, "mountErofs"));
   exports.Set("scanDirectory", Napi::Function::New<scanDirectoryAsync>(env, "scanDirectory"));

@@ -47,6 +47,7 @@ export const RUN_ALIASES: Aliases = {
   networkmode: 'network',
   healthcheck: 'health checks are not supported yet',
   sysctl: 'sysctls',
+  storageopt: 'the size of the writable layer goes into "writable", such as writable: { on: "disk", size: "10g" }',
   devices: 'devices are not supported yet; resources.devices loosens the device rules',
   readonlyrootfs: 'readOnly',
   usernsmode: 'userns',

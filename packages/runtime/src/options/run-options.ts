@@ -130,8 +130,13 @@ export interface RunOptions extends ProcessOptions {
   tmpfs?: Readonly<Record<string, string | number | { size?: number | string | undefined; mode?: number | undefined }>> | undefined;
   /** No writing to the root; mounts stay as they are. Default: false. */
   readOnly?: boolean | undefined;
-  /** Where changes go: memory (counted to the container), or disk. Both end with the container. Default: memory where the kernel can, else disk. */
-  writable?: 'memory' | 'disk' | undefined;
+  /**
+   * Where changes go: memory (counted to the container), or disk. Both end with the container. Default: memory where the kernel can, else
+   * disk. `size` is the most that they may take, in bytes or text such as '2g', at least 1 MiB: a write beyond it fails with ENOSPC or
+   * EDQUOT. Default: half of the machine's memory, or what the disk has. On disk it needs root and project quota on the file system,
+   * or else loop devices and mkfs.ext4, whose own needs are then a part of it.
+   */
+  writable?: 'memory' | 'disk' | { on?: 'memory' | 'disk' | undefined; size?: number | string | undefined } | undefined;
   /**
    * A tiny first process before the command, which reaps what others leave behind and passes signals on. Default: false, the
    * command is the first process itself, as in Docker.

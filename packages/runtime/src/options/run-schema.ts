@@ -102,6 +102,9 @@ const image: Schema<string | Image> = either(
 const auth = live<NonNullable<PullOptions['auth']>>('credentials', (v) => typeof v === 'object' && v !== null);
 const callback = <F>(expected: string): Schema<F> => live<F>(expected, (v) => typeof v === 'function');
 
+/** As for a limit of memory; a file system of its own needs some of it. */
+const MIN_LAYER = 2 ** 20;
+
 export const runSchema = object(
   'an object of options',
   {
@@ -132,7 +135,13 @@ export const runSchema = object(
     mounts: optional(list('an array of mounts', mount, 1024)),
     tmpfs: optional(record('an object of targets and sizes', mountTarget, tmpfsShort, 1024)),
     readOnly: optional(boolean),
-    writable: optional(oneOf('memory', 'disk')),
+    writable: optional(
+      either(
+        '"memory", "disk" or { on, size }',
+        oneOf('memory', 'disk'),
+        object('{ on, size }', { on: optional(oneOf('memory', 'disk')), size: optional(bytes(MIN_LAYER)) }),
+      ),
+    ),
     init: optional(boolean),
     sysctls: optional(record('an object of kernel parameters', text('a name such as "net.ipv4.ip_forward"', { max: 256 }), words.type)),
     maskedPaths: optional(list('an array of absolute paths', absolutePath('an absolute path'), 1024)),

@@ -86,12 +86,12 @@ function detachedSteps({ steps, slot: result }: DescribedRoot): Step[] {
 
 /** The overlay as steps for the monitor; its / belongs to the container's root. */
 export function mappedRoot(options: OverlayOptions, idMaps: IdMaps): { root: DescribedRoot; prepare: Step[] } {
-  const overlay = describeOverlay(options);
+  const { prepare: ahead = [], ...overlay } = describeOverlay(options);
   const [uid, gid] = [toHostId(idMaps.uid, 0) ?? 0, toHostId(idMaps.gid, 0) ?? 0];
   const own: Step = {
     call: 'fchownat',
     args: [slot(overlay.slot), '', uid, gid, AT_EMPTY_PATH],
     doing: 'give the root to the container’s root',
   };
-  return { root: { ...overlay, steps: [] }, prepare: [...detachedSteps(overlay), own] };
+  return { root: { ...overlay, steps: [] }, prepare: [...ahead, ...detachedSteps(overlay), own] };
 }
