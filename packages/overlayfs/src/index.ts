@@ -26,7 +26,7 @@ export type { LayerForm } from './native.js';
 export type { OverlayOptions, RootFacts } from './overlay-options.js';
 export { type PackDirectoryOptions, packDirectory } from './pack-directory.js';
 export { packUpper } from './pack-upper.js';
-export { describeParents, mountParents, type ParentFacts, type Parents } from './parents.js';
+export { describeParents, mountParents, type ParentFacts, type Parents, writeParents } from './parents.js';
 export { type OverlayProbe, probeOverlay } from './probe.js';
 export { describeRemoveUpper } from './remove-upper.js';
 export {

@@ -1,15 +1,16 @@
 // Directories that a layer's archive has entries in but none for: their owners and modes are those of the layers below. A
 // layer is unpacked once for many images, so this is settled when layers are put together.
 import { closeSync, constants, openSync } from 'node:fs';
-import { chmod, chown, mkdir, utimes } from 'node:fs/promises';
 import { assertLinux, InvalidArgumentError, SyscallError, syscallErrorFrom } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
-import { checkPath } from './check-options.js';
+import { checkObject, checkPath } from './check-options.js';
 import { errorOf } from './layer-error.js';
+import { openLayerWriter } from './layer-writer.js';
 import { native, type ScannedEntry } from './native.js';
 import { pathOf, type RootFacts } from './overlay-options.js';
 import { memorySteps } from './overlay-parts.js';
 import { runSteps } from './run-steps.js';
+import { END, tarHeader } from './tar-header.js';
 import { isDirectory, isOpaque, marked } from './upper-walk.js';
 
 /** What {@link describeParents} found. */
@@ -29,6 +30,8 @@ export interface ParentFacts {
   readonly gid: number;
   /** Seconds since 1970. */
   readonly mtime: number;
+  /** Extended attributes that a layer keeps, `user.*` that is; `undefined`: none. */
+  readonly xattrs?: Readonly<Record<string, Buffer>>;
 }
 
 const SLOT = 'parents';
@@ -83,7 +86,20 @@ async function implicitIn(fd: number): Promise<Buffer[]> {
   return found;
 }
 
-const factsOf = (e: ScannedEntry, path: Buffer): ParentFacts => ({ path, mode: e.mode & 0o7777, uid: e.uid, gid: e.gid, mtime: e.mtime });
+/** overlayfs's own marks, and ours, stay with the inode that has them. */
+function xattrsOf({ xattrs }: ScannedEntry): { xattrs?: Readonly<Record<string, Buffer>> } {
+  const kept = Object.entries(xattrs).filter(([name]) => name.startsWith('user.') && !name.startsWith('user.overlay.'));
+  return kept.length === 0 ? {} : { xattrs: Object.fromEntries(kept) };
+}
+
+const factsOf = (e: ScannedEntry, path: Buffer): ParentFacts => ({
+  path,
+  mode: e.mode & 0o7777,
+  uid: e.uid,
+  gid: e.gid,
+  mtime: e.mtime,
+  ...xattrsOf(e),
+});
 
 /** The facts that a merged directory should have: those of its topmost layer that describes it. */
 const described = (nodes: readonly ScannedEntry[]): ScannedEntry | undefined => nodes.find((node) => !isImplicit(node)) ?? nodes[0];
@@ -100,7 +116,7 @@ function withAbove(paths: readonly Buffer[]): Buffer[] {
 /**
  * Finds out how the root of a stack of layers should look, and which directories the stack would show with wrong owners and
  * modes, because the archive of an upper layer left them out: such a layer has them with mode 0755 and root's, and hides what
- * the layers below say. {@link mountParents} sets that right.
+ * the layers below say. {@link mountParents} or {@link writeParents} set that right.
  *
  * @remarks Reads one inode of each layer, and whole layers only where the layer writer noted that something was left out.
  * @param lower - As {@link OverlayOptions.lower}, of layers that `openLayerWriter` wrote.
@@ -154,11 +170,38 @@ async function describeHeld(fds: readonly number[]): Promise<Parents> {
   return { root: { mode: mode & 0o7777, uid, gid }, directories };
 }
 
+/** The layer as an archive: the directories, each after the one that it is in. */
+function archiveOf({ root, directories }: Parents): Buffer {
+  const entry = (d: ParentFacts, name: Buffer): Buffer => tarHeader({ ...d, type: '5', path: name, size: 0, mtimeNs: 0 });
+  const headers = directories.map((d) => entry(d, Buffer.concat([d.path, slash])));
+  return Buffer.concat([entry({ ...root, path: EMPTY, mtime: 0 }, Buffer.from('./')), ...headers, END]);
+}
+
 /**
- * Makes the layer that belongs on top of a stack for which {@link describeParents} found directories: a detached tmpfs with
- * nothing but them, each as it should look. Close it when the overlay is mounted.
+ * Makes the layer that belongs on top of a stack for which {@link describeParents} found directories: a directory of the disk with nothing but
+ * them, each as it should look. Remove it by {@link removeTree} when the overlay is gone.
  *
- * @remarks CAP_SYS_ADMIN, as {@link mountOverlay}.
+ * @param directory - As for {@link openLayerWriter}; on the file system of the other layers, say.
+ * @param options.userxattr - As for the other layers.
+ * @throws as {@link openLayerWriter}.
+ * @example
+ * ```ts
+ * const parents = await describeParents(lower)
+ * await writeParents('/var/lib/my-tool/parents', parents, { userxattr: true })
+ * const root = describeOverlay({ lower: ['/var/lib/my-tool/parents', ...lower], root: parents.root, userxattr: true })
+ * ```
+ */
+export async function writeParents(directory: string, parents: Parents, options: { userxattr: boolean }): Promise<void> {
+  checkObject(options, 'options', ['userxattr']);
+  await using writer = openLayerWriter(directory, { userxattr: options.userxattr, sync: false });
+  await writer.write(archiveOf(parents));
+  await writer.end();
+}
+
+/**
+ * The same in memory: a detached tmpfs. Close it when the overlay is mounted.
+ *
+ * @remarks CAP_SYS_ADMIN, as {@link mountOverlay}; Linux 6.6 for extended attributes.
  * @throws {SyscallError} with the errno's name as code, such as EPERM.
  * @example
  * ```ts
@@ -167,21 +210,14 @@ async function describeHeld(fds: readonly number[]): Promise<Parents> {
  * using merged = await mountOverlay({ lower: [top, ...lower], root: parents.root })
  * ```
  */
-export async function mountParents({ root, directories }: Parents): Promise<Fd> {
+export async function mountParents(parents: Parents): Promise<Fd> {
   assertLinux('mounting a layer');
   const fd = await runSteps(native(), memorySteps(undefined, SLOT), SLOT);
-  const at = (path: Buffer): Buffer => Buffer.concat([Buffer.from(`/proc/self/fd/${fd.fd}/`), path]);
   try {
-    for (const d of [{ ...root, path: EMPTY, mtime: 0 }, ...directories]) {
-      if (d.path.length > 0) await mkdir(at(d.path) as unknown as string, { mode: 0o700 });
-      await chown(at(d.path), d.uid, d.gid);
-      await chmod(at(d.path), d.mode);
-    }
-    // From below: making a directory changes the time of the one above.
-    for (const d of directories.toReversed()) await utimes(at(d.path), d.mtime, d.mtime);
+    await writeParents(`/proc/self/fd/${fd.fd}/.`, parents, { userxattr: false });
     return fd;
   } catch (e) {
     fd.close();
-    throw syscallErrorFrom(e, 'make the directories that a layer left out');
+    throw e;
   }
 }

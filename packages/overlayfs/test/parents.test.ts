@@ -1,11 +1,20 @@
 // Directories that an archive leaves out take owner, mode and time from the layers below; the root from whoever describes it.
-import { lstatSync, readFileSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { makeTempDir } from '@ctr/internal/testing';
+import { makeTempDir, need } from '@ctr/internal/testing';
 import { describe, expect, it } from 'vitest';
-import { describeParents, Fd, type LayerForm, mountLayer, mountOverlay, mountParents, openLayerWriter } from '../src/index.js';
+import {
+  describeParents,
+  Fd,
+  type LayerForm,
+  mountLayer,
+  mountOverlay,
+  mountParents,
+  openLayerWriter,
+  writeParents,
+} from '../src/index.js';
 import { layersAsFiles, mountsHere } from './needs.js';
-import { archive, dir, file } from './tar-builder.js';
+import { archive, dir, file, pax } from './tar-builder.js';
 
 const TIME = 1_234_567_890;
 const BASE = archive(
@@ -78,3 +87,45 @@ for (const [form, needed] of [
       for (const layer of lower) if (layer instanceof Fd) layer.close();
     });
   });
+
+const trees = need('linux');
+describe.skipIf(!trees.ok)(trees.title('parents that an archive leaves out, as a layer on disk'), () => {
+  const asRoot = process.getuid?.() === 0;
+  const userxattr = !asRoot;
+
+  async function tree(bytes: Uint8Array): Promise<string> {
+    const directory = path.join(makeTempDir('layer'), 'l');
+    await using writer = openLayerWriter(directory, { userxattr, sync: false });
+    await writer.write(bytes);
+    await writer.end();
+    return directory;
+  }
+
+  it('have mode, owner, time and attributes of the layer below', async () => {
+    const user = dir('home/user', { mode: 0o750, uid: 7, gid: 8, mtime: TIME });
+    const base = await tree(archive(dir('home', { mode: 0o711, mtime: TIME }), pax({ 'SCHILY.xattr.user.note': 'kept' }), user));
+    const upper = await tree(archive(file('home/user/new', 'x'), file('only/here/new', 'x')));
+    const parents = await describeParents([upper, base]);
+    expect(parents.directories).toMatchObject([
+      { path: Buffer.from('home'), mode: 0o711, mtime: TIME },
+      { path: Buffer.from('home/user'), mode: 0o750, mtime: TIME, xattrs: { 'user.note': Buffer.from('kept') } },
+    ]);
+    const directory = path.join(makeTempDir('parents'), 'l');
+    await writeParents(directory, parents, { userxattr });
+    expect(readdirSync(directory, { recursive: true }).sort()).toEqual(['home', 'home/user']);
+    expect(facts(`${directory}/`, 'home/user')).toBe(asRoot ? '750 7:8' : `750 ${process.getuid?.()}:${process.getgid?.()}`);
+    expect(lstatSync(`${directory}/home`).mtimeMs).toBe(TIME * 1000);
+    // On top of the stack it is what the stack should show.
+    expect((await describeParents([directory, upper, base])).directories).toEqual([]);
+    const [top] = (await describeParents([upper, directory])).directories.slice(-1);
+    expect(top).toMatchObject({ mode: 0o750, mtime: TIME, xattrs: { 'user.note': Buffer.from('kept') } });
+  });
+
+  it('are no layer of somebody else’s folder', async () => {
+    const directory = makeTempDir('taken');
+    writeFileSync(path.join(directory, 'file'), '');
+    const parents = { root: { mode: 0o755, uid: 0, gid: 0 }, directories: [] };
+    await expect(writeParents(directory, parents, { userxattr })).rejects.toMatchObject({ code: 'ENOTEMPTY' });
+    expect(readdirSync(directory)).toEqual(['file']);
+  });
+});

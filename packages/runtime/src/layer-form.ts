@@ -1,6 +1,8 @@
 // In which form the layers of images lie on this host, and what of them overlayfs takes.
+import { randomUUID } from 'node:crypto';
+import path from 'node:path';
 import type { ImageStore, LayerSink } from '@ctr/image';
-import { chooseLayerForm, describeParents, LayerMounts, layerSink, mountParents, type RootFacts } from '@ctr/overlayfs';
+import { chooseLayerForm, describeParents, LayerMounts, layerSink, mountParents, type RootFacts, writeParents } from '@ctr/overlayfs';
 import type { HostFacts } from './oci/host-facts.js';
 import type { RunSpec } from './options/run-schema.js';
 import { atLeast } from './session/host-facts.js';
@@ -22,15 +24,24 @@ export interface LowerLayers {
 /** Without root every file on disk is this user's own, whose id is 0 inside. */
 const insideId = (id: number, own: number | undefined): number => (id === own ? 0 : id);
 
-async function treeLayers(directories: readonly string[]): Promise<LowerLayers> {
-  const { root } = await describeParents(directories);
+/** A folder for what a session adds to the layers of the store; it goes with the session. */
+export type LayerFolder = () => Promise<string>;
+
+/** Directories that archives left out are set right by a layer of their own, on disk as the others. */
+async function treeLayers(directories: readonly string[], userxattr: boolean, folder: LayerFolder): Promise<LowerLayers> {
+  const parents = await describeParents(directories);
+  const { root } = parents;
   const [uid, gid] = [insideId(root.uid, process.geteuid?.()), insideId(root.gid, process.getegid?.())];
-  return { layers: directories, root: { ...root, uid, gid } };
+  const own = { ...root, uid, gid };
+  if (parents.directories.length === 0) return { layers: directories, root: own };
+  const layer = path.join(await folder(), `parents-${randomUUID()}`);
+  await writeParents(layer, parents, { userxattr });
+  return { layers: [layer, ...directories], root: own };
 }
 
 /** Trees with the attributes that a user namespace may use, where one is needed. */
-function treePlan(userxattr: boolean): LayerPlan {
-  return { sink: layerSink({ userxattr }), lower: treeLayers };
+function treePlan(userxattr: boolean, folder: LayerFolder): LayerPlan {
+  return { sink: layerSink({ userxattr }), lower: (directories) => treeLayers(directories, userxattr, folder) };
 }
 
 /** Of this process, for as long as it lives: its containers share their memory. */
@@ -62,10 +73,10 @@ function ownUser(spec: RunSpec): boolean {
  * Mounts of files are this process's, and root's: in a user namespace EROFS cannot be mounted. Its layers can be shown with the ids
  * of one from the kernel on that takes mounts which are attached to nothing.
  */
-export async function planLayers(store: ImageStore, spec: RunSpec, host: HostFacts): Promise<LayerPlan> {
-  if (!host.privileged || !host.initialUserNamespace) return treePlan(true);
-  if (ownUser(spec) && !atLeast([6, 15])) return treePlan(false);
+export async function planLayers(store: ImageStore, spec: RunSpec, host: HostFacts, folder: LayerFolder): Promise<LayerPlan> {
+  if (!host.privileged || !host.initialUserNamespace) return treePlan(true, folder);
+  if (ownUser(spec) && !atLeast([6, 15])) return treePlan(false, folder);
   const known = fits.get(store) ?? chooseLayerForm(store.root).then(({ form }) => form === 'erofs');
   fits.set(store, known);
-  return (await known) ? FILES : treePlan(false);
+  return (await known) ? FILES : treePlan(false, folder);
 }

@@ -11,6 +11,7 @@ import type { RunSpec } from './options/run-schema.js';
 import { removeFileStep } from './session/record.js';
 import type { Session } from './session/session.js';
 import { type ResolvedUser, resolveUser } from './user/resolve-user.js';
+import { layersFolder } from './writable-layer.js';
 
 export interface PreparedRoot {
   /** Top first. */
@@ -84,10 +85,11 @@ async function unpack(store: ImageStore, image: Image, plan: LayerPlan): Promise
 }
 
 /** Each image is unpacked once, however many start at the same time. */
-function unpackOnce(store: ImageStore, image: Image, plan: LayerPlan): Promise<PreparedRoot> {
+function unpackOnce(store: ImageStore, image: Image, plan: LayerPlan, session: Session): Promise<PreparedRoot> {
   const known = unpacked.get(store) ?? new Map<string, Promise<PreparedRoot>>();
   unpacked.set(store, known);
-  const key = `${plan.sink.form ?? ''} ${image.digest}`;
+  // What a session adds to the layers ends with it.
+  const key = `${session.nonce} ${plan.sink.form ?? ''} ${image.digest}`;
   let root = known.get(key);
   if (root === undefined) {
     root = unpack(store, image, plan);
@@ -105,8 +107,8 @@ export async function forgetImage(spec: RunSpec): Promise<void> {
 
 async function fromImage(spec: RunSpec, given: string | Image, session: Session): Promise<PreparedRoot> {
   const store = spec.store ?? (await openDefaultStore());
-  const plan = await planLayers(store, spec, session.host);
-  if (typeof given !== 'string') return unpackOnce(store, given, plan);
+  const plan = await planLayers(store, spec, session.host, () => layersFolder(session));
+  if (typeof given !== 'string') return unpackOnce(store, given, plan, session);
   const image = await store.pull(given, {
     policy: spec.pull ?? 'missing',
     sink: plan.sink,
@@ -116,7 +118,7 @@ async function fromImage(spec: RunSpec, given: string | Image, session: Session)
     ...(spec.signal === undefined ? {} : { signal: spec.signal }),
     ...(spec.onProgress === undefined ? {} : { onProgress: spec.onProgress }),
   });
-  return unpackOnce(store, image, plan);
+  return unpackOnce(store, image, plan, session);
 }
 
 /**

@@ -65,13 +65,17 @@ async function makeFolder(session: Session): Promise<void> {
   }
 }
 
-/** Makes the session's folder before the first layer in it. */
-export async function prepareWritableLayer(spec: RunSpec, session: Session): Promise<void> {
-  if (!isOnDisk(spec, session)) return;
+/** The session's folder, made before the first layer in it. */
+export async function layersFolder(session: Session): Promise<string> {
   const making = made.get(session) ?? makeFolder(session);
   made.set(session, making);
   making.catch(() => made.delete(session));
   await making;
+  return session.uppers;
+}
+
+export async function prepareWritableLayer(spec: RunSpec, session: Session): Promise<void> {
+  if (isOnDisk(spec, session)) await layersFolder(session);
 }
 
 /** The layer with its limit; made by this process, in the session's folder, which the session's end removes whatever happens. */

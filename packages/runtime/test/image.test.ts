@@ -85,6 +85,31 @@ describe.skipIf(!n.ok)(n.title('containers of an image'), () => {
     expect(await c.exec(['cat', '/own']).text()).toBe('x');
   });
 
+  it('show directories that the archive of an upper layer leaves out as the layers below say', async () => {
+    const time = 1_234_567_890;
+    const made = await store.create({
+      reference: 'localhost/test/parents:1',
+      layers: [
+        packTar([
+          ...entriesOf(busyboxRoot()).filter((entry) => entry.path !== 'tmp'),
+          { type: 'directory', path: 'tmp', mode: 0o1777, mtime: time },
+          { type: 'directory', path: 'home', mode: 0o711, mtime: time },
+          { type: 'directory', path: 'home/user', mode: 0o750, uid: 1000, gid: 1000, mtime: time },
+        ]),
+        packTar([
+          { type: 'file', path: 'tmp/new', content: 'x' },
+          { type: 'file', path: 'home/user/new', content: 'x' },
+        ]),
+      ],
+    });
+    const command = ['stat', '-c', '%n %a %u:%g %Y', '/tmp', '/home', '/home/user', '/home/user/new'];
+    // Without ranges of ids everything in a layer on disk is this user's own.
+    const user = asRoot ? '1000:1000' : '0:0';
+    const expected = [`/tmp 1777 0:0 ${time}`, `/home 711 0:0 ${time}`, `/home/user 750 ${user} ${time}`, '/home/user/new 644 0:0 0', ''];
+    expect(await runContainer({ image: made, store, command }).text()).toBe(expected.join('\n'));
+    if (asRoot) expect(await runContainer({ image: made, store, command, userns: 'host' }).text()).toBe(expected.join('\n'));
+  });
+
   it('say what is missing', async () => {
     await expect(runContainer('localhost/test/nothing:1', ['true'], { store, pull: 'never' }).result()).rejects.toThrow(ImageError);
     await expect(run('true', { user: 'nobody' }).result()).rejects.toThrow('user "nobody" is not in the container\'s /etc/passwd');
