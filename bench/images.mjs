@@ -1,13 +1,13 @@
 // How long images take in and out of the store: commit + push, no-op push and pull, save, load, delete, collection; against skopeo and docker.
 // node bench/images.mjs [--rounds=5] [--files=28000] [--only=ours,skopeo,docker] [--out=FILE]     as root: each round has a fresh ext4
 import { execFileSync, spawn } from 'node:child_process';
-import { createReadStream, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { directoryEntries, ImageStore, packTar } from '../packages/image/dist/index.js';
-import { layerSink, packDirectory } from '../packages/overlayfs/dist/index.js';
+import { gzipLayer, layerSink, packDirectory, packUpper } from '../packages/overlayfs/dist/index.js';
 import { option, say, wanted, write } from './bench.mjs';
 import { summary } from './numbers.mjs';
 import { find } from './scratch.mjs';
@@ -133,15 +133,19 @@ async function ours({ disk, tree, registry, round }) {
     reference: 'localhost/base',
     layers: [packTar([{ type: 'file', path: 'base', content: `${Math.random()}` }])],
   });
-  // A stream, as the changes of a container come; another one each round, so that nothing is there already.
-  const changes = path.join(disk, 'changes.tar');
-  execFileSync('tar', ['-c', '--sort=name', `--mtime=@${round}`, '-f', changes, '-C', tree.root, '.']);
+  // A container's writable layer, filled from outside as docker's is; other files each round, so that nothing is there already.
+  const layer = path.join(disk, 'layer');
+  mkdirSync(path.join(layer, 'upper'), { recursive: true });
+  execFileSync('cp', ['-a', tree.root, path.join(layer, 'upper', `tree-${round}`)]);
+  const lower = path.join(disk, 'lower');
+  mkdirSync(lower);
   execFileSync('sync');
   await time('commit + push', async () => {
-    await store.commit(base, { reference: name, changes: createReadStream(changes, { highWaterMark: 512 * 1024 }) });
+    await store.commit(base, { reference: name, changes: packUpper(layer, { lower: [lower] }), compressor: gzipLayer });
     await store.push(name, { auth: false });
   });
-  await time('import of a folder', () => store.import(tree.root, { reference: 'localhost/imported', pack: packDirectory }));
+  const native = { pack: packDirectory, compressor: gzipLayer };
+  await time('import of a folder', () => store.import(tree.root, { reference: 'localhost/imported', ...native }));
   await time('import without addon', () => store.import(tree.root, { reference: 'localhost/imported' }));
   await time('push again', () => store.push(name, { auth: false }));
   const archive = path.join(disk, 'saved.tar');

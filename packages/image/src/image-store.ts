@@ -219,9 +219,10 @@ export class ImageStore {
     CREATE_CHECKS.layers(options.layers, 'options.layers');
     const reference = newName(options.reference);
     const config = checkConfig(options.config, 'options.config');
-    const { layers, created = EPOCH, compression = 'gzip', annotations = {}, sink } = options;
+    const { layers, created = EPOCH, compression = 'gzip', compressor, annotations = {}, sink } = options;
     checkCompression(compression);
-    return createImage({ ...settle(options), context: this.#context, reference, layers, config, created, compression, annotations, sink });
+    const making = { context: this.#context, reference, created, compression, compressor, annotations, sink };
+    return createImage({ ...settle(options), ...making, layers, config });
   }
 
   /**
@@ -259,13 +260,24 @@ export class ImageStore {
   async commit(base: Image | string, options: CommitOptions): Promise<Image> {
     checkOptions(options, 'options', COMMIT_CHECKS);
     const reference = newName(options.reference);
-    const { changes, config = {}, created = EPOCH, author, message, compression = 'gzip', annotations = {}, sink, signal } = options;
+    const {
+      changes,
+      config = {},
+      created = EPOCH,
+      author,
+      message,
+      compression = 'gzip',
+      compressor,
+      annotations = {},
+      sink,
+      signal,
+    } = options;
     checkCompression(compression);
     const image = typeof base === 'string' ? await this.find(base) : base;
     if (image === undefined)
       throw new ImageError('CTR_IMAGE_NOT_FOUND', `image ${base as string} is not in the store`, { reference: base as string });
     checkImage(image);
-    const making = { context: this.#context, reference, compression, sink, signal: settle({ signal }).signal };
+    const making = { context: this.#context, reference, compression, compressor, sink, signal: settle({ signal }).signal };
     return commitImage({ ...making, base: image, changes, config, created, author, message, annotations });
   }
 

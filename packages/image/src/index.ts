@@ -31,6 +31,7 @@ export type {
 export type { DirectoryPacker } from './import.js';
 export type { LayerEntry } from './layer-entries.js';
 export type { UnpackLimits } from './limits.js';
+export type { CompressedLayer, LayerCompressor } from './make-layer.js';
 export type { RegistryOptions } from './options.js';
 export { formatPlatform, hostPlatform, type Platform, parsePlatform } from './platform.js';
 export type { PushResult } from './push.js';

@@ -4,7 +4,7 @@ import zlib from 'node:zlib';
 import { UnsupportedError } from '@ctr/internal/errors';
 import { abortOr, throwIfAborted } from './abort.js';
 import type { StoreContext } from './context.js';
-import { type Digest, Digester } from './digest.js';
+import { type Digest, Digester, parseDigest } from './digest.js';
 import { OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD } from './document/media-types.js';
 import type { Reference } from './reference.js';
 import { BlobWriter, hasBlob } from './store/blobs.js';
@@ -17,11 +17,22 @@ export type LayerCompression = 'gzip' | 'zstd' | 'none';
 
 const MEDIA_TYPES: Record<LayerCompression, string> = { none: OCI_LAYER, gzip: OCI_LAYER_GZIP, zstd: OCI_LAYER_ZSTD };
 
+/** What a {@link LayerCompressor} makes: the bytes of the blob, and then what the archive was. */
+export interface CompressedLayer extends AsyncIterable<Uint8Array> {
+  /** Asked when the last byte was read. The digest of the blob is computed here all the same. */
+  facts(): { readonly diffId: string };
+}
+
+/** Makes a layer's blob of its archive, by gzip; `gzipLayer` of `@ctr/overlayfs` fits. It returns from the source when it is returned from. */
+export type LayerCompressor = (tar: AsyncIterable<Uint8Array>) => CompressedLayer;
+
 /** What making a layer needs to know. */
 export interface LayerMaking {
   context: StoreContext;
   reference: Reference;
   compression: LayerCompression;
+  /** In place of our own gzip. */
+  compressor: LayerCompressor | undefined;
   sink: LayerSink | undefined;
   signal: AbortSignal;
 }
@@ -37,17 +48,18 @@ export interface MadeLayer {
 export async function makeLayer(work: LayerMaking, tar: AsyncIterable<Uint8Array>, lease: Lease): Promise<MadeLayer> {
   const { layout } = work.context;
   const blob = await BlobWriter.create(layout);
-  const diff = new Digester();
   const packed = new Digester();
   let target: LayerTarget | undefined;
   try {
     target = work.sink && (await LayerTarget.open(layout, work.sink));
-    for await (const chunk of compress(tee(tar, diff, target?.intake.writer, work.signal), work.compression)) {
+    const compressed = compressedLayer(work, tar, target?.intake.writer);
+    for await (const chunk of compressed) {
       packed.update(chunk);
       await blob.write([chunk]);
     }
     await target?.end();
-    const layer = { mediaType: MEDIA_TYPES[work.compression], digest: packed.digest(), size: packed.bytes, diffId: diff.digest() };
+    const diffId = parseDigest(compressed.facts().diffId, 'diffId of the compressor');
+    const layer = { mediaType: MEDIA_TYPES[work.compression], digest: packed.digest(), size: packed.bytes, diffId };
     await lease.add({ blobs: [layer.digest], layers: [layer.diffId] });
     if (await hasBlob(layout, layer.digest, layer.size)) await blob.abort();
     else await blob.publish(layer.digest);
@@ -60,15 +72,25 @@ export async function makeLayer(work: LayerMaking, tar: AsyncIterable<Uint8Array
   }
 }
 
+type Writer = { write(chunk: Uint8Array): Promise<void> } | undefined;
+
+function compressedLayer(work: LayerMaking, tar: AsyncIterable<Uint8Array>, writer: Writer): CompressedLayer {
+  const { compression, compressor, signal } = work;
+  if (compressor !== undefined && compression === 'gzip') return compressor(tee(tar, undefined, writer, signal));
+  const diff = new Digester();
+  const stream = compress(tee(tar, diff, writer, signal), compression);
+  return { [Symbol.asyncIterator]: () => stream, facts: () => ({ diffId: diff.digest() }) };
+}
+
 async function* tee(
   tar: AsyncIterable<Uint8Array>,
-  diff: Digester,
-  writer: { write(chunk: Uint8Array): Promise<void> } | undefined,
+  diff: Digester | undefined,
+  writer: Writer,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   for await (const chunk of tar) {
     throwIfAborted(signal, 'create an image');
-    diff.update(chunk);
+    diff?.update(chunk);
     await writer?.write(chunk);
     yield chunk;
   }

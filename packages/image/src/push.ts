@@ -55,11 +55,15 @@ export async function pushImage(work: PushWork, emit: Emit): Promise<PushResult>
     if (root === undefined) throw notStored(from.name);
     const tree = await choose(work, root);
     await lease.add({ blobs: [...tree.blobs.keys(), ...tree.documents.map((d) => d.digest)] });
-    const client = await connect({ reference: to, options: work, tokens: context.tokens, actions: 'pull,push', signal });
+    const { tokens, lines } = context;
+    const client = await connect({ reference: to, options: work, tokens, lines, actions: 'pull,push', signal });
     try {
-      return await send(work, client, tree, emit);
-    } finally {
+      const result = await send(work, client, tree, emit);
+      client.release();
+      return result;
+    } catch (error) {
       client.close();
+      throw error;
     }
   } finally {
     await lease.release();

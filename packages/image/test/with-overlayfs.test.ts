@@ -13,9 +13,9 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { makeTempDir } from '@ctr/internal/testing';
-import { openLayerWriter, packDirectory } from '@ctr/overlayfs';
+import { gzipLayer, openLayerWriter, packDirectory } from '@ctr/overlayfs';
 import { describe, expect, it } from 'vitest';
-import { ImageStore, type LayerSink, packTar } from '../src/index.js';
+import { ImageStore, type LayerCompressor, type LayerSink, packTar } from '../src/index.js';
 import { nativeLayers } from './support/native-sink.js';
 
 const root = process.geteuid?.() === 0;
@@ -103,5 +103,34 @@ describe.skipIf(!nativeLayers.ok)(nativeLayers.title('openLayerWriter as LayerSi
     await expect(store.import(folder, { reference, pack: 7 as never })).rejects.toMatchObject({ code: 'CTR_INVALID_ARGUMENT' });
     const failing = () => packDirectory('/nonexistent/x');
     await expect(store.import(folder, { reference, pack: failing })).rejects.toMatchObject({ code: 'ENOENT', path: '/nonexistent/x' });
+  });
+
+  it('commits through gzipLayer as it does by itself, but for the bytes of the blob', async () => {
+    const store = await newStore();
+    const base = await store.create({ reference: 'localhost/base', layers: [packTar([{ type: 'file', path: 'a', content: 'a' }])] });
+    const changes = () => packTar([{ type: 'file', path: 'big', content: 'x'.repeat(2_000_000) }]);
+    const own = await store.commit(base, { reference: 'localhost/own', changes: changes() });
+    const quick = await store.commit(base, { reference: 'localhost/quick', changes: changes(), compressor: gzipLayer, sink });
+    expect(quick.layers.map((l) => l.diffId)).toEqual(own.layers.map((l) => l.diffId));
+    expect(quick.layers[1]?.mediaType).toBe(own.layers[1]?.mediaType);
+    const [upper = ''] = await store.unpack(quick, sink);
+    expect(statSync(path.join(upper, 'big')).size).toBe(2_000_000);
+  });
+
+  it('believes no compressor that says nothing useful, and cleans up behind one that fails', async () => {
+    const store = await newStore();
+    const layers = () => [packTar([{ type: 'file', path: 'a', content: 'a' }])];
+    const reference = 'localhost/odd';
+    const odd: LayerCompressor = (tar) => ({ ...gzipLayer(tar), facts: () => ({ diffId: '../../x' }) });
+    await expect(store.create({ reference, layers: layers(), compressor: odd })).rejects.toMatchObject({ code: 'CTR_IMAGE_INVALID' });
+    const failing: LayerCompressor = () => ({
+      [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new Error('broken')) }),
+      facts: () => ({ diffId: '' }),
+    });
+    await expect(store.create({ reference, layers: layers(), compressor: failing })).rejects.toThrow('broken');
+    expect(readdirSync(path.join(store.root, 'tmp'))).toEqual([]);
+    await expect(store.create({ reference, layers: layers(), compressor: 7 as never })).rejects.toMatchObject({
+      code: 'CTR_INVALID_ARGUMENT',
+    });
   });
 });

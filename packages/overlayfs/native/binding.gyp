@@ -48,6 +48,10 @@
       'src/inode_xattrs.cc',
       'src/tar_writer.cc',
       'src/directory_packer.cc',
+      'src/packed_file.cc',
+      'src/upper_packer.cc',
+      'src/gzip_compressor.cc',
+      'src/gzip_handle.cc',
       'src/pack_handle.cc',
       '../../../internal/native/library_floor.cc'
     ],

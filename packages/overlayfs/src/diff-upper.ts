@@ -83,8 +83,11 @@ async function* changedEntries(uppers: string | readonly string[], options: Diff
   for await (const entry of heldWalk(uppers, options)) if (isChange(entry)) yield entry;
 }
 
-/** Holds the layers for as long as the walk lasts. */
-export async function* heldWalk(uppers: string | readonly string[], options: DiffOptions): AsyncGenerator<UpperEntry> {
+/** The arguments of whoever looks at uppers, checked. */
+export function checkUppers(
+  uppers: string | readonly string[],
+  options: DiffOptions,
+): { list: readonly string[]; lower: DiffOptions['lower']; signal: AbortSignal | undefined } {
   const list = typeof uppers === 'string' ? [uppers] : uppers;
   if (!Array.isArray(list) || list.length === 0) throw new InvalidArgumentError('uppers', 'a path or an array of at least one', uppers);
   for (const [i, directory] of list.entries()) checkPath(directory, `uppers[${i}]`);
@@ -94,6 +97,15 @@ export async function* heldWalk(uppers: string | readonly string[], options: Dif
   for (const [i, layer] of lower.entries()) if (!Fd.is(layer)) checkPath(layer, `lower[${i}]`);
   assertLinux('the changes of a writable layer');
   native();
+  return { list, lower, signal };
+}
+
+/** A layer below as a path in this process. */
+export const lowerPath = (layer: string | Fd): string => (Fd.is(layer) ? `/proc/self/fd/${layer.fd}/.` : layer);
+
+/** Holds the layers for as long as the walk lasts. */
+async function* heldWalk(uppers: string | readonly string[], options: DiffOptions): AsyncGenerator<UpperEntry> {
+  const { list, lower, signal } = checkUppers(uppers, options);
   const opened: HeldLayer[] = [];
   try {
     const hold = (path: string): HeldLayer => {
@@ -102,7 +114,7 @@ export async function* heldWalk(uppers: string | readonly string[], options: Dif
       return layer;
     };
     const ours = list.map((directory) => hold(`${directory}/upper`));
-    const theirs = lower.map((layer) => (Fd.is(layer) ? hold(`/proc/self/fd/${layer.fd}/.`) : hold(layer)));
+    const theirs = lower.map((layer) => hold(lowerPath(layer)));
     for await (const entry of walkUppers(ours, theirs)) {
       if (signal?.aborted) throw new AbortError('read the changes of a writable layer', signal.reason);
       yield entry;
@@ -128,7 +140,7 @@ const visible = (e: ScannedEntry): string =>
     .join();
 
 /** A copied-up file has all of the lower one's facts, its time to the nanosecond too. */
-export function isChange({ node, before, replaced, path }: UpperEntry): boolean {
+function isChange({ node, before, replaced, path }: UpperEntry): boolean {
   if (node === undefined || before === undefined || replaced) return true;
   // The root of an upper is made by us, and its time is that of the last name in it.
   if (path.length === 0) return node.mode !== before.mode || node.uid !== before.uid || node.gid !== before.gid;

@@ -6,6 +6,7 @@ export { type BindRootOptions, describeBindRoot } from './bind-root.js';
 export { type DescribedRoot, describeOverlay } from './describe-overlay.js';
 export { type Change, type DiffOptions, diffUpper, type EntryType } from './diff-upper.js';
 export { type ReadFileOptions, readFileInRoot, removeTree } from './files.js';
+export { type GzipLayer, gzipLayer, type LayerFacts } from './gzip-layer.js';
 export { describeHostRoot, type HostRootOptions } from './host-root.js';
 export type { LayerLimits } from './layer-limits.js';
 export { LayerMounts } from './layer-mounts.js';

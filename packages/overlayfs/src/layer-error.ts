@@ -45,6 +45,7 @@ const REASONS: Readonly<Record<string, string>> = {
   'zstd-damaged': 'its zstd data is damaged, or asks for more than 128 MiB of memory',
   'zstd-cut': 'its zstd data ends in the middle',
   'no-decompressor': 'nothing here reads its compression: zstd needs libzstd.so.1',
+  'no-compressor': 'nothing here writes gzip: this Node exports no zlib',
   'no-openssl': 'this Node exports no OpenSSL to hash with',
   'blob-size': 'it is not as long as it should be',
   'blob-digest': 'its digest is not what it should be',

@@ -67,7 +67,14 @@ export interface PipelineHandle {
   abort(): Promise<void>;
 }
 
-/** native/src/directory_packer.h; one call at a time, and close() only between them. */
+/** native/src/gzip_handle.cc; one call at a time. */
+export interface GzipHandle {
+  /** What came out so far; empty while nothing does. */
+  write(chunk: Uint8Array): Promise<Buffer>;
+  end(): Promise<{ rest: Buffer; diffId: string; digest: string; size: number }>;
+}
+
+/** native/src/directory_packer.h and upper_packer.h; one call at a time, and close() only between them. */
 export interface PackHandle {
   /** Null at the end. */
   next(size: number): Promise<Buffer | null>;
@@ -109,7 +116,12 @@ export type Binding = StepBinding & {
     zlib: boolean,
     drained: () => void,
   ) => PipelineHandle;
-  PackHandle: new (directory: string, uid: number | null, gid: number | null, mtime: number | null) => PackHandle;
+  PackHandle: {
+    new (directory: string, uid: number | null, gid: number | null, mtime: number | null): PackHandle;
+    /** Top first. */
+    new (uppers: readonly string[], lowers: readonly string[]): PackHandle;
+  };
+  GzipHandle: new () => GzipHandle;
   /** What reads compressed layers here; 'none' where nothing does */
   decompressors(): { gzip: 'isa-l' | 'zlib' | 'none'; zstd: 'libzstd' | 'none'; sha256: boolean };
   /** fsopen(2), fsconfig(2), fsmount(2); through a loop device where the kernel mounts no file */

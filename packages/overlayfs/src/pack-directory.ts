@@ -1,8 +1,8 @@
 // A folder of the host as a layer: read and packed on the pool, so that the event loop only passes pieces on.
-import { AbortError, assertLinux, InvalidArgumentError } from '@ctr/internal/errors';
+import { assertLinux, InvalidArgumentError } from '@ctr/internal/errors';
 import { checkObject, checkPath } from './check-options.js';
-import { errorOf } from './layer-error.js';
-import { native, type PackHandle } from './native.js';
+import { native } from './native.js';
+import { packedPieces } from './packed-pieces.js';
 
 /** Options of {@link packDirectory}. */
 export interface PackDirectoryOptions {
@@ -14,7 +14,6 @@ export interface PackDirectoryOptions {
   signal?: AbortSignal | undefined;
 }
 
-const CHUNK = 256 * 1024;
 const MAX_ID = 2 ** 32 - 2;
 const MAX_TIME = 2 ** 40;
 
@@ -48,31 +47,7 @@ export async function* packDirectory(directory: string, options: PackDirectoryOp
   if (mtime !== undefined) checkNumber(mtime, 'options.mtime', MAX_TIME);
   assertLinux('packing a folder');
   const handle = new (native().PackHandle)(directory, owner?.uid ?? null, owner?.gid ?? null, mtime ?? null);
-  yield* pieces(handle, `pack the folder ${JSON.stringify(directory)}`, signal);
-}
-
-/** The next piece is made while the last one is used. */
-async function* pieces(handle: PackHandle, doing: string, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
-  const ask = (): Promise<Buffer | null> => {
-    const piece = handle.next(CHUNK);
-    piece.catch(() => undefined); // told when it is awaited
-    return piece;
-  };
-  let ahead = ask();
-  try {
-    for (;;) {
-      const piece = await ahead.catch((e) => {
-        throw errorOf(e, doing);
-      });
-      if (signal?.aborted) throw new AbortError(doing, signal.reason);
-      if (piece === null) return;
-      ahead = ask();
-      yield piece;
-    }
-  } finally {
-    await ahead.catch(() => undefined);
-    handle.close();
-  }
+  yield* packedPieces(handle, `pack the folder ${JSON.stringify(directory)}`, signal);
 }
 
 function checkNumber(value: unknown, path: string, most: number): void {

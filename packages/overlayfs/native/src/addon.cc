@@ -9,6 +9,7 @@
 
 #include "async_task.h"
 #include "erofs_mount.h"
+#include "gzip_handle.h"
 #include "layer_handles.h"
 #include "pack_handle.h"
 #include "read_in_layers.h"
@@ -115,6 +116,7 @@ Napi::Value openFileBelowAsync(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exportLayerHandles(env, exports);
   exportPackHandle(env, exports);
+  exportGzipHandle(env, exports);
   exportSizedUpper(env, exports);
   exports.Set("close", Napi::Function::New<closeDescriptor>(env, "close"));
   exports.Set("mountErofs", Napi::Function::New<mountErofsAsync>(env, "mountErofs"));

@@ -54,8 +54,8 @@ std::string DirectoryPacker::next(size_t size) {
     enter(UniqueFd(check(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", directory_)), "");
   }
   while (out.size() < size) {
-    if (file_.fd.valid()) {
-      readOn(out, size);
+    if (file_.isOpen()) {
+      file_.readOn(out, size);
     } else if (!step(out)) {
       out.append(2 * kTarBlock, '\0');  // ends an archive
       ended_ = true;
@@ -68,7 +68,7 @@ std::string DirectoryPacker::next(size_t size) {
 void DirectoryPacker::close() {
   ended_ = true;
   levels_.clear();
-  file_ = File{};
+  file_ = PackedFile{};
 }
 
 void DirectoryPacker::enter(UniqueFd directory, std::string path) {
@@ -95,7 +95,7 @@ void DirectoryPacker::add(const UniqueFd& parent, const std::string& name, const
   facts.mode = s.stx_mode & 07777;
   facts.uid = options_.owner ? options_.owner->first : s.stx_uid;
   facts.gid = options_.owner ? options_.owner->second : s.stx_gid;
-  facts.mtime = options_.mtime.value_or(static_cast<uint64_t>(std::max<int64_t>(0, s.stx_mtime.tv_sec)));
+  facts.mtime = options_.mtime ? static_cast<int64_t>(*options_.mtime) : std::max<int64_t>(0, s.stx_mtime.tv_sec);
   facts.major = s.stx_rdev_major;
   facts.minor = s.stx_rdev_minor;
   if (facts.type == '5') {
@@ -123,24 +123,7 @@ void DirectoryPacker::addFile(const UniqueFd& held, TarFacts facts, std::string&
   facts.xattrs = xattrsOf(fd.get(), facts.path, isWantedXattr);
   facts.size = statusOf(fd.get(), facts.path).stx_size;
   out += tarHeader(facts);
-  if (facts.size > 0) file_ = File{std::move(fd), std::move(facts.path), facts.size, tarPadding(facts.size)};
-}
-
-/** The header has promised a size: a file that shrinks meanwhile is an error, one that grows is cut. */
-void DirectoryPacker::readOn(std::string& out, size_t size) {
-  while (file_.left > 0 && out.size() < size) {
-    const size_t had = out.size();
-    const size_t most = static_cast<size_t>(std::min<uint64_t>(file_.left, std::max<size_t>(size - had, kTarBlock)));
-    out.resize(had + most);
-    const ssize_t got = retry([&] { return ::read(file_.fd.get(), out.data() + had, most); });
-    out.resize(had + static_cast<size_t>(std::max<ssize_t>(got, 0)));
-    check(got, "read", file_.path);
-    if (got == 0) refuse("shrank", file_.path);
-    file_.left -= static_cast<uint64_t>(got);
-  }
-  if (file_.left > 0) return;
-  out.append(file_.padding, '\0');
-  file_ = File{};
+  if (facts.size > 0) file_ = PackedFile(std::move(fd), std::move(facts.path), facts.size);
 }
 
 }  // namespace ctr

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "packed_file.h"
 #include "tar_writer.h"
 #include "unique_fd.h"
 
@@ -26,15 +27,12 @@ struct PackOptions {
  * xattr_policy.h. The way through the folder goes by descriptors and follows no link, so that a tree to which somebody writes
  * meanwhile cannot lead out of itself. Not for several threads at once.
  */
-class DirectoryPacker {
+class DirectoryPacker final : public Packer {
  public:
   DirectoryPacker(std::string directory, PackOptions options) : directory_(std::move(directory)), options_(options) {}
 
-  /** The next bytes, about as many as `size`; none at the end. Throws SyscallFailure with the path within the folder. */
-  std::string next(size_t size);
-
-  /** Lets go of all descriptors. */
-  void close();
+  std::string next(size_t size) override;
+  void close() override;
 
  private:
   /** A directory that is being gone through. */
@@ -44,27 +42,17 @@ class DirectoryPacker {
     std::vector<std::string> names;
     size_t at = 0;
   };
-  struct File {
-    UniqueFd fd;
-    std::string path;
-    uint64_t left = 0;
-    size_t padding = 0;
-  };
-
   void enter(UniqueFd directory, std::string path);
   /** Goes on to the next name; false when there is none. */
   bool step(std::string& out);
   void add(const UniqueFd& parent, const std::string& name, const std::string& path, std::string& out);
   void addFile(const UniqueFd& held, TarFacts facts, std::string& out);
-  /** Bytes of the file that is open now, until it ends or `out` is long enough. */
-  void readOn(std::string& out, size_t size);
-
   std::string directory_;
   PackOptions options_;
   bool begun_ = false;
   bool ended_ = false;
   std::vector<Level> levels_;
-  File file_;
+  PackedFile file_;
   /** Where an inode with several names was first seen. */
   std::map<std::pair<uint64_t, uint64_t>, std::string> links_;
 };

@@ -3,18 +3,31 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "async_task.h"
 #include "directory_packer.h"
+#include "upper_packer.h"
 
 namespace ctr {
 namespace {
 
+std::vector<std::string> pathsOf(const Napi::Value& list) {
+  std::vector<std::string> out;
+  const auto array = list.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); i++) out.push_back(array.Get(i).As<Napi::String>());
+  return out;
+}
+
 /** Its files are open until it is closed or collected; TypeScript sees to it that only one call is under way. */
 class PackHandle : public Napi::ObjectWrap<PackHandle> {
  public:
-  /** new PackHandle(directory, uid | null, gid | null, mtime | null) */
+  /** new PackHandle(directory, uid | null, gid | null, mtime | null), or new PackHandle(uppers, lowers): arrays of paths, top first */
   explicit PackHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PackHandle>(info) {
+    if (info[0].IsArray()) {
+      packer_ = std::make_shared<UpperPacker>(pathsOf(info[0]), pathsOf(info[1]));
+      return;
+    }
     PackOptions options;
     const auto number = [&info](size_t i) { return info[i].As<Napi::Number>().Int64Value(); };
     if (!info[1].IsNull()) options.owner = {static_cast<uint32_t>(number(1)), static_cast<uint32_t>(number(2))};
@@ -44,7 +57,7 @@ class PackHandle : public Napi::ObjectWrap<PackHandle> {
     return info.Env().Undefined();
   }
 
-  std::shared_ptr<DirectoryPacker> packer_;
+  std::shared_ptr<Packer> packer_;
 };
 
 }  // namespace

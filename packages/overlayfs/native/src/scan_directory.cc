@@ -40,15 +40,24 @@ ScannedEntry entryOf(int held, std::string name, const std::string& path) {
 
 }  // namespace
 
+UniqueFd openDirectoryBelow(int root, const std::string& path) { return openBelow(root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW); }
+
+bool scanEntry(int directory, const std::string& name, const std::string& path, ScannedEntry& out) {
+  const UniqueFd held(::openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!held.valid() && errno == ENOENT) return false;
+  check(held.valid() ? 0 : -1, "openat", path);
+  out = entryOf(held.get(), name, path);
+  return true;
+}
+
 std::vector<ScannedEntry> scanDirectory(int root, const std::string& path) {
-  const UniqueFd directory = openBelow(root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  const UniqueFd directory = openDirectoryBelow(root, path);
   std::vector<ScannedEntry> out;
   out.push_back(entryOf(directory.get(), "", path));
   for (auto& name : namesIn(directory.get(), path)) {
-    const UniqueFd held(::openat(directory.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    if (!held.valid() && errno == ENOENT) continue;  // gone meanwhile
-    check(held.valid() ? 0 : -1, "openat", path.empty() ? name : path + "/" + name);
-    out.push_back(entryOf(held.get(), name, path.empty() ? name : path + "/" + name));
+    ScannedEntry entry;
+    // False: gone meanwhile.
+    if (scanEntry(directory.get(), name, path.empty() ? name : path + "/" + name, entry)) out.push_back(std::move(entry));
   }
   return out;
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "inode_xattrs.h"
+#include "unique_fd.h"
 
 namespace ctr {
 
@@ -32,6 +33,12 @@ struct ScannedEntry {
  * there follows no link and crosses no mount: a tree that a container writes to cannot lead out of itself.
  */
 std::vector<ScannedEntry> scanDirectory(int root, const std::string& path);
+
+/** One name in a directory that is open; `path` is for failures. False when there is none. */
+bool scanEntry(int directory, const std::string& name, const std::string& path, ScannedEntry& out);
+
+/** A directory below the held root, by the same rules. */
+UniqueFd openDirectoryBelow(int root, const std::string& path);
 
 /** A regular file below the held root for reading, by the same rules; never blocks on a FIFO, opens no device. */
 int openFileBelow(int root, const std::string& path);

@@ -37,7 +37,7 @@ void appendBlock(std::string& out, const TarFacts& f) {
   octal(block, std::min<uint64_t>(f.uid, kMax7), 108, 7);
   octal(block, std::min<uint64_t>(f.gid, kMax7), 116, 7);
   octal(block, f.size > kMax11 ? 0 : f.size, 124, 11);
-  octal(block, std::min(f.mtime, kMax11), 136, 11);
+  octal(block, std::min<uint64_t>(static_cast<uint64_t>(std::max<int64_t>(f.mtime, 0)), kMax11), 136, 11);
   block[156] = f.type;
   text(block, f.target, 157);
   std::memcpy(block.data() + 257, "ustar\0" "00", 8);
@@ -65,6 +65,17 @@ bool isPlain(const std::string& name) {
   return name.size() <= kName && std::all_of(name.begin(), name.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
 }
 
+/** A time before 1970 counts its fraction backwards in PAX. */
+std::string timestamp(const TarFacts& f) {
+  if (f.mtime_ns == 0) return std::to_string(f.mtime);
+  const bool early = f.mtime < 0;
+  const int64_t seconds = early ? -(f.mtime + 1) : f.mtime;
+  const uint32_t ns = early ? 1'000'000'000 - f.mtime_ns : f.mtime_ns;
+  std::array<char, 40> text;
+  std::snprintf(text.data(), text.size(), "%s%lld.%09u", early ? "-" : "", static_cast<long long>(seconds), ns);
+  return text.data();
+}
+
 std::string records(const TarFacts& f) {
   std::string out;
   if (!isPlain(f.path)) appendRecord(out, "path", f.path);
@@ -72,7 +83,7 @@ std::string records(const TarFacts& f) {
   if (f.size > kMax11) appendRecord(out, "size", std::to_string(f.size));
   if (f.uid > kMax7) appendRecord(out, "uid", std::to_string(f.uid));
   if (f.gid > kMax7) appendRecord(out, "gid", std::to_string(f.gid));
-  if (f.mtime > kMax11) appendRecord(out, "mtime", std::to_string(f.mtime));
+  if (f.mtime_ns != 0 || f.mtime < 0 || f.mtime > static_cast<int64_t>(kMax11)) appendRecord(out, "mtime", timestamp(f));
   for (const auto& [name, value] : f.xattrs) appendRecord(out, "SCHILY.xattr." + name, value);
   return out;
 }

@@ -19,8 +19,9 @@ struct TarFacts {
   uint32_t uid = 0;
   uint32_t gid = 0;
   uint64_t size = 0;
-  /** Whole seconds; what was before 1970 is 1970. */
-  uint64_t mtime = 0;
+  /** Seconds since 1970, and nanoseconds on top. */
+  int64_t mtime = 0;
+  uint32_t mtime_ns = 0;
   /** Of devices. */
   uint32_t major = 0;
   uint32_t minor = 0;
