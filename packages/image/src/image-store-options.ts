@@ -62,7 +62,11 @@ export interface PushOptions extends RegistryOptions {
   platform?: string;
   /** Repositories of the same registry that may have its blobs, such as `library/debian`; those of the store's other images are known. */
   mountFrom?: string[];
-  /** Blobs larger than this many bytes go in pieces, each repeated alone when the connection breaks. Default 32 MiB. */
+  /**
+   * Blobs larger than this many bytes go in pieces of that size: for a proxy that takes no larger requests. A registry that takes no
+   * pieces gets the blob as a whole. Default: each blob in one request, which every registry takes; when its connection breaks, what is
+   * missing follows where the registry knows how much has arrived.
+   */
   chunkBytes?: number;
   /** Stops the work; the upload under way is taken back. */
   signal?: AbortSignal;

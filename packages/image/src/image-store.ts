@@ -137,7 +137,7 @@ export class ImageStore {
     const mountFrom = (options.mountFrom ?? []).map(
       (name, i) => parseReference(`${to.registry}/${name}`, `options.mountFrom[${i}]`).repository,
     );
-    const { onProgress, chunkBytes = 32 * 2 ** 20, platform, ...rest } = options;
+    const { onProgress, chunkBytes, platform, ...rest } = options;
     const only = platform === undefined ? undefined : parsePlatform(platform);
     const work = { ...rest, ...settle(options), context: this.#context, from, to, only, chunkBytes, mountFrom };
     return pushImage(work, listenerOf(onProgress));

@@ -40,7 +40,7 @@ export interface PushWork extends RegistryOptions, Settled {
   to: Reference;
   /** Undefined: everything the name stands for when the store has all of it, else this machine's image. */
   only: Settled['wanted'] | undefined;
-  chunkBytes: number;
+  chunkBytes: number | undefined;
   mountFrom: readonly string[];
 }
 

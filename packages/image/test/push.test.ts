@@ -1,7 +1,8 @@
 // Pushing to the real docker-registry, with skopeo as the judge, and to one that misbehaves.
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import net from 'node:net';
 import path from 'node:path';
 import { makeTempDir, need } from '@ctr/internal/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -52,6 +53,31 @@ describe.skipIf(!n.ok)(n.title('docker-registry'), () => {
     expect(digestOf(readFileSync(path.join(back.root, 'blobs/sha256', image.layers[0]?.digest.slice(7) as string)))).toBe(
       made.layers[0]?.digest,
     );
+  });
+
+  it('gets the whole of a blob whose only request was cut off', async () => {
+    const there = registry.host.split(':');
+    let cuts = 0;
+    const line = net.createServer((from) => {
+      const to = net.connect(Number(there[1]), there[0]);
+      let bytes = 0;
+      from.on('data', (chunk) => {
+        bytes += chunk.length;
+        if (bytes < 4_000_000 || cuts > 0) return;
+        cuts++;
+        from.destroy();
+        to.destroy();
+      });
+      for (const socket of [from, to]) socket.on('error', () => undefined);
+      from.pipe(to).pipe(from);
+    });
+    await new Promise<void>((resolve) => line.listen(0, '127.0.0.1', resolve));
+    const name = `127.0.0.1:${(line.address() as net.AddressInfo).port}/team/cut:1`;
+    const made = await store.create({ reference: name, layers: [layer(randomBytes(9_000_000))], compression: 'none' });
+    expect(await store.push(name, options)).toMatchObject({ uploaded: 2 });
+    expect(cuts).toBe(1);
+    line.close();
+    expect((await (await newStore()).pull(`${registry.host}/team/cut:1`, { auth: false })).digest).toBe(made.digest);
   });
 
   it('is spared what it has in another repository', async () => {
@@ -235,6 +261,8 @@ describe('registries that misbehave', () => {
   let other: FakeRegistry;
   let store: ImageStore;
   let name: string;
+  /** Of the large blob. */
+  let size: number;
   const bodies = new Map<string, Buffer>();
 
   const read = async (req: IncomingMessage): Promise<Buffer> => {
@@ -247,7 +275,8 @@ describe('registries that misbehave', () => {
     [registry, other] = await Promise.all([FakeRegistry.start(), FakeRegistry.start()]);
     store = await newStore();
     name = `${registry.host}/app:1`;
-    await store.create({ reference: name, layers: [layer(randomBytes(2_000_000))], compression: 'none' });
+    const image = await store.create({ reference: name, layers: [layer(randomBytes(2_000_000))], compression: 'none' });
+    size = image.layers[0]?.size as number;
   });
   beforeEach(() => {
     registry.reset();
@@ -255,9 +284,26 @@ describe('registries that misbehave', () => {
     bodies.clear();
   });
 
+  const sessions = new Map<string, Buffer>();
+
+  /** Keeps what has come of a body in its session until there is enough, then breaks the connection. */
+  const breakAfter = (req: IncomingMessage, res: ServerResponse, bytes: number): true => {
+    const at = new URL(req.url ?? '', 'http://x').pathname;
+    req.on('error', () => undefined);
+    req.on('data', (chunk: Buffer) => {
+      const kept = Buffer.concat([sessions.get(at) ?? Buffer.alloc(0), chunk]);
+      sessions.set(at, kept);
+      if (kept.length >= bytes) {
+        req.removeAllListeners('data');
+        res.socket?.destroy();
+      }
+    });
+    return true;
+  };
+
   /** A registry that takes uploads; `spoil` may answer first. */
   const takes = (spoil: FakeRegistry['handler'] = () => false): void => {
-    const sessions = new Map<string, Buffer>();
+    sessions.clear();
     registry.handler = async (req, res) => {
       if (await spoil(req, res)) return true;
       const url = new URL(req.url ?? '', 'http://x');
@@ -278,6 +324,7 @@ describe('registries that misbehave', () => {
       if (req.method === 'PUT' && session !== undefined) {
         const digest = url.searchParams.get('digest') ?? '';
         const whole = Buffer.concat([session, await read(req)]);
+        sessions.set(url.pathname, whole);
         if (digestOf(whole) !== digest) return reply(res, 400, '{"errors":[{"code":"DIGEST_INVALID"}]}');
         bodies.set(digest, whole);
         return reply(res, 201, '', { location: `/v2/app/blobs/${digest}` });
@@ -289,7 +336,11 @@ describe('registries that misbehave', () => {
       return false;
     };
   };
-  const pushed = (more: PushOptions = {}) => store.push(name, { ...options, chunkBytes: 600_000, ...more });
+  const ranges = () => registry.requests.filter((r) => r.method === 'PATCH').map((r) => r.headers['content-range']);
+  const puts = () => registry.requests.filter((r) => r.method === 'PUT' && r.path.includes('/uploads/'));
+  const large = (req: IncomingMessage): boolean => req.method === 'PUT' && Number(req.headers['content-length']) > 1_500_000;
+  const pushed = (more: { chunkBytes?: number | undefined } & Omit<PushOptions, 'chunkBytes'> = {}) =>
+    store.push(name, { ...options, chunkBytes: 600_000, ...more } as PushOptions);
 
   it('goes on with what has arrived when a piece breaks off', async () => {
     let broken = 0;
@@ -314,13 +365,128 @@ describe('registries that misbehave', () => {
     expect(registry.requests.filter((r) => r.method === 'PATCH')).toHaveLength(1);
   });
 
-  it('sends pieces as large as the registry wants them', async () => {
+  it('sends pieces as large as the registry wants them, and none to a blob that is one piece', async () => {
+    const wants =
+      (bytes: string): FakeRegistry['handler'] =>
+      (_req, res) => {
+        res.setHeader('oci-chunk-min-length', bytes);
+        return false;
+      };
+    takes(wants('900000'));
+    expect(await pushed()).toMatchObject({ uploaded: 2 });
+    expect(ranges()).toEqual(['0-899999', '900000-1799999', expect.stringMatching(/^1800000-200\d+$/)]);
+    registry.reset();
+    takes(wants('5000000'));
+    expect(await pushed()).toMatchObject({ uploaded: 2 });
+    expect(ranges()).toEqual([]);
+  });
+
+  it('sends each blob in one request by default', async () => {
+    takes();
+    expect(await pushed({ chunkBytes: undefined })).toMatchObject({ uploaded: 2 });
+    expect(ranges()).toEqual([]);
+    expect(puts()).toHaveLength(2);
+  });
+
+  it('sends what is missing when that one request breaks', async () => {
+    let broken = 0;
+    takes((req, res) => large(req) && broken++ === 0 && breakAfter(req, res, 1_000_000));
+    expect(await pushed({ chunkBytes: undefined })).toMatchObject({ uploaded: 2 });
+    const resumed = puts().find((r) => r.headers['content-range'] !== undefined);
+    const start = Number(/^(\d+)-/.exec(resumed?.headers['content-range'] ?? '')?.[1]);
+    expect(start).toBeGreaterThanOrEqual(1_000_000);
+    expect(Number(resumed?.headers['content-length'])).toBe(size - start);
+  });
+
+  it('sends all of it again when the registry was wrong about what it has, and nothing when it has all of it', async () => {
+    let broken = 0;
+    takes((req, res) => {
+      if (large(req) && broken++ === 0) return breakAfter(req, res, 1_000_000);
+      // A stale view: the rest is put behind more than was said, and the digest is another.
+      return req.method === 'GET' && (req.url ?? '').includes('/uploads/') && reply(res, 204, '', { range: '0-4999' });
+    });
+    expect(await pushed({ chunkBytes: undefined })).toMatchObject({ uploaded: 2 });
+    expect(puts().filter((r) => Number(r.headers['content-length']) === size)).toHaveLength(2);
+    registry.reset();
+    let taken = false;
+    takes(async (req, res) => {
+      if (req.method === 'HEAD' && taken) return reply(res, 200);
+      if (!large(req)) return false;
+      // Only the answer is lost.
+      await read(req);
+      taken = true;
+      res.socket?.destroy();
+      return true;
+    });
+    expect(await pushed({ chunkBytes: undefined })).toMatchObject({ uploaded: 2 });
+    expect(puts().filter((r) => Number(r.headers['content-length']) === size)).toHaveLength(1);
+  });
+
+  // ocx-sh/ocx#237: the limit is on requests with a Content-Range; one PUT of any size is taken.
+  it('GitHub: 416 for a piece over 4 MiB means one request in a new session', async () => {
+    const big = `${registry.host}/app:big`;
+    await store.create({ reference: big, layers: [layer(randomBytes(6_000_000))], compression: 'none' });
+    const limit = 4 * 2 ** 20;
+    const said = '{"errors":[{"code":"REQUESTED_RANGE_NOT_SATISFIABLE","message":"the request body is too large"}]}';
+    takes(async (req, res) => {
+      if (req.method !== 'PATCH' || Number(req.headers['content-length']) <= limit) return false;
+      await read(req);
+      return reply(res, 416, said);
+    });
+    expect(await store.push(big, options)).toMatchObject({ uploaded: 2 });
+    expect(ranges()).toEqual([]);
+    bodies.clear();
+    expect(await store.push(big, { ...options, chunkBytes: 5_000_000 })).toMatchObject({ uploaded: 2 });
+    expect(ranges()).toEqual(['0-4999999']);
+    expect(registry.requests.filter((r) => r.method === 'DELETE')).toHaveLength(1);
+    bodies.clear();
+    expect(await store.push(big, { ...options, chunkBytes: 4_000_000 })).toMatchObject({ uploaded: 2 });
+    expect(ranges()).toHaveLength(3);
+  });
+
+  // aws/containers-roadmap#2831: every piece is kept, but `Range` stays at the end of the first.
+  it('Amazon: a Range that stays behind is not believed', async () => {
+    takes((req, res) => {
+      if (req.method !== 'PATCH') return false;
+      const { writeHead } = res;
+      res.writeHead = ((status: number, headers: Record<string, string>) =>
+        writeHead.call(res, status, { ...headers, range: '0-599999' })) as typeof writeHead;
+      return false;
+    });
+    expect(await pushed()).toMatchObject({ uploaded: 2 });
+    expect(ranges()).toHaveLength(4);
+    expect(puts()).toHaveLength(2);
+  });
+
+  // kitops-ml/kitops#777: "you must use monolithic uploads".
+  it.each([400, 404, 405, 501])('Google: a registry that takes no pieces (%d) gets one request', async (status) => {
+    takes(async (req, res) => req.method === 'PATCH' && (await read(req)) && reply(res, status));
+    expect(await pushed()).toMatchObject({ uploaded: 2 });
+    expect(ranges()).toHaveLength(1);
+    expect(puts()).toHaveLength(2);
+  });
+
+  it('pieces that lead to another digest are sent as one', async () => {
     takes(
       (req, res) =>
-        req.method === 'POST' && reply(res, 202, '', { location: '/v2/app/blobs/uploads/z', 'oci-chunk-min-length': '5000000' }),
+        req.method === 'PUT' && req.headers['content-length'] === '0' && reply(res, 400, '{"errors":[{"code":"DIGEST_INVALID"}]}'),
     );
-    await expect(pushed()).rejects.toMatchObject({ code: 'CTR_IMAGE_NOT_FOUND' });
-    expect(registry.requests.some((r) => r.method === 'PATCH')).toBe(false);
+    expect(await pushed()).toMatchObject({ uploaded: 2 });
+    expect(puts().map((r) => r.headers['content-length'])).toContain(String(size));
+  });
+
+  it('names chunkBytes where a proxy takes no large requests, and gets through with it', async () => {
+    // nginx answers before it has read the body, and reads on for a while (lingering_close) so that the answer arrives.
+    takes(async (req, res) => {
+      if (Number(req.headers['content-length'] ?? 0) <= 1_000_000) return false;
+      reply(res, 413, '<html><h1>413 Request Entity Too Large</h1></html>', { 'content-type': 'text/html' });
+      await read(req).catch(() => undefined);
+      return true;
+    });
+    const refused = { code: 'CTR_IMAGE_REGISTRY', status: 413, hint: expect.stringContaining('chunkBytes') };
+    await expect(pushed({ chunkBytes: undefined })).rejects.toMatchObject(refused);
+    await expect(pushed({ chunkBytes: 1_500_000 })).rejects.toMatchObject(refused);
+    expect(await pushed()).toMatchObject({ uploaded: 2 });
   });
 
   it('waits when it is told to, and tries again after 5xx', async () => {

@@ -237,6 +237,8 @@ export class RegistryClient {
       throw new Transient(new ImageError('CTR_IMAGE_REGISTRY', text, facts, { hint }), parseRetryAfter(answer.headers['retry-after']));
     }
     if (answer.status === 407) throw new ImageError('CTR_IMAGE_REGISTRY', text, facts, { hint: PROXY_HINT });
+    if (answer.status === 413 && typeof ask.body === 'function')
+      throw new ImageError('CTR_IMAGE_REGISTRY', text, facts, { hint: TOO_LARGE_HINT });
     if (answer.status === 404)
       throw new ImageError('CTR_IMAGE_NOT_FOUND', text, facts, { hint: 'check the name and the tag of the image' });
     if (answer.status === 401 || answer.status === 403) throw this.#denied(answer, ask, said);
@@ -308,6 +310,9 @@ export class RegistryClient {
     });
   }
 }
+
+const TOO_LARGE_HINT =
+  'the registry, or a proxy before it (client_max_body_size of nginx), takes no request of that size: push with chunkBytes, the size of a piece that it takes';
 
 async function contextsOf(registry: string, tls: RegistryTls | undefined): ReturnType<typeof tlsContexts> {
   const trust: Trust = await findTrust(registry, tls);

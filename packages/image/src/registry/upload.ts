@@ -4,7 +4,7 @@ import { ImageError } from '@ctr/internal/errors';
 import type { Digest } from '../digest.js';
 import type { RegistryClient } from './client.js';
 import { discard, type HttpAnswer } from './http.js';
-import { Transient } from './retry.js';
+import { asTransient, Transient } from './retry.js';
 
 /** Content to upload; read from any offset, as often as connections break. */
 export interface UploadSource {
@@ -14,8 +14,8 @@ export interface UploadSource {
 }
 
 export interface UploadOptions {
-  /** Larger blobs go in pieces of this size, so that a broken connection costs one piece at most. */
-  chunkBytes: number;
+  /** Larger blobs go in pieces of this size; undefined: each blob in one request. */
+  chunkBytes: number | undefined;
   /** Repositories of the same registry that may have the blob. */
   mountFrom: readonly string[];
   signal: AbortSignal;
@@ -28,7 +28,12 @@ export type Uploaded = 'exists' | 'mounted' | 'uploaded';
 export async function uploadBlob(client: RegistryClient, blob: UploadSource, o: UploadOptions): Promise<Uploaded> {
   if (await existsThere(client, blob, o.signal)) return 'exists';
   for (const from of o.mountFrom) if (await mount(client, blob, from, o.signal)) return 'mounted';
-  await client.retrying(`push the blob ${blob.digest} to ${client.repository}`, o.signal, (what) => uploadOnce(client, blob, o, what));
+  let tries = 0;
+  await client.retrying(`push the blob ${blob.digest} to ${client.repository}`, o.signal, async (what) => {
+    // Of an upload that broke, the answer alone may have been lost.
+    if (tries++ > 0 && (await existsThere(client, blob, o.signal))) return;
+    await uploadOnce(client, blob, o, what);
+  });
   return 'uploaded';
 }
 
@@ -70,19 +75,54 @@ async function cancel(client: RegistryClient, answer: HttpAnswer, signal: AbortS
 }
 
 async function uploadOnce(client: RegistryClient, blob: UploadSource, o: UploadOptions, what: string): Promise<void> {
+  try {
+    await inSession(client, blob, o, what, async (upload, least) => {
+      const chunk = o.chunkBytes === undefined ? blob.size : Math.max(o.chunkBytes, least);
+      await (blob.size > chunk ? upload.inPieces(chunk) : upload.whole());
+    });
+  } catch (error) {
+    if (o.signal.aborted || !(error instanceof PiecesRefused)) throw error;
+    await inSession(client, blob, o, what, (upload) => upload.finish(0));
+  }
+}
+
+async function inSession(
+  client: RegistryClient,
+  blob: UploadSource,
+  o: UploadOptions,
+  what: string,
+  send: (upload: Upload, least: number) => Promise<void>,
+): Promise<void> {
   const { signal } = o;
   const session = await client.request({ method: 'POST', path: 'blobs/uploads/', headers: EMPTY, accept: [202], what, signal });
   await discard(session);
   const least = Number(session.headers['oci-chunk-min-length'] ?? 0) || 0;
   const upload = new Upload(client, blob, o, what, await client.resolve(session.headers.location, session.url, what, signal));
   try {
-    const chunk = Math.max(o.chunkBytes, least);
-    if (blob.size > chunk && (await upload.inPieces(chunk))) await upload.finish(blob.size);
-    else await upload.finish(0);
+    await send(upload, least);
   } catch (error) {
-    if (signal.aborted) await upload.giveUp();
+    // The session of pieces that are not taken would hold their room there, too.
+    if (signal.aborted || error instanceof PiecesRefused) await upload.giveUp();
     throw error;
   }
+}
+
+/**
+ * The registry will not have a blob in more than one request, whatever its words for that: GitHub's answers 416 to a piece over
+ * 4 MiB, Google's takes none, others put them together wrongly. One PUT in a new session is what every registry must take.
+ */
+class PiecesRefused extends Error {}
+
+/** Answers to a piece that say nothing about the blob as such: one that is too large (413) would be no smaller as a whole. */
+const saysNoToPieces = (error: unknown): boolean =>
+  error instanceof ImageError &&
+  error.code !== 'CTR_IMAGE_AUTH' &&
+  [400, 404, 405, 406, 409, 411, 415, 416, 422, 501].includes(error.status ?? 0);
+
+/** The connection broke, or something on the way failed: what has arrived may still be there. */
+function isBroken(error: unknown): boolean {
+  const transient = asTransient(error);
+  return transient instanceof Transient && transient.retryAfterMs === undefined;
 }
 
 /** One upload session. Each answer may name another place to go on at. */
@@ -101,27 +141,46 @@ class Upload {
     this.#url = url;
   }
 
-  /** Sends everything by PATCH; false when the registry cannot do that and has nothing yet. */
-  async inPieces(chunk: number): Promise<boolean> {
+  /** Sends everything in one PUT. When that breaks, what is missing follows, where the registry knows how much has arrived. */
+  async whole(): Promise<void> {
+    let failures = 0;
+    for (let offset = 0; ; ) {
+      try {
+        await this.finish(offset);
+        return;
+      } catch (error) {
+        if (offset > 0 && saysNoToPieces(error)) throw new PiecesRefused();
+        if (this.#o.signal.aborted || !isBroken(error) || ++failures > MAX_STILL) throw error;
+        offset = await this.#arrived(error);
+        // Nothing of it: the registry may still be at work on the request that broke, so a new session is safer.
+        if (offset === 0) throw error;
+      }
+    }
+  }
+
+  /** Sends everything by PATCH, piece by piece, and ends the session. */
+  async inPieces(chunk: number): Promise<void> {
     let failures = 0;
     for (let offset = 0; offset < this.#blob.size; ) {
       try {
         const next = await this.#patch(offset, Math.min(offset + chunk, this.#blob.size));
-        if (next === undefined) return false;
         if (next > offset) failures = 0;
-        else if (++failures > MAX_STILL) throw this.#stuck();
+        else if (++failures > MAX_STILL) throw new PiecesRefused();
         offset = next;
       } catch (error) {
-        if (this.#o.signal.aborted || ++failures > MAX_STILL) throw error;
+        if (offset === 0 && saysNoToPieces(error)) throw new PiecesRefused();
+        if (this.#o.signal.aborted || !isBroken(error) || ++failures > MAX_STILL) throw error;
         // What has arrived is known to the registry alone. A session that is gone is begun anew by whoever called.
         offset = await this.#arrived(error);
       }
     }
-    return true;
+    await this.finish(this.#blob.size).catch((error: unknown) => {
+      throw saysNoToPieces(error) ? new PiecesRefused() : error;
+    });
   }
 
-  /** Returns how much the registry has now; undefined when it does not take pieces. */
-  async #patch(start: number, end: number): Promise<number | undefined> {
+  /** Returns how much the registry has now. */
+  async #patch(start: number, end: number): Promise<number> {
     const answer = await this.#client.request({
       method: 'PATCH',
       path: this.#url,
@@ -131,27 +190,30 @@ class Upload {
         'content-range': `${start}-${end - 1}`,
       },
       body: () => this.#read(start, end),
-      accept: [202, 404, 405, 416, 501],
+      accept: start === 0 ? [202] : [202, 404, 416],
       what: this.#what,
       signal: this.#o.signal,
     });
     await discard(answer);
     if (answer.status === 416) return this.#arrived(undefined);
-    if (answer.status !== 202) {
-      if (start === 0 && answer.status !== 404) return undefined;
+    if (answer.status === 404)
       throw new Transient(new ImageError('CTR_IMAGE_REGISTRY', `${this.#what}: the registry has forgotten the upload`));
-    }
     await this.#moveOn(answer);
-    return rangeEnd(answer) ?? end;
+    // It said that it took the piece. Amazon's `Range` stays at the end of the first one for all that; the digest decides in the end.
+    return end;
   }
 
   /** Asks how much the registry has of it. */
   async #arrived(error: unknown): Promise<number> {
     const { signal } = this.#o;
-    const answer = await this.#client.request({ method: 'GET', path: this.#url, accept: [200, 204, 404], what: this.#what, signal });
+    const unknown = error ?? new PiecesRefused();
+    const asked = this.#client.request({ method: 'GET', path: this.#url, accept: [200, 204], what: this.#what, signal });
+    const answer = await asked.catch((own: unknown) => {
+      throw signal.aborted ? own : unknown;
+    });
     await discard(answer);
     const bytes = rangeEnd(answer);
-    if (answer.status === 404 || bytes === undefined || bytes > this.#blob.size) throw error ?? this.#stuck();
+    if (bytes === undefined || bytes > this.#blob.size) throw unknown;
     await this.#moveOn(answer);
     return bytes;
   }
@@ -164,7 +226,11 @@ class Upload {
     const answer = await this.#client.request({
       method: 'PUT',
       path: url,
-      headers: { 'content-type': 'application/octet-stream', 'content-length': String(size - start) },
+      headers: {
+        'content-type': 'application/octet-stream',
+        'content-length': String(size - start),
+        ...(start > 0 && start < size ? { 'content-range': `${start}-${size - 1}` } : {}),
+      },
       ...(start < size ? { body: () => this.#read(start, size) } : {}),
       accept: [201, 204],
       what: this.#what,
@@ -192,10 +258,6 @@ class Upload {
       sent += chunk.length;
       this.#o.onBytes(sent);
     }
-  }
-
-  #stuck(): Transient {
-    return new Transient(new ImageError('CTR_IMAGE_REGISTRY', `${this.#what}: the upload does not move on`));
   }
 }
 
