@@ -20,6 +20,8 @@ interface Row {
   edit(oci: OciSpec): void;
   /** The facts that must be the same; mounts are 'mount:<point>'. */
   facts: string[];
+  /** Why the peer of this name cannot be asked. */
+  unasked?: Partial<Record<(typeof runtimes)[number], string>>;
   /** Said after the facts. */
   script?: string;
   /** The same in bubblewrap's words, for the facts that it can give. */
@@ -134,6 +136,7 @@ const ROWS: Row[] = [
       );
     },
     facts: ['mount:/a', 'mount:/b', 'mount:/c'],
+    unasked: { crun: 'crun 1.8 makes all mounts private in the end, whatever they were asked to be' },
   },
   // runc 1.1 leaves / private with 'shared', and fails with 'unbindable': those are in the tests of the kernel's own words.
   ...(['rslave', 'private'] as const).map(
@@ -243,6 +246,13 @@ async function ours(row: Row): Promise<Record<string, string>> {
   return factsOf(result.stdout);
 }
 
+/**
+ * In a tree of mounts that is nobody's peer, which it is not where systemd made it shared: what runc and bubblewrap bind is a slave of the host's
+ * then, unless it is told otherwise. Ours is private, as it is in Docker, which tells runc so.
+ */
+const apart = (program: string, args: readonly string[]) =>
+  run('unshare', ['--mount', '--propagation', 'private', host.program(program), ...args]);
+
 let serial = 0;
 
 async function theirs(runtime: string, row: Row): Promise<Record<string, string>> {
@@ -252,7 +262,7 @@ async function theirs(runtime: string, row: Row): Promise<Record<string, string>
   mkdirSync(path.join(bundle, 'state'));
   writeFileSync(path.join(bundle, 'config.json'), JSON.stringify(config));
   const id = `oracle-${process.pid}-${serial++}`;
-  const done = await run(host.program(runtime), ['--root', path.join(bundle, 'state'), 'run', '--bundle', bundle, id]);
+  const done = await apart(runtime, ['--root', path.join(bundle, 'state'), 'run', '--bundle', bundle, id]);
   if (done.exitCode !== 0) throw new Error(`${runtime}: ${done.exitCode}: ${done.stderr}`);
   return factsOf(done.stdout);
 }
@@ -260,7 +270,7 @@ async function theirs(runtime: string, row: Row): Promise<Record<string, string>
 async function bubblewrap(row: Row): Promise<Record<string, string>> {
   const own = (row.bwrap?.args ?? []).map((a) => (a === '$folder' ? folder : a));
   const base = ['--unshare-all', '--clearenv', '--setenv', 'PATH', '/bin', '--bind', rootfs, '/', '--proc', '/proc', '--dev', '/dev'];
-  const done = await run(host.program('bwrap'), [...base, ...own, ...command(row)]);
+  const done = await apart('bwrap', [...base, ...own, ...command(row)]);
   if (done.exitCode !== 0) throw new Error(`bwrap: ${done.exitCode}: ${done.stderr}`);
   return factsOf(done.stdout);
 }
@@ -306,7 +316,8 @@ describe.skipIf(!n.ok)(n.title('the oracle'), () => {
 
   describe.each(runtimes)('%s', (runtime) => {
     const can = need(runtime, `${runtime}-works`);
-    it.skipIf(!can.ok).each(ROWS)(can.title('$name'), async (row) => {
+    for (const { name, unasked } of ROWS) if (unasked?.[runtime]) it.skip(`${name} [skipped: ${unasked[runtime]}]`);
+    it.skipIf(!can.ok).each(ROWS.filter((row) => row.unasked?.[runtime] === undefined))(can.title('$name'), async (row) => {
       const [a, b] = await Promise.all([ours(row), theirs(runtime, row)]);
       expect(pick(a, row.facts)).toEqual(pick(b, row.facts));
       // What nobody says would be the same, too.
