@@ -31,6 +31,8 @@ export const MACHINE = {
   mke2fs: 'e2fsprogs',
   setpriv: 'util-linux',
 };
+/** For the same machine with systemd as its process 1. It is not installed for that: on a host it would be more than a test tool. */
+export const SYSTEMD = { '/lib/systemd/systemd': 'systemd', '/lib/systemd/system/dbus.service': 'dbus', busctl: 'systemd' };
 const WANTED = { start: BETTER, test: { ...BETTER, ...TESTS, ...MACHINE }, vm: { ...BETTER, ...TESTS, ...MACHINE } };
 /** Same package, other systems: only what building needs. */
 const OTHER = {

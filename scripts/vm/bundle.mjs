@@ -8,15 +8,13 @@ import { pathToFileURL } from 'node:url';
 import { step } from '../progress.mjs';
 import { root } from '../setup.mjs';
 import { find } from '../tools.mjs';
-
-/** Where tests lie; those beside their source ask no kernel. */
-const FOLDERS = ['packages/cgroups/test', 'packages/namespaces/test', 'packages/overlayfs/test', 'packages/runtime/test', 'e2e'];
+import { FOLDERS } from './selection.mjs';
 
 /** The name of a test file's bundle, and of a filter that names it. */
 export const bundled = (file) => file.replace(/\.test\.ts$/, '.test.mjs');
 
-/** They import TypeScript that they write, which only Vite can; it is the same everywhere. */
-const LEFT_OUT = /(^|\/)readme\.test\.ts$/;
+/** They import TypeScript that they write (selection.mjs). */
+const NOT_BUNDLED = /(^|\/)readme\.test\.ts$/;
 
 /** Bundles all tests into `to`. `lines`: errors tell lines of the sources, which costs time when they are loaded. */
 export async function bundleTests(to, { lines = false } = {}) {
@@ -25,6 +23,9 @@ export async function bundleTests(to, { lines = false } = {}) {
   const args = JSON.stringify([to, lines]);
   await step('bundle the tests for the test machine', process.execPath, ['--input-type=module', '-e', script, import.meta.url, args]);
 }
+
+/** Settled beforehand too: Vite takes three seconds there to read it as TypeScript. */
+const CONFIG = 'vitest.config.ts';
 
 /** Has a function `insidePrograms`. */
 const PROGRAMS = 'e2e/fixtures/inside.ts';
@@ -47,7 +48,7 @@ export async function build(to, lines) {
   const esbuild = createRequire(require.resolve('tsup'))('esbuild');
   await esbuild.build({
     absWorkingDir: root,
-    entryPoints: [...FOLDERS.flatMap((folder) => tests(folder)), PROGRAMS],
+    entryPoints: [...FOLDERS.flatMap((folder) => tests(folder)), PROGRAMS, CONFIG],
     outdir: to,
     outbase: root,
     outExtension: { '.js': '.mjs' },
@@ -58,12 +59,14 @@ export async function build(to, lines) {
     platform: 'node',
     target: `node${process.versions.node}`,
     conditions: ['ctr:source'],
-    external: ['vitest', 'tsup', 'typescript', '*.node'],
+    external: ['vitest', 'vitest/*', 'tsup', 'typescript', '*.node'],
     sourcemap: lines ? 'inline' : false,
     // What is CommonJS requires built-in modules.
     banner: { js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);" },
     define: { 'import.meta.url': '__moduleUrl', 'import.meta.dirname': '__moduleDir', 'import.meta.filename': '__moduleFile' },
     plugins: [{ name: 'places', setup: keepPlaces }],
+    // Tests import files for what they do, whatever their package says of its own.
+    ignoreAnnotations: true,
     logLevel: 'warning',
   });
   esbuild.stop();
@@ -85,7 +88,7 @@ function keepPlaces(build) {
 
 function tests(folder) {
   return readdirSync(path.join(root, folder), { recursive: true })
-    .filter((name) => name.endsWith('.test.ts') && !LEFT_OUT.test(name))
+    .filter((name) => name.endsWith('.test.ts') && !NOT_BUNDLED.test(name))
     .map((name) => path.join(folder, name))
     .sort();
 }

@@ -37,14 +37,17 @@ function removeStale() {
 
 /**
  * Boots, runs `script` (shell, in the checkout), powers off. `shell: true` gives it the terminal; else `output` gets what it prints.
+ * With `systemd: true` the script is run by a service of systemd.
  * Returns { status }, the exit status of the script, or { failure, late }: why the machine ended without one, and whether its seconds were up.
  */
-export async function boot(folder, { kernel, script, env = {}, shell = false, seconds, nice = 0, output = () => {} }) {
+export async function boot(folder, { kernel, script, env = {}, systemd = false, shell = false, seconds, nice = 0, output = () => {} }) {
   const share = path.join(folder, 'share');
+  // Of a machine that ran in this folder before.
+  for (const name of ['share/status', 'console.log']) rmSync(path.join(folder, name), { force: true });
   await makeDisk(path.join(folder, 'disk.img'));
   writeInitramfs(path.join(folder, 'initramfs.cpio'), { busybox: find('busybox'), modulesDir: kernel.modulesDir });
   writeFileSync(path.join(share, 'boot.sh'), readFileSync(new URL('./guest/boot.sh', import.meta.url)));
-  writeFileSync(path.join(share, 'environment'), exports({ ...environment(), ...env, ...settings(kernel, shell) }));
+  writeFileSync(path.join(share, 'environment'), exports({ ...environment(), ...env, ...settings(kernel, shell, systemd) }));
   writeFileSync(path.join(share, 'command'), `mkdir -p -m 700 "$XDG_RUNTIME_DIR"\ncd ${quote(root)} || exit\n${script}\n`);
   const { end, errors, late } = await runMachine({ kernel, folder, shell, nice }, seconds, output);
   const statusFile = path.join(share, 'status');
@@ -62,9 +65,14 @@ function environment() {
 }
 
 /** What boot.sh wants to know. */
-function settings(kernel, shell) {
+function settings(kernel, shell, systemd) {
   const { columns = 80, rows = 24 } = process.stdout;
-  return { CTR_VM: '1', CTR_VM_MODULES: kernel.modulesDir, CTR_VM_SHELL: shell ? `cols ${columns} rows ${rows}` : '' };
+  return {
+    CTR_VM: '1',
+    CTR_VM_MODULES: kernel.modulesDir,
+    CTR_VM_SYSTEMD: systemd ? '1' : '',
+    CTR_VM_SHELL: shell ? `cols ${columns} rows ${rows}` : '',
+  };
 }
 
 const exports = (env) =>

@@ -1,6 +1,6 @@
 // What the test machine needs of this one, and the reason when something is missing.
 import { spawnSync } from 'node:child_process';
-import { find, installLine, MACHINE, missing, packagesOf } from '../tools.mjs';
+import { find, installLine, MACHINE, missing, packagesOf, SYSTEMD } from '../tools.mjs';
 import { ensureKernel } from './kernel.mjs';
 
 /** { kernel } when the machine can be started, else { reason }: what is missing and the cure, in one line. */
@@ -18,4 +18,10 @@ export async function requirements() {
   } catch (error) {
     return { reason: `needs Debian's kernel: ${error.message.trim().replace(/\s*\n\s*/g, '; ')}` };
   }
+}
+
+/** Why the machine cannot be booted with systemd, in one line; undefined when it can: it takes this host's. */
+export function withoutSystemd() {
+  const lacking = missing(SYSTEMD);
+  return lacking.length === 0 ? undefined : `needs ${lacking.join(', ')}: ${installLine(packagesOf(SYSTEMD, lacking))}`;
 }

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { host, makeTempDir, need } from '@ctr/internal/testing';
+import { host, makeTempDir, need, rounds, slowness } from '@ctr/internal/testing';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ImageStore, type LayerSink } from '../src/index.js';
 import { FakeRegistry, putImage, tarOf } from './support/fake-registry.js';
@@ -12,7 +12,7 @@ import { NATIVE_SINKS, nativeLayers, userxattr } from './support/native-sink.js'
 import { bundle, runNode } from './support/programs.js';
 import { spoolSink } from './support/spool-sink.js';
 
-const KILLS = Number(process.env['CTR_KILLS'] ?? 16);
+const KILLS = Number(process.env['CTR_KILLS'] ?? rounds(16));
 const SEED = Number(process.env['CTR_SEED'] ?? 1);
 
 /** mulberry32: the same moments for the same seed. */
@@ -101,7 +101,7 @@ it.each(WAYS)(
       const children = [1, 2].map(() => runNode(lib, work, { root, references }));
       await Promise.all(children.map((c) => c.said('begun')));
       for (const c of children) {
-        await sleep(next() * 120);
+        await sleep(next() * 120 * slowness);
         c.process.kill('SIGKILL');
       }
       for (const c of children) await expect(c.done).rejects.toThrow('SIGKILL');

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
-import { makeTempDir, need } from '@ctr/internal/testing';
+import { makeTempDir, need, rounds, slowness } from '@ctr/internal/testing';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ImageStore } from '../src/index.js';
 import { type FakeImage, FakeRegistry, putImage, tarOf } from './support/fake-registry.js';
@@ -111,10 +111,11 @@ describe('kill -9', () => {
         await store.remove(args.reference);
         await store.gc();
       }`;
-    for (let round = 0; round < 8; round++) {
+    const times = rounds(8);
+    for (let round = 0; round < times; round++) {
       const children = [1, 2].map(() => runNode(lib, script, { root, reference: `${registry.host}/app` }));
       await Promise.all(children.map((c) => c.said('begun')));
-      await new Promise((resolve) => setTimeout(resolve, 10 + round * 25));
+      await new Promise((resolve) => setTimeout(resolve, (10 + (round * 200) / times) * slowness));
       for (const c of children) c.process.kill('SIGKILL');
       await Promise.all(children.map((c) => c.done.catch((e: Error) => expect(e.message).toContain('SIGKILL'))));
       const store = await ImageStore.open({ root });
