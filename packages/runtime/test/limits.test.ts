@@ -2,13 +2,17 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { detectCgroups } from '@ctr/cgroups';
-import { need } from '@ctr/internal/testing';
+import { host, need } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type RunOptions, runContainer, UnsupportedError } from '../src/index.js';
 import { busyboxRoot } from './busybox-root.js';
 
 const n = need('busybox', 'cgroup:memory', 'cgroup:cpu', 'cgroup:pids');
-const none = need('busybox', 'ordinary-user', 'overlay-in-userns');
+host.define('no-delegation', {
+  test: () => !host.can('cgroup:memory'),
+  cure: 'run as a user to whom no control group was delegated',
+});
+const none = need('busybox', 'ordinary-user', 'overlay-in-userns', 'no-delegation');
 
 let rootfs = '';
 const run = (script: string, options: RunOptions = {}) => runContainer({ rootfs, command: ['sh', '-c', script], ...options });
