@@ -41,6 +41,20 @@ function join(kinds: readonly NamespaceKind[], pid: number): Step[] {
   ];
 }
 
+/**
+ * What is joined before the program's process is cloned, and what it joins itself. Where it is cloned into a cgroup, the cgroup namespace comes
+ * after that: with nsdelegate, as systemd mounts cgroup2, nobody moves a process from outside of his own cgroup namespace, and the one in between
+ * is outside of the container's (cgroup_procs_write_permission in kernel/cgroup/cgroup.c: ENOENT).
+ */
+function joinedWhen(
+  kinds: readonly NamespaceKind[],
+  o: EnterOptions,
+): { before: readonly NamespaceKind[]; itself: readonly NamespaceKind[] } {
+  const others = kinds.filter((kind) => kind !== 'cgroup');
+  if (o.cgroup?.cloneInto === undefined || others.length === kinds.length || others.length === 0) return { before: kinds, itself: [] };
+  return { before: others, itself: ['cgroup'] };
+}
+
 /** What needs the host's files, or is to hold before the cgroup is entered; a child has both from the process in between. */
 const beforeJoining = (o: EnterOptions): Step[] => [
   ...(o.initialCpuAffinity === undefined
@@ -68,6 +82,7 @@ function planBeside(
   fds: Readonly<Record<string, number>>,
   setup: readonly StepGroup[],
 ): Plan {
+  const joined = joinedWhen(kinds, o);
   return {
     doing: o.doing ?? `run ${o.args[0]} beside process ${target.pid}`,
     cloneFlags: [],
@@ -79,8 +94,8 @@ function planBeside(
       prepare: [o.cgroup?.prepare ?? []],
       beside: [],
       // Before the mount namespace changes, oom_score_adj is the host's file; the child inherits the value.
-      enter: [beforeJoining(o), setOomScoreAdj(o.oomScoreAdj, (process.geteuid?.() ?? 0) === 0), join(kinds, target.pid)],
-      setup: [o.cgroup?.setup ?? [], [{ call: 'setsid', args: [], doing: 'make a session' }], ...setup],
+      enter: [beforeJoining(o), setOomScoreAdj(o.oomScoreAdj, (process.geteuid?.() ?? 0) === 0), join(joined.before, target.pid)],
+      setup: [o.cgroup?.setup ?? [], join(joined.itself, target.pid), [{ call: 'setsid', args: [], doing: 'make a session' }], ...setup],
       kill: [],
       collect: [o.cgroup?.collect ?? []],
       cleanup: [o.cgroup?.cleanup ?? []],
