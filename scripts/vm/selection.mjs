@@ -63,13 +63,8 @@ export const LEFT_OUT = {
 const ALONE = kernel('cgroups', 'delegated');
 
 /** What an ordinary user does in a control group that was delegated to him: the first beside the kernel tests, the others at the end. */
-const BY_USER = kernel('cgroups', 'host');
-const BY_USER_TOO = [
-  'packages/cgroups/test',
-  ...kernel('runtime', 'limits', 'run-container'),
-  'e2e/rootless.test.ts',
-  'e2e/limits.test.ts',
-];
+const BY_USER = [...kernel('cgroups', 'host'), ...kernel('runtime', 'limits')];
+const BY_USER_TOO = ['packages/cgroups/test', ...kernel('runtime', 'run-container'), 'e2e/rootless.test.ts', 'e2e/limits.test.ts'];
 
 /** Of a machine whose process 1 is systemd. */
 const WITH_SYSTEMD = [...kernel('cgroups', 'systemd', 'host', 'limits'), ...kernel('runtime', 'limits')];
