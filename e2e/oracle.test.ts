@@ -118,6 +118,26 @@ const ROWS: Row[] = [
     facts: ['mount:/a', 'mount:/b', 'mount:/c', 'mount:/d', 'mount:/e', 'mount:/f', 'content'],
   },
   {
+    name: 'words of mounts that take others back, and those of file systems',
+    edit: (o) => {
+      o.mounts.push(
+        bind('/a', folder, 'bind', 'nosuid', 'nodev', 'noexec', 'ro', 'suid', 'dev', 'exec', 'rw', 'strictatime'),
+        bind('/b', folder, 'bind', 'sync', 'dirsync', 'lazytime', 'iversion', 'noatime'),
+        // runc 1.1 does not know 'defaults', 'silent', 'loud' and 'lazytime' for one.
+        tmpfs('/c', 'mode=750', 'uid=7', 'nr_blocks=64', 'dirsync', 'sync', 'noatime', 'async'),
+        { destination: '/e', type: 'ramfs', source: 'mine', options: ['nosuid', 'mode=700', 'ro'] },
+        { destination: '/f', type: 'proc', source: 'proc', options: ['noexec', 'nodiratime', 'relatime'] },
+      );
+      const dev = o.mounts.find((m) => m.destination === '/dev');
+      if (dev) dev.options = ['nosuid', 'noexec', 'ro', 'mode=751', 'size=1m'];
+      const pts = o.mounts.find((m) => m.destination === '/dev/pts');
+      if (pts) pts.options = ['nosuid', 'newinstance', 'ptmxmode=0600', 'mode=0600', 'gid=7'];
+    },
+    script:
+      'touch /dev/x 2>&1 | sed "s/.*: /touched /"; cat /proc/self/mountinfo | sed -n "s/.* \\(\\/dev\\|\\/dev\\/pts\\|\\/c\\|\\/e\\) \\([^ ]*\\) .*- \\(.*\\)/super:\\1 \\2 \\3/p" | sed "s/,inode64//"; stat -c "folder:%n %a %u" /c /e /dev',
+    facts: ['mount:/a', 'mount:/b', 'mount:/c', 'mount:/e', 'mount:/f', 'touched', 'super:/dev', 'super:/dev/pts', 'super:/c', 'super:/e'],
+  },
+  {
     name: 'read-only binds and a tmpfs, by bubblewrap too',
     edit: (o) => {
       o.mounts.push(bind('/a', folder, 'rbind', 'rro', 'rnosuid', 'rnodev'), tmpfs('/e', 'nosuid', 'nodev', 'mode=755'));

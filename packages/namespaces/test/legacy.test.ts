@@ -25,12 +25,13 @@ const SCRIPT = `
   const [rootDir, user, folder] = process.argv.slice(2)
   const namespaces = { user, mount: 'new', pid: 'new', uts: 'new', ipc: 'new', network: 'new' }
   const clone = [{ call: 'open_tree', args: [-100, rootDir, 0x80001], into: 'root' }]
-  const lines = 'while read a b c d point o tags rest; do case $point in /|/tmp|/data|/etc/file|/proc/sys|/dev) echo $point $o;; esac; done </proc/self/mountinfo'
+  const lines = 'while read a b c d point o tags rest; do case $point in /|/late|/late/inner|/dev/shm|/tmp|/data|/etc/file|/proc/sys|/dev) echo $point $o;; esac; done </proc/self/mountinfo; sed -n "s/.* [/]\\\\(dev\\\\|late\\\\) .* \\\\(.*\\\\)/\\\\2/p" /proc/self/mountinfo'
   const options = {
     args: ['/bin/sh', '-c', lines + '; cat /data/file /etc/file; cat /proc/meminfo /etc/secret | wc -c; ls /etc/hidden | wc -l; ls /dev/null /dev/pts/ptmx; echo x >/dev/null; echo x 2>&1 >/proc/sys/kernel/hostname; touch /x /data/x /tmp/x 2>&1; pwd; cat /proc/sys/net/ipv4/ip_forward; hostname; ls /proc/$$/fd; ls /proc/fs; true'],
     env: { PATH: '/bin' }, namespaces, root: { steps: clone, slot: 'root' }, hostname: 'box', readOnlyRoot: true, cwd: '/tmp/made/here', createCwd: true,
     mounts: [
-      { type: 'proc', target: '/proc' }, { type: 'dev', target: '/dev' }, { type: 'devpts', target: '/dev/pts' },
+      { type: 'proc', target: '/proc' }, { type: 'dev', target: '/dev', options: ['ro', 'size=128k'] }, { type: 'devpts', target: '/dev/pts' },
+      { type: 'tmpfs', target: '/dev/shm' }, { type: 'tmpfs', target: '/late', readOnly: true, options: ['shared', 'sync'] }, { type: 'tmpfs', target: '/late/inner' },
       { type: 'tmpfs', target: '/tmp', size: 65536, noexec: true },
       { type: 'bind', source: folder, target: '/data', readOnly: true, nosuid: true, recursive: user === 'host' ? false : true },
       { type: 'bind', source: folder + '/file', target: '/etc/file', readOnly: true },
@@ -123,6 +124,8 @@ describe.skipIf(!needs.ok)(needs.title('a host that hides newer calls'), () => {
     expect(plain['left']).toEqual([]);
     expect(plain.first.exit).toBe(0);
     expect(plain.first.out).toContain('content\ncontent\n0\n0\n');
+    expect(plain.first.out).toMatch(/\/dev ro,nosuid,noexec,relatime\n(?:.*\n)*\/late ro,.*\n\/late\/inner rw/);
+    expect(plain.first.out).toMatch(/\nrw,size=128k.*\nrw,sync/);
   });
 
   it.each(Object.keys(HIDDEN))('shows the same inside without %s', async (what) => {

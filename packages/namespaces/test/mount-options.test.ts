@@ -86,8 +86,34 @@ describe.skipIf(!needs.ok)(needs.title('mount options'), () => {
       const mounts: Mount[] = [
         { type: 'filesystem', fileSystem: 'tmpfs', source: 'mine', target: '/mnt', options: ['size=64k', 'noexec', 'ro'] },
       ];
-      expect(await inRoot(mountLine('/mnt'), mounts)).toMatch(/^ro,noexec,relatime\|.*- tmpfs mine rw,size=64k/);
+      expect(await inRoot(mountLine('/mnt'), mounts)).toMatch(/^ro,noexec,relatime\|.*- tmpfs mine ro,size=64k/);
       expect(await messageOf(inRoot('true', [{ type: 'filesystem', fileSystem: 'nosuchfs', target: '/mnt' }]))).toContain('fsopen: ENODEV');
+    });
+
+    it('a /dev of its own that is read-only and small, with what is made in it', async () => {
+      const script = `${mountLine('/dev')}; touch /dev/x 2>&1 | sed 's/.*: //'; head -c 200000 /dev/zero >/dev/shm/x 2>/dev/null; stat -c %s /dev/shm/x; ls -d /dev/pts /dev/mine; echo >/dev/null && echo written`;
+      const mounts: Mount[] = [
+        { type: 'dev', target: '/dev', options: ['ro', 'size=128k', 'mode=750', 'strictatime'] },
+        { type: 'devpts', target: '/dev/pts' },
+        { type: 'tmpfs', target: '/dev/shm', size: 65_536 },
+        { type: 'tmpfs', target: '/dev/mine', readOnly: true },
+      ];
+      const seen = (await inRoot(script, mounts)).split('\n');
+      expect(seen[0]).toMatch(/^ro,nosuid,noexec\|.*- tmpfs tmpfs rw,size=128k,mode=750/);
+      expect(seen.slice(1)).toEqual(['Read-only file system', '65536', '/dev/mine', '/dev/pts', 'written']);
+      expect(await inRoot(mountLine('/dev'), [{ type: 'dev', target: '/dev', readOnly: true, options: ['exec', 'suid', 'rw'] }])).toMatch(
+        /^rw,relatime\|.*size=65536k,mode=755/,
+      );
+    });
+
+    it('a mount in a read-only tmpfs, words of super blocks, and flags that one mount has of both kinds', async () => {
+      const mounts: Mount[] = [
+        { type: 'tmpfs', target: '/tmp', readOnly: true, options: ['sync', 'mand', 'dirsync', 'lazytime', 'iversion', 'silent', 'nomand'] },
+        { type: 'tmpfs', target: '/tmp/inner' },
+        bind(['bind', 'rnosuid', 'rnoexec', 'suid', 'rslave', 'nodev']),
+      ];
+      const seen = await inRoot(`${mountLine('/tmp')}; ${mountLine('/tmp/inner')}; ${mountLine('/data')}`, mounts);
+      expect(seen).toMatch(/^ro,nosuid,nodev,relatime\|.*- tmpfs tmpfs rw,sync,dirsync,lazytime.*\nrw,.*\nrw,nodev,noexec,relatime/);
     });
 
     it('remount, of the mount and of its file system', async () => {
@@ -220,7 +246,7 @@ describe.skipIf(!needs.ok)(needs.title('mount options'), () => {
         { type: 'tmpfs', target: '/data', options: ['rbind'] },
         { type: 'proc', target: '/data', options: ['tmpcopyup'] },
         { type: 'bind', source: '/', target: '/data', options: ['ridmap'] },
-        { type: 'dev', target: '/dev', options: ['noexec'] },
+        { type: 'dev', target: '/dev', options: ['rbind'] },
         { type: 'tmpfs', target: '/data', options: 'ro' },
         { type: 'filesystem', target: '/data' },
         { type: 'bind', source: '/', target: '/data', idMap: 3 },
@@ -237,7 +263,7 @@ describe.skipIf(!needs.ok)(needs.title('mount options'), () => {
         expected "mounts[1].options" to be left out, or type 'bind', received "bind" (string)
         expected "mounts[1].options" to be left out, or type 'tmpfs', received "tmpcopyup" (string)
         expected "mounts[1].idMap" to be an Fd of a user namespace, with 'idmap', received undefined
-        expected "mounts[1].options" to be left out: the container's own /dev is what it is, received an array of 1
+        expected "mounts[1].options" to be left out, or type 'bind', received "bind" (string)
         expected "mounts[1].options" to be an array, received "ro" (string)
         expected "mounts[1].fileSystem" to be a string, received undefined
         expected "mounts[1].idMap" to be an open Fd of a user namespace, received 3 (number)

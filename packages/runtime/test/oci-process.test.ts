@@ -90,6 +90,41 @@ describe.skipIf(!n.ok)(n.title('OCI fields'), () => {
     expect(text).toMatch(/\ngroup\n(?:.*\n)*passwd\n/);
   });
 
+  it('words for /dev and terminals, words of file systems, and plain words of a bind for the mount alone', async () => {
+    const line =
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's own.
+      'while read a b c d point o rest; do case $point in /dev|/dev/pts|/mnt*) echo "$point $o ${rest#*- }";; esac; done </proc/self/mountinfo; touch /dev/x 2>&1; true';
+    const edit = (oci: OciSpec): void => {
+      const words: Record<string, string[]> = { '/dev': ['nosuid', 'ro', 'size=1m', 'mode=750'], '/dev/pts': ['mode=600', 'ptmxmode=600'] };
+      oci.mounts = oci.mounts.map((m) => ({ ...m, options: words[m.destination] ?? m.options ?? [] }));
+      oci.mounts.push(
+        { destination: '/mnt', type: 'tmpfs', source: 'mine', options: ['defaults', 'nosuid', 'suid', 'sync', 'noatime', 'nr_inodes=20'] },
+        { destination: '/mnt2', type: 'ramfs', source: 'mine', options: ['ro', 'nodev', 'rw'] },
+        { destination: '/mnt3', source: '/dev', options: ['rbind', 'ro', 'silent', 'lazytime'] },
+      );
+    };
+    const seen = (await run(line, edit, hostUsers).text()).split('\n');
+    const of = (point: string): string[] => seen.filter((l) => l.startsWith(`${point} `)).map((l) => l.slice(point.length + 1));
+    expect(of('/dev')[0]).toMatch(/^ro,nosuid,noexec,relatime tmpfs tmpfs rw,size=1024k,mode=750/);
+    expect(of('/dev/pts')[0]).toMatch(/^rw,relatime devpts devpts rw,.*mode=600,ptmxmode=600$/);
+    expect(of('/mnt')[0]).toMatch(/^rw,noatime tmpfs tmpfs rw,sync,nr_inodes=20/);
+    expect(of('/mnt2')).toEqual(['rw,nodev,relatime ramfs mine rw']);
+    expect(of('/mnt3')[0]).toMatch(/^ro,/);
+    expect(seen.filter((l) => /^\/mnt3\/\S+ rw,/.test(l)).length).toBeGreaterThan(0);
+    expect(seen.slice(-2)).toEqual(['touch: /dev/x: Read-only file system', '']);
+  });
+
+  it('words that no mount has are the kernel’s to refuse, by its file system', async () => {
+    const mount = (type: string, ...options: string[]) =>
+      run('true', (oci) => void oci.mounts.push({ destination: '/mnt', type, source: 'mine', options })).then(
+        () => 'ran',
+        (e: Error) => e.message,
+      );
+    expect(await mount('tmpfs', 'colour=red')).toMatch(/fsconfig\(mount\d+\.fs, FSCONFIG_SET_STRING, "colour", "red", 0\)/);
+    expect(await mount('nosuchfs')).toContain('fsopen: ENODEV');
+    expect(await mount('bind', 'size=1m')).toContain('a bind has no file system of its own');
+  });
+
   const maps = (disk: number, shown: number) => [{ containerID: disk, hostID: shown, size: 1 }];
 
   it.skipIf(!asRoot)(need('root').title('mounts with maps of ids of their own, for one mount or all below'), async () => {

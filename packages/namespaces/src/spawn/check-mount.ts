@@ -50,8 +50,6 @@ function checkWords(m: Mount, path: string): void {
   if (words.idmap && (m.type !== 'bind' || m.idMap === undefined))
     fail(`${path}.idMap`, "an Fd of a user namespace, with 'idmap'", undefined);
   if (words.tmpcopyup && m.type !== 'tmpfs') fail(`${path}.options`, "left out, or type 'tmpfs'", 'tmpcopyup');
-  if (m.type === 'dev' && (data !== undefined || words.own.set.length + words.own.clear.length + words.deep.set.length > 0))
-    fail(`${path}.options`, "left out: the container's own /dev is what it is", m.options);
 }
 
 function checkBind(m: BindMount, path: string): void {

@@ -240,6 +240,7 @@ function rootAndMounts(o: SpawnOptions, c: MountContext): { prepare: StepGroup[]
     o.root ? pivot(o.root.slot, o.root.temporary) : [],
     ...mounts.map((m) => m.after),
     devices.length > 0 ? makeDevices(devices, !c.userNamespace) : [],
+    ...mounts.flatMap((m) => (m.last?.length ? [m.last] : [])),
     maskPaths(masked),
     makeReadonly(o.readonlyPaths ?? []),
     // Before the root may become read-only.

@@ -7,7 +7,7 @@ import { AT_FDCWD, atFlags, type MountAttr, mountAttrBytes, openHow } from '../s
 import { keep } from '../steps/keep.js';
 import { attributeName, cloneSlot, cloneTree, newMount, reconfigure, setAttributes } from '../steps/mount-steps.js';
 import { attachMaking } from '../steps/paths.js';
-import { attributesOf, type MountWords, newAttributes, propagationFlag, readMountWords } from './mount-words.js';
+import { attributesOf, type MountWords, newAttributes, ofOneMount, propagationFlag, readMountWords } from './mount-words.js';
 import type { BindMount, FileSystemMount, KernelMount, Mount, MountFlags, Remount, TmpfsMount } from './options.js';
 
 export interface MountContext {
@@ -26,6 +26,8 @@ export interface MountSteps {
   early?: readonly Step[];
   before: readonly Step[];
   after: readonly Step[];
+  /** When all mounts and devices are there. */
+  last?: readonly Step[];
   /** Descriptors of this process that go along. */
   fds: Record<string, number>;
 }
@@ -57,13 +59,17 @@ const cloneGiven = (from: string, into: string, recursive: boolean, doing: strin
 /** mount_setattr for all below, then for the mount alone: what the plain words of OCI mean. */
 function change(name: string, words: MountWords, recursive: boolean, doing: string): Step[] {
   const { propagation } = words;
-  const together = propagation !== undefined && propagation.recursive === recursive;
   const flag = propagation && { propagation: propagationFlag(propagation.kind) };
+  if (!recursive) {
+    const all = attributesOf(ofOneMount(words));
+    return all || flag ? [setAttributes(name, { ...(all ?? { set: [] }), ...flag }, { doing })] : [];
+  }
+  const together = propagation?.recursive === true;
   const deep = attributesOf(words.deep);
   const own = attributesOf(words.own);
   return [
-    ...(deep || together ? [setAttributes(name, { ...(deep ?? { set: [] }), ...(together ? flag : {}) }, { recursive, doing })] : []),
-    ...(flag && !together ? [setAttributes(name, flag, { recursive: propagation?.recursive === true, doing })] : []),
+    ...(deep || together ? [setAttributes(name, { ...(deep ?? { set: [] }), ...(together ? flag : {}) }, { recursive: true, doing })] : []),
+    ...(flag && !together ? [setAttributes(name, flag, { doing })] : []),
     ...(own ? [setAttributes(name, own, { doing })] : []),
   ];
 }
@@ -121,6 +127,12 @@ function copyUp(name: string, target: string, withMode: boolean, doing: string):
   ];
 }
 
+/** Files and the targets of other mounts are made in it before it may become read-only. */
+function readOnlyLast(name: string, attributes: readonly string[], doing: string): { first: string[]; last: Step[] } {
+  const first = attributes.filter((n) => n !== 'MOUNT_ATTR_RDONLY');
+  return { first, last: first.length < attributes.length ? [setAttributes(name, { set: ['MOUNT_ATTR_RDONLY'] }, { doing })] : [] };
+}
+
 function tmpfs(m: TmpfsMount, name: string): MountSteps {
   const doing = `mount a tmpfs on ${m.target}`;
   const words = readMountWords(m.options);
@@ -128,17 +140,15 @@ function tmpfs(m: TmpfsMount, name: string): MountSteps {
   const given = m.mode !== undefined || words.data['mode'] !== undefined;
   const options: Record<string, string | true> = { mode: (m.mode ?? 0o1777).toString(8), ...words.data };
   if (m.size !== undefined) options['size'] = String(m.size);
-  const all = attributes(m, ['nosuid', 'nodev'], words);
-  // It is written to before it may become read-only.
-  const readOnly = copies && all.includes('MOUNT_ATTR_RDONLY');
+  const { first, last } = readOnlyLast(name, attributes(m, ['nosuid', 'nodev'], words), doing);
   return {
-    before: newMount('tmpfs', name, { options, attributes: readOnly ? all.filter((n) => n !== 'MOUNT_ATTR_RDONLY') : all, doing }),
+    before: newMount('tmpfs', name, { options, attributes: first, doing }),
     after: [
       ...(copies ? copyUp(name, m.target, !given, doing) : []),
-      ...(readOnly ? [setAttributes(name, { set: ['MOUNT_ATTR_RDONLY'] }, { doing })] : []),
       ...attachMaking(name, m.target, doing),
       ...propagate(name, words, doing),
     ],
+    last,
     fds: {},
   };
 }
@@ -159,9 +169,13 @@ const KERNEL: Readonly<Record<string, { type: string; flags: string[] }>> = {
 
 function devices(m: KernelMount, c: MountContext): MountSteps {
   const mknod = !c.userNamespace;
+  const words = readMountWords(m.options);
+  const doing = `mount ${m.target}`;
+  const { first, last } = readOnlyLast(DEV_SLOT, attributes(m, ['nosuid', 'noexec'], words), doing);
   return {
-    before: prepareDev({ mknod, console: c.terminal }),
-    after: [...attachMaking(DEV_SLOT, m.target, `mount ${m.target}`), ...attachDevNodes({ mknod, target: m.target })],
+    before: prepareDev({ mknod, console: c.terminal, options: words.data, attributes: first }),
+    after: [...attachMaking(DEV_SLOT, m.target, doing), ...attachDevNodes({ mknod, target: m.target })],
+    last,
     fds: {},
   };
 }
@@ -183,8 +197,11 @@ function kernel(m: KernelMount, name: string, c: MountContext): MountSteps {
 function fileSystem(m: FileSystemMount, name: string): MountSteps {
   const doing = `mount ${m.fileSystem} on ${m.target}`;
   const words = readMountWords(m.options);
+  const all = attributes(m, [], words);
+  // As mount(2) has it: a device that is read-only, or a journal that is not to be replayed, is not opened for writing.
+  const options = { ...(all.includes('MOUNT_ATTR_RDONLY') ? { ro: true as const } : {}), ...words.data };
   return {
-    before: newMount(m.fileSystem, name, { options: words.data, attributes: attributes(m, [], words), source: m.source ?? 'none', doing }),
+    before: newMount(m.fileSystem, name, { options, attributes: all, source: m.source ?? 'none', doing }),
     after: [...attachMaking(name, m.target, doing), ...propagate(name, words, doing)],
     fds: {},
   };
@@ -228,7 +245,12 @@ function keepMount(m: Exclude<Mount, BindMount>, name: string, c: MountContext):
     made ??= notBind(m, name, c);
     return made;
   };
-  return { before: keep(`before ${key}`, () => [...make().before]), after: keep(`after ${key}`, () => [...make().after]), fds: {} };
+  return {
+    before: keep(`before ${key}`, () => [...make().before]),
+    after: keep(`after ${key}`, () => [...make().after]),
+    last: keep(`last ${key}`, () => [...(make().last ?? [])]),
+    fds: {},
+  };
 }
 
 /** The slot of the mount that has this place among the options. */

@@ -51,8 +51,13 @@ const ATTRIBUTES: Readonly<Record<string, readonly [string, boolean]>> = {
   norelatime: ['MOUNT_ATTR_NOATIME', false],
 };
 const TIMES = ['MOUNT_ATTR_NOATIME', 'MOUNT_ATTR_STRICTATIME'];
-/** What is so anyway, or concerns only messages in the kernel's log. */
-const NEUTRAL = new Set(['', 'defaults', 'async', 'loud', 'silent', 'nomand', 'nolazytime', 'noiversion', 'norelatime', 'newinstance']);
+/**
+ * What is so anyway, or concerns only messages in the kernel's log. fsconfig(2) has no word for 'iversion', and none is needed: the file
+ * systems that count changes do so whether they are told or not (xfs, btrfs, tmpfs; ext4 since Linux 6.1).
+ */
+const NEUTRAL = new Set(['', 'defaults', 'loud', 'silent', 'iversion', 'noiversion', 'norelatime', 'newinstance']);
+/** The flags of a super block, by the words that take them back. */
+const TAKES_BACK: Readonly<Record<string, string>> = { async: 'sync', nolazytime: 'lazytime', nomand: 'mand' };
 
 function setAttribute(words: AttributeWords, [name, set]: readonly [string, boolean]): void {
   // A later word wins over an earlier one.
@@ -77,6 +82,7 @@ function readOne(words: MountWords, word: string): void {
   else if (word === 'bind' || word === 'rbind') words.bind = { recursive: word === 'rbind' };
   else if (word === 'idmap' || word === 'ridmap') words.idmap = { recursive: word === 'ridmap' };
   else if (word === 'tmpcopyup' || word === 'copyup') words.tmpcopyup = true;
+  else if (Object.hasOwn(TAKES_BACK, word)) delete words.data[TAKES_BACK[word] as string];
   else if (!NEUTRAL.has(word)) {
     const at = word.indexOf('=');
     words.data[at < 0 ? word : word.slice(0, at)] = at < 0 ? true : word.slice(at + 1);
@@ -89,6 +95,17 @@ export function readMountWords(options: readonly string[] = []): MountWords {
   for (const word of options) readOne(words, word);
   return words;
 }
+
+/** The words for all below and those for the mount alone, where there is nothing below: these win. */
+export const ofOneMount = ({ own, deep }: MountWords): AttributeWords => {
+  const words: AttributeWords = { set: [], clear: [] };
+  const time = own.clear.includes('MOUNT_ATTR__ATIME');
+  const kept = (name: string): boolean =>
+    !own.set.includes(name) && !own.clear.includes(name) && !(time && [...TIMES, 'MOUNT_ATTR__ATIME'].includes(name));
+  words.set.push(...deep.set.filter(kept), ...own.set);
+  words.clear.push(...deep.clear.filter(kept), ...own.clear);
+  return words;
+};
 
 /** struct mount_attr's part; undefined when there is nothing to change. */
 export const attributesOf = (w: AttributeWords): { set: string[]; clear: string[] } | undefined =>

@@ -28,7 +28,13 @@ const DOING = 'make /dev';
 const makedev = (major: number, minor: number): number => (major << 8) | minor;
 
 /** Before the pivot: the tmpfs with its nodes, detached; without CAP_MKNOD copies of the host's nodes are taken along. */
-export function prepareDev(o: { mknod: boolean; console: boolean }): Step[] {
+export function prepareDev(o: {
+  mknod: boolean;
+  console: boolean;
+  /** Of the tmpfs; default 64 MiB, and a folder that root alone writes to. */
+  options: Readonly<Record<string, string | true>>;
+  attributes: readonly string[];
+}): Step[] {
   const dev = slot(DEV_SLOT);
   const node = ([name, major, minor]: (typeof NODES)[number]): Step[] =>
     o.mknod
@@ -46,8 +52,8 @@ export function prepareDev(o: { mknod: boolean; console: boolean }): Step[] {
         ];
   return [
     ...newMount('tmpfs', DEV_SLOT, {
-      options: { mode: '755', size: '65536k' },
-      attributes: ['MOUNT_ATTR_NOSUID', 'MOUNT_ATTR_NOEXEC'],
+      options: { mode: '755', size: '65536k', ...o.options },
+      attributes: o.attributes,
       doing: DOING,
     }),
     // The nodes' modes are final, whatever the umask: set to 0 here, to the program's own later.

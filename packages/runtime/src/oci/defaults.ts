@@ -56,6 +56,7 @@ export const DEVICE_RULES: readonly OciDeviceRule[] = [
   { allow: true, type: 'c', major: 136, access: 'rwm' },
 ]; // prettier-ignore
 
+const BOUND = Object.freeze(['rbind', 'rprivate', 'rnosuid', 'rnoexec', 'rnodev', 'rro']) as string[];
 const HARMLESS = Object.freeze(['nosuid', 'noexec', 'nodev']) as string[];
 
 export interface MountFacts {
@@ -80,7 +81,7 @@ export function defaultMounts(facts: MountFacts): readonly OciMount[] {
 function makeDefaultMounts(facts: MountFacts): OciMount[] {
   const pts = ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', ...(facts.terminalGroup ? ['gid=5'] : [])];
   const sysfs: OciMount = { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...HARMLESS, 'ro'] };
-  const boundSys: OciMount = { destination: '/sys', type: 'bind', source: '/sys', options: ['rbind', 'rprivate', ...HARMLESS, 'ro'] };
+  const boundSys: OciMount = { destination: '/sys', type: 'bind', source: '/sys', options: BOUND };
   const cgroup: OciMount = { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: [...HARMLESS, 'ro'] };
   return [
     { destination: '/proc', type: 'proc', source: 'proc', options: HARMLESS },

@@ -65,6 +65,8 @@ export class LegacyMounts {
   /** Names of copies with all that is mounted below -> the host's path. */
   readonly #deep = new Map<string, string>();
   readonly #contexts = new Map<string, Context>();
+  /** Slot -> where its mount is now. */
+  readonly #attached = new Map<string, string>();
   /** Slots that stay empty. */
   readonly #never = new Set<string>();
   #next = 0;
@@ -205,8 +207,9 @@ export class LegacyMounts {
     const deep = (numberOf(step.args[2]) & AT_RECURSIVE) !== 0 ? MS_REC : 0;
     const held = slotOf(step.args[0]);
     const name = held === undefined ? undefined : this.#names.get(held);
-    const target = held === undefined ? String(step.args[1]) : this.#path(name as string);
-    const key = name ?? target;
+    // One that has its place is no longer on the stage.
+    const target = held === undefined ? String(step.args[1]) : (this.#attached.get(held) ?? this.#path(name as string));
+    const key = this.#attached.has(held ?? '') ? target : (name ?? target);
     const source = deep !== 0 && changed !== 0 ? this.#deep.get(key) : undefined;
     if (source !== undefined && hasMountsBelow(source))
       return refuse(`flags for what is mounted below ${source} (recursive: false mounts it alone)`);
@@ -242,6 +245,7 @@ export class LegacyMounts {
     if (!copied && (second || step.skipOnSuccess === undefined)) this.#names.delete(held);
     const target = second ? (step.path as string) : String(step.args[3]);
     this.#flags.set(target, this.#flags.get(name) ?? 0);
+    if (!copied) this.#attached.set(held, target);
     const move = {
       ...mount(this.#path(name), target, null, copied ? MS_BIND : MS_MOVE, null),
       ...rest,
