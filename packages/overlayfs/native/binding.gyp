@@ -49,7 +49,7 @@
       'src/tar_writer.cc',
       'src/directory_packer.cc',
       'src/packed_file.cc',
-      'src/upper_packer.cc',
+      'src/upper_packer.cc', 'src/id_map.cc',
       'src/gzip_compressor.cc',
       'src/gzip_handle.cc',
       'src/pack_handle.cc',

@@ -3,6 +3,7 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { AbortError, assertLinux, InvalidArgumentError, syscallErrorFrom } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
 import { checkObject, checkPath } from './check-options.js';
+import { checkIdMaps, type IdMaps, seenInside } from './id-maps.js';
 import { native, type ScannedEntry } from './native.js';
 import { type HeldLayer, isDirectory, type UpperEntry, walkUppers } from './upper-walk.js';
 
@@ -10,6 +11,15 @@ import { type HeldLayer, isDirectory, type UpperEntry, walkUppers } from './uppe
 export interface DiffOptions {
   /** The layers below the upper, top first, as in {@link OverlayOptions.lower}. */
   lower: readonly (string | Fd)[];
+  /**
+   * The maps of the user namespace in which the upper was written, when owners shall be told as that shows them. An id that they do not have is 65534, as
+   * stat(2) shows it there. Default: as they are on disk.
+   */
+  ids?: IdMaps | undefined;
+  /** The same for the layers below, when they are on disk with those owners too, as an ordinary user's. Default: as they are on disk. */
+  lowerIds?: IdMaps | undefined;
+  /** Absolute paths that are left out where the layers have nothing: places that were made to mount something there. Default: none. */
+  except?: readonly string[] | undefined;
   /** Ends the walk with an AbortError. */
   signal?: AbortSignal | undefined;
 }
@@ -87,17 +97,21 @@ async function* changedEntries(uppers: string | readonly string[], options: Diff
 export function checkUppers(
   uppers: string | readonly string[],
   options: DiffOptions,
-): { list: readonly string[]; lower: DiffOptions['lower']; signal: AbortSignal | undefined } {
+): Omit<DiffOptions, 'signal' | 'except'> & { list: readonly string[]; except: readonly string[]; signal: AbortSignal | undefined } {
   const list = typeof uppers === 'string' ? [uppers] : uppers;
   if (!Array.isArray(list) || list.length === 0) throw new InvalidArgumentError('uppers', 'a path or an array of at least one', uppers);
   for (const [i, directory] of list.entries()) checkPath(directory, `uppers[${i}]`);
-  checkObject(options, 'options', ['lower', 'signal']);
-  const { lower, signal } = options as DiffOptions;
+  checkObject(options, 'options', ['lower', 'ids', 'lowerIds', 'except', 'signal']);
+  const { lower, ids, lowerIds, except = [], signal } = options as DiffOptions;
+  if (!Array.isArray(except)) throw new InvalidArgumentError('except', 'an array of absolute paths', except);
+  for (const [i, place] of except.entries()) checkPath(place, `except[${i}]`);
+  if (ids !== undefined) checkIdMaps(ids, 'ids');
+  if (lowerIds !== undefined) checkIdMaps(lowerIds, 'lowerIds');
   if (!Array.isArray(lower)) throw new InvalidArgumentError('lower', 'an array of paths or descriptors, top first', lower);
   for (const [i, layer] of lower.entries()) if (!Fd.is(layer)) checkPath(layer, `lower[${i}]`);
   assertLinux('the changes of a writable layer');
   native();
-  return { list, lower, signal };
+  return { list, lower, ids, lowerIds, except, signal };
 }
 
 /** A layer below as a path in this process. */
@@ -105,7 +119,8 @@ export const lowerPath = (layer: string | Fd): string => (Fd.is(layer) ? `/proc/
 
 /** Holds the layers for as long as the walk lasts. */
 async function* heldWalk(uppers: string | readonly string[], options: DiffOptions): AsyncGenerator<UpperEntry> {
-  const { list, lower, signal } = checkUppers(uppers, options);
+  const { list, lower, ids, lowerIds, except, signal } = checkUppers(uppers, options);
+  const leftOut = new Set(except);
   const opened: HeldLayer[] = [];
   try {
     const hold = (path: string): HeldLayer => {
@@ -117,7 +132,8 @@ async function* heldWalk(uppers: string | readonly string[], options: DiffOption
     const theirs = lower.map((layer) => hold(lowerPath(layer)));
     for await (const entry of walkUppers(ours, theirs)) {
       if (signal?.aborted) throw new AbortError('read the changes of a writable layer', signal.reason);
-      yield entry;
+      if (entry.before === undefined && leftOut.has(`/${entry.path.toString()}`)) continue;
+      yield { ...entry, node: seenInside(ids, entry.node), before: seenInside(lowerIds, entry.before) };
     }
   } finally {
     for (const { fd } of opened) closeSync(fd);

@@ -8,6 +8,7 @@ export { type Change, type DiffOptions, diffUpper, type EntryType } from './diff
 export { type ReadFileOptions, readFileInRoot, removeTree } from './files.js';
 export { type GzipLayer, gzipLayer, type LayerFacts } from './gzip-layer.js';
 export { describeHostRoot, type HostRootOptions } from './host-root.js';
+export type { IdMaps, IdRange } from './id-maps.js';
 export type { LayerLimits } from './layer-limits.js';
 export { LayerMounts } from './layer-mounts.js';
 export {

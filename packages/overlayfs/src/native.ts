@@ -74,6 +74,13 @@ export interface GzipHandle {
   end(): Promise<{ rest: Buffer; diffId: string; digest: string; size: number }>;
 }
 
+/** Directories, top first, and how their owners are seen: [inside, outside, size, inside, …]. */
+export interface PackedStack {
+  paths: readonly string[];
+  uid: Uint32Array | undefined;
+  gid: Uint32Array | undefined;
+}
+
 /** native/src/directory_packer.h and upper_packer.h; one call at a time, and close() only between them. */
 export interface PackHandle {
   /** Null at the end. */
@@ -118,8 +125,8 @@ export type Binding = StepBinding & {
   ) => PipelineHandle;
   PackHandle: {
     new (directory: string, uid: number | null, gid: number | null, mtime: number | null): PackHandle;
-    /** Top first. */
-    new (uppers: readonly string[], lowers: readonly string[]): PackHandle;
+    /** `except`: relative paths. */
+    new (uppers: PackedStack, lowers: PackedStack, except: readonly string[]): PackHandle;
   };
   GzipHandle: new () => GzipHandle;
   /** What reads compressed layers here; 'none' where nothing does */

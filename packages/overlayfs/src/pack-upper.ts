@@ -1,7 +1,14 @@
 // The changes of a writable layer as a tar layer of an OCI image: what a commit stores.
 import { checkUppers, type DiffOptions, lowerPath } from './diff-upper.js';
-import { native } from './native.js';
+import { flatRanges, type IdMaps } from './id-maps.js';
+import { native, type PackedStack } from './native.js';
 import { packedPieces } from './packed-pieces.js';
+
+const stackOf = (paths: readonly string[], ids: IdMaps | undefined): PackedStack => ({
+  paths,
+  uid: ids && flatRanges(ids.uid),
+  gid: ids && flatRanges(ids.gid),
+});
 
 /**
  * The changes of a writable layer as an uncompressed tar stream, a layer by the OCI image specification: `.wh.` entries for what
@@ -19,10 +26,15 @@ import { packedPieces } from './packed-pieces.js';
  * ```
  */
 export async function* packUpper(uppers: string | readonly string[], options: DiffOptions): AsyncGenerator<Uint8Array> {
-  const { list, lower, signal } = checkUppers(uppers, options);
-  const handle = new (native().PackHandle)(
+  const { list, lower, ids, lowerIds, except, signal } = checkUppers(uppers, options);
+  const ours = stackOf(
     list.map((directory) => `${directory}/upper`),
-    lower.map(lowerPath),
+    ids,
+  );
+  const handle = new (native().PackHandle)(
+    ours,
+    stackOf(lower.map(lowerPath), lowerIds),
+    except.map((place) => place.slice(1)),
   );
   yield* packedPieces(handle, 'read the changes of a writable layer', signal);
 }

@@ -1,6 +1,9 @@
 // A running container: its first process, further ones, its limits and its end.
 import { type CgroupDirectories, type CgroupStats, openCgroup } from '@ctr/cgroups';
+import type { Image } from '@ctr/image';
 import { InvalidArgumentError, UnsupportedError } from '@ctr/internal/errors';
+import type { Change } from '@ctr/overlayfs';
+import { type ChangedLayer, type ContainerCommitOptions, changesOf, commitContainer, type Origin } from './changes.js';
 import { type ExecTarget, type KnownExec, startExec } from './exec.js';
 import { ExecSlots } from './exec-slots.js';
 import { Run } from './lazy-run.js';
@@ -36,6 +39,10 @@ export interface ContainerFacts extends RunningFacts {
   readonly oci: OciSpec;
   readonly runSpec: RunSpec;
   readonly stopSignal: SignalName;
+  /** Of a container from an image. */
+  readonly origin: Origin | undefined;
+  /** @throws UnsupportedError where its writable layer cannot be looked at. */
+  changed(): ChangedLayer;
 }
 
 /** Options of {@link Container.stop}. */
@@ -151,6 +158,39 @@ export class Container extends RunningProcess {
     throw new UnsupportedError('stats()', 'a control group, and this user may make none', undefined, {
       hint: 'run as root, or in a delegated cgroup: systemd-run --user --scope -p Delegate=yes node …',
     });
+  }
+
+  /**
+   * What it has changed of its root so far, as `docker diff` tells it: each change once, a directory before what it holds.
+   *
+   * @remarks For a container with `writable: 'disk'`, while it runs. What changes meanwhile may be seen or not. Owners are those inside.
+   * @throws {UnsupportedError} CTR_UNSUPPORTED for a layer in memory, one on a loop device, and where the layer has other users than this one;
+   * {@link AbortError} ABORT_ERR.
+   * @example
+   * ```ts
+   * for await (const { kind, path } of box.diff()) console.log(kind, path) // added /root/notes …
+   * ```
+   */
+  diff(options: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<Change> {
+    return changesOf(this.#facts, options.signal);
+  }
+
+  /**
+   * Makes an image of it, as `docker commit` does: that it was made from, with a layer of what was changed. The image is in the same store, and has
+   * the same config unless `config` says otherwise. Mounts, and what is in them, are not part of it.
+   *
+   * @param reference - The new image's name, such as 'localhost/mine:1'.
+   * @remarks For a container from an image with `writable: 'disk'`, while it runs: its layer ends with it.
+   * @throws what {@link diff} and `ImageStore.commit` throw.
+   * @example
+   * ```ts
+   * await using box = await runContainer({ image: 'debian:12', command: ['sleep', 'infinity'], writable: 'disk', network: 'host' })
+   * await box.exec(['apt-get', 'install', '-y', 'curl']).result()
+   * await box.commit('localhost/with-curl:1', { config: { Cmd: ['curl', '--version'] } })
+   * ```
+   */
+  async commit(reference: string, options: ContainerCommitOptions = {}): Promise<Image> {
+    return commitContainer(this.#facts, reference, options);
   }
 
   /** What there is to know about it, as plain data. */

@@ -109,7 +109,8 @@ export class ExecSlots {
   async #drop(which: (slot: Slot) => boolean): Promise<void> {
     const going = this.#slots.filter(which);
     this.#slots = this.#slots.filter((slot) => !going.includes(slot));
-    await Promise.all(going.map(({ parked }) => parked[Symbol.asyncDispose]()));
+    // What could not be cleaned up after one is the container's to tell: nobody waits for this one.
+    await Promise.allSettled(going.map(({ parked }) => parked[Symbol.asyncDispose]()));
   }
 
   #close(): void {

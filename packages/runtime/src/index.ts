@@ -10,6 +10,7 @@ export {
 } from '@ctr/internal/errors';
 export { Fd } from '@ctr/internal/fd';
 export { StartError } from '@ctr/namespaces';
+export type { ContainerCommitOptions } from './changes.js';
 export { MaxBufferError } from './collect-output.js';
 export type { ContainerInfo, ExecProcess, ExecRun, StopOptions } from './container.js';
 export { Container } from './container.js';

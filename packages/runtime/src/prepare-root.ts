@@ -4,6 +4,7 @@ import { lstatSync } from 'node:fs';
 import type { Image, ImageConfig, ImageStore } from '@ctr/image';
 import { hold } from '@ctr/namespaces';
 import { type DescribedRoot, describeOverlay, type RootFacts, readFileInRoot } from '@ctr/overlayfs';
+import type { Origin } from './changes.js';
 import { openDefaultStore } from './default-store.js';
 import { withStoreHint } from './hints.js';
 import { type LayerPlan, type LowerLayers, planLayers } from './layer-form.js';
@@ -19,6 +20,7 @@ export interface PreparedRoot {
   /** Mode and owner of the root directory. */
   readonly facts: RootFacts;
   readonly image: ImageConfig | undefined;
+  readonly origin: Origin | undefined;
   /** 'debian:12', or the folder. */
   readonly label: string;
   /** Looks up a user in this root, once for each text. */
@@ -33,7 +35,8 @@ const MAX_USER_FILE = 2 ** 20;
 /** Kinds of one root that are kept: sizes are the caller's, and may be any number. */
 const MAX_OVERLAYS = 16;
 
-function rootOf({ layers, root }: LowerLayers, image: ImageConfig | undefined, label: string): PreparedRoot {
+function rootOf({ layers, root }: LowerLayers, origin: Origin | undefined, label: string): PreparedRoot {
+  const image = origin?.image.config;
   const known = new Map<string, Promise<ResolvedUser>>();
   const read = (path: string): Promise<Buffer | null> => readFileInRoot(layers, path, { maxBytes: MAX_USER_FILE });
   const overlays = new Map<string, DescribedRoot>();
@@ -41,6 +44,7 @@ function rootOf({ layers, root }: LowerLayers, image: ImageConfig | undefined, l
     layers,
     facts: root,
     image,
+    origin,
     label,
     inMemory(userxattr, size) {
       const key = `${userxattr} ${size}`;
@@ -81,7 +85,7 @@ async function keepLayers(store: ImageStore, image: Image): Promise<void> {
 /** The lease first: what is found or unpacked after it stays. */
 async function unpack(store: ImageStore, image: Image, plan: LayerPlan): Promise<PreparedRoot> {
   await keepLayers(store, image);
-  return rootOf(await plan.lower(await store.unpack(image, plan.sink)), image.config, image.reference);
+  return rootOf(await plan.lower(await store.unpack(image, plan.sink)), { store, image }, image.reference);
 }
 
 /** Each image is unpacked once, however many start at the same time. */

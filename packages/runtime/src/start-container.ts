@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { AbortError, syscallErrorFrom } from '@ctr/internal/errors';
 import { Fd } from '@ctr/internal/fd';
 import { type ContainerProcess, spawn } from '@ctr/namespaces';
+import { changedLayer } from './changes.js';
 import { CleanupStack, withCleanup } from './cleanup-stack.js';
 import { Container } from './container.js';
 import { explainFailure } from './explain-failure.js';
@@ -85,6 +86,8 @@ function containerOf(input: ContainerInput, process: ContainerProcess, compiled:
       return compiled.directories;
     },
     root: root.label,
+    origin: root.origin,
+    changed: () => changedLayer(input, compiled.oci),
     stopSignal: spec.stopSignal ?? parseSignal(root.image?.StopSignal) ?? 'SIGTERM',
   });
 }

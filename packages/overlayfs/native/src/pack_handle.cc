@@ -1,6 +1,7 @@
 #include "pack_handle.h"
 
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,13 +20,29 @@ std::vector<std::string> pathsOf(const Napi::Value& list) {
   return out;
 }
 
+/** [inside, outside, size, inside, …] or undefined */
+IdMap idMapOf(const Napi::Value& list) {
+  IdMap out;
+  if (list.IsUndefined()) return out;
+  const auto numbers = list.As<Napi::Uint32Array>();
+  for (size_t i = 0; i + 2 < numbers.ElementLength(); i += 3) out.push_back({numbers[i], numbers[i + 1], numbers[i + 2]});
+  return out;
+}
+
+/** { paths, uid, gid } */
+UpperPacker::Stack stackOf(const Napi::Value& value) {
+  const auto stack = value.As<Napi::Object>();
+  return {pathsOf(stack.Get("paths")), {idMapOf(stack.Get("uid")), idMapOf(stack.Get("gid"))}};
+}
+
 /** Its files are open until it is closed or collected; TypeScript sees to it that only one call is under way. */
 class PackHandle : public Napi::ObjectWrap<PackHandle> {
  public:
-  /** new PackHandle(directory, uid | null, gid | null, mtime | null), or new PackHandle(uppers, lowers): arrays of paths, top first */
+  /** new PackHandle(directory, uid | null, gid | null, mtime | null), or new PackHandle(uppers, lowers, except): see src/native.ts */
   explicit PackHandle(const Napi::CallbackInfo& info) : Napi::ObjectWrap<PackHandle>(info) {
-    if (info[0].IsArray()) {
-      packer_ = std::make_shared<UpperPacker>(pathsOf(info[0]), pathsOf(info[1]));
+    if (info[0].IsObject()) {
+      const auto except = pathsOf(info[2]);
+      packer_ = std::make_shared<UpperPacker>(stackOf(info[0]), stackOf(info[1]), std::set<std::string>(except.begin(), except.end()));
       return;
     }
     PackOptions options;

@@ -107,12 +107,14 @@ void UpperPacker::close() {
 
 void UpperPacker::begin(std::string& out) {
   Layers ours, theirs;
-  for (const auto& path : upper_paths_) ours.push_back(held_.emplace_back(openLayer(path)).get());
-  for (const auto& path : lower_paths_) theirs.push_back(held_.emplace_back(openLayer(path)).get());
+  for (const auto& path : uppers_.paths) ours.push_back(held_.emplace_back(openLayer(path)).get());
+  for (const auto& path : lowers_.paths) theirs.push_back(held_.emplace_back(openLayer(path)).get());
   ScannedEntry root, before;
   scanEntry(ours.front(), ".", "", root);
   // The root of an upper is made by us, and its time is that of the last name in it.
   const bool known = !theirs.empty() && scanEntry(theirs.front(), ".", "", before);
+  seeInside(uppers_.ids, root);
+  seeInside(lowers_.ids, before);
   if (!known || root.mode != before.mode || root.uid != before.uid || root.gid != before.gid)
     writeWithParents({"", std::move(root), ours.front(), false}, out);
   enter("", ours, theirs);
@@ -152,6 +154,7 @@ UpperPacker::Names UpperPacker::everything(const Layers& layers, const std::stri
       auto entries = scanDirectory(layer, path);
       for (size_t i = 1; i < entries.size(); i++) {
         const std::string at = join(path, entries[i].name);
+        seeInside(uppers_.ids, entries[i]);
         add(names, std::move(entries[i]), layer, at);
       }
     } catch (const SyscallFailure& f) {
@@ -175,7 +178,9 @@ UpperPacker::Names UpperPacker::named(const Layers& layers, const std::string& p
     for (const auto& [name, _] : wanted) {
       ScannedEntry entry;
       const std::string at = join(path, name);
-      if (scanEntry(directory.get(), name, at, entry)) add(names, std::move(entry), layer, at);
+      if (!scanEntry(directory.get(), name, at, entry)) continue;
+      seeInside(lowers_.ids, entry);
+      add(names, std::move(entry), layer, at);
     }
   }
   return names;
@@ -193,6 +198,7 @@ bool UpperPacker::step(std::string& out) {
 }
 
 void UpperPacker::visit(std::string path, Stacked& own, const Stacked* old, std::string& out) {
+  if (old == nullptr && except_.contains(path)) return;
   above_.erase(std::remove_if(above_.begin(), above_.end(), [&](const Change& c) { return !isAbove(c.path, path); }), above_.end());
   if (isWhiteout(own.node)) {
     // A whiteout of what never was says nothing.

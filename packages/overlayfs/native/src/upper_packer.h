@@ -4,10 +4,12 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "id_map.h"
 #include "packed_file.h"
 #include "scan_directory.h"
 #include "tar_writer.h"
@@ -17,8 +19,15 @@ namespace ctr {
 /** `.wh.` entries for what was deleted, `.wh..wh..opq` for what was replaced, and the directories above a change. */
 class UpperPacker final : public Packer {
  public:
-  /** Paths of directories, top first. */
-  UpperPacker(std::vector<std::string> uppers, std::vector<std::string> lowers) : upper_paths_(std::move(uppers)), lower_paths_(std::move(lowers)) {}
+  /** Directories, top first, and how their owners are seen. */
+  struct Stack {
+    std::vector<std::string> paths;
+    IdMaps ids;
+  };
+
+  /** `except`: paths that are left out where the lower layers have nothing. */
+  UpperPacker(Stack uppers, Stack lowers, std::set<std::string> except)
+      : uppers_(std::move(uppers)), lowers_(std::move(lowers)), except_(std::move(except)) {}
 
   std::string next(size_t size) override;
   void close() override;
@@ -64,8 +73,9 @@ class UpperPacker final : public Packer {
   void write(const Change& change, std::string& out);
   void writeMark(const std::string& path, std::string& out) const;
 
-  std::vector<std::string> upper_paths_;
-  std::vector<std::string> lower_paths_;
+  Stack uppers_;
+  Stack lowers_;
+  std::set<std::string> except_;
   std::vector<UniqueFd> held_;
   /** Never moved: their iterators stay theirs. */
   std::deque<Level> levels_;
