@@ -1,5 +1,5 @@
-// How long images take in and out of the store: commit + push, no-op push and pull, save, load, delete, collection; against skopeo and docker.
-// node bench/images.mjs [--rounds=5] [--files=28000] [--only=ours,skopeo,docker] [--out=FILE]     as root: each round has a fresh ext4
+// How long images take in and out of the store: commit + push, no-op push and pull, save, load, delete, collection; against skopeo, docker and podman.
+// node bench/images.mjs [--rounds=5] [--files=28000] [--only=ours,skopeo,docker,podman] [--out=FILE]     as root: each round has a fresh ext4
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,7 @@ import { directoryEntries, ImageStore, packTar } from '../packages/image/dist/in
 import { gzipLayer, layerSink, packDirectory, packUpper } from '../packages/overlayfs/dist/index.js';
 import { option, say, wanted, write } from './bench.mjs';
 import { summary } from './numbers.mjs';
+import { podmanEnv } from './pull/peers.mjs';
 import { find } from './scratch.mjs';
 
 const ROUNDS = Number(option('rounds', '5'));
@@ -32,7 +33,13 @@ try {
   const tree = makeTree();
   const registry = await startRegistry();
   await seed(tree, registry);
-  const peers = [ours, ...(find('skopeo') ? [skopeo] : []), ...(wanted('docker') && find('dockerd') ? [dockerPeer] : [])];
+  const others = { skopeo: [skopeo, 'skopeo'], docker: [dockerPeer, 'dockerd'], podman: [podmanPeer, 'podman'] };
+  const peers = [ours];
+  for (const [name, [peer, program]] of Object.entries(others)) {
+    if (!wanted(name)) continue;
+    if (find(program) === undefined) say(`not measured: ${name} is not installed`);
+    else peers.push(peer);
+  }
   for (let round = 0; round < ROUNDS; round++) {
     // Another order each time: whoever comes first finds a colder machine.
     for (const peer of peers.sort(() => Math.random() - 0.5)) {
@@ -236,6 +243,32 @@ async function dockerPeer({ disk, tree, registry, round }) {
     await sleep(500);
     rmSync(socket, { recursive: true, force: true });
   }
+}
+
+async function podmanPeer({ disk, tree, registry, round }) {
+  const policy = path.join(dir, 'policy.json');
+  writeFileSync(policy, '{"default":[{"type":"insecureAcceptAnything"}]}');
+  const env = { ...process.env, ...podmanEnv(path.join(disk, 'podman')) };
+  const podman = (...args) => execFileSync('podman', args, { stdio: 'pipe', encoding: 'utf8', env });
+  const name = `${registry}/podman:${round}`;
+  const there = ['-q', '--tls-verify=false', '--signature-policy', policy];
+  const empty = path.join(disk, 'empty.tar');
+  execFileSync('tar', ['-c', '-f', empty, '-T', '/dev/null']);
+  podman('import', '-q', '--signature-policy', policy, empty, 'base');
+  const id = podman('create', '--network', 'none', 'base', '/x').trim();
+  podman('cp', tree.root, `${id}:/tree-${round}`);
+  await timed('podman', 'commit + push', () => {
+    podman('commit', '-q', id, name);
+    podman('push', ...there, name);
+  });
+  await timed('podman', 'push again', () => podman('push', ...there, name));
+  await timed('podman', 'save', () => podman('save', '-q', '--signature-policy', policy, '-o', `${disk}/podman.tar`, name));
+  podman('rm', id);
+  podman('rmi', '-f', name);
+  await timed('podman', 'load', () => podman('load', '-q', '--signature-policy', policy, '-i', `${disk}/podman.tar`));
+  await timed('podman', 'delete', () => podman('rmi', '-f', name));
+  await timed('podman', 'pull', () => podman('pull', ...there, name));
+  await timed('podman', 'pull again', () => podman('pull', ...there, name));
 }
 
 async function end(child) {

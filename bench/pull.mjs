@@ -143,11 +143,26 @@ function report() {
       fastest ? `${(least / cpu).toFixed(2)}x` : '',
       inside('pull'),
       list[0].inside ? Math.max(...list.map((s) => s.inside.stall)).toFixed(1) : '',
+      inside('inProcess'),
       inside('warm'),
       inside('noop'),
     ];
   });
-  const head = ['pull', 'wall s', 'min', 'max', 'cpu s', 'peak MiB', 'wall', 'cpu', 'inside ms', 'stall ms', 'warm ms', 'no-op ms'];
+  const head = [
+    'pull',
+    'wall s',
+    'min',
+    'max',
+    'cpu s',
+    'peak MiB',
+    'wall',
+    'cpu',
+    'inside ms',
+    'stall ms',
+    'in process ms',
+    'warm ms',
+    'no-op ms',
+  ];
   say(
     table(
       head,

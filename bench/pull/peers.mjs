@@ -73,6 +73,14 @@ async function daemon(disk, start) {
   };
 }
 
+/** What podman needs on a host like this one: no limits that only CAP_SYS_RESOURCE raises, and its own places for everything. */
+export function podmanEnv(run) {
+  mkdirSync(run);
+  writeFileSync(path.join(run, 'storage.conf'), `[storage]\ndriver = "overlay"\nrunroot = "${run}/run"\ngraphroot = "${run}/graph"\n`);
+  writeFileSync(path.join(run, 'containers.conf'), '[containers]\ndefault_ulimits = []\n[engine]\ncgroup_manager = "cgroupfs"\n');
+  return { CONTAINERS_CONF: `${run}/containers.conf`, CONTAINERS_STORAGE_CONF: `${run}/storage.conf` };
+}
+
 export const PEERS = {
   'skopeo + umoci': {
     needs: ['skopeo', 'umoci'],
@@ -130,11 +138,7 @@ export const PEERS = {
   podman: {
     needs: ['podman'],
     start: async (disk, { host, policy }) => {
-      const run = path.join(disk, 'podman');
-      mkdirSync(run);
-      writeFileSync(path.join(run, 'storage.conf'), `[storage]\ndriver = "overlay"\nrunroot = "${run}/run"\ngraphroot = "${run}/graph"\n`);
-      writeFileSync(path.join(run, 'containers.conf'), '[containers]\ndefault_ulimits = []\n[engine]\ncgroup_manager = "cgroupfs"\n');
-      const env = [`CONTAINERS_CONF=${run}/containers.conf`, `CONTAINERS_STORAGE_CONF=${run}/storage.conf`];
+      const env = Object.entries(podmanEnv(path.join(disk, 'podman'))).map(([key, value]) => `${key}=${value}`);
       return {
         pull: (image) => ['env', ...env, 'podman', 'pull', '-q', '--tls-verify=false', '--signature-policy', policy, `${host}/${image}`],
       };
