@@ -1,6 +1,7 @@
 // Threads and locks by libuv, which the Node binary exports: the C++ library's own would tie the addon to the C library
 // that it was built with (pthread_create of glibc 2.34, condition_variable of gcc 12).
 #pragma once
+#include <sched.h>
 #include <sys/resource.h>
 #include <uv.h>
 
@@ -69,6 +70,9 @@ class Thread {
       // To Linux a thread has a niceness of its own: whoever computes for long makes way for an event loop that has a moment's work.
       // Where that is refused, it is only less polite.
       ::setpriority(PRIO_PROCESS, 0, ::getpriority(PRIO_PROCESS, 0) + kNiceness);
+      // And it does not take the processor from who woke it, which is the event loop handing on a piece. sched(7), SCHED_BATCH
+      const sched_param none{};
+      ::sched_setscheduler(0, SCHED_BATCH, &none);
       static_cast<Thread*>(self)->body_();
     };
     if (uv_thread_create(&thread_, run, this) != 0) throw std::bad_alloc();
