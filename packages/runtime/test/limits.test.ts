@@ -1,6 +1,5 @@
 // Limits are held, and the end says which one was met.
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { detectCgroups } from '@ctr/cgroups';
 import { host, need } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -43,10 +42,17 @@ describe.skipIf(!n.ok)(n.title('limits'), () => {
 
   it('of CPU time are kept', async () => {
     await using c = await run('while true; do :; done', { resources: { cpus: 0.25 } });
-    await sleep(1000);
+    const begun = performance.now();
+    // A machine that stands still for a moment counts that as used, and the kernel takes it back later: until the account is even.
+    const kept = async (): Promise<boolean> => {
+      const { cpu } = await c.stats();
+      return (cpu?.throttledPeriods ?? 0) > 5 && (cpu?.usageMs ?? 0) / (performance.now() - begun) < 0.35;
+    };
+    await expect.poll(kept, { timeout: 20_000, interval: 100 }).toBe(true);
     c.kill('SIGKILL');
     const { usage, durationMs } = await c.exited;
-    expect((usage.cpuMs ?? 0) / durationMs).toBeLessThan(0.4);
+    // Without a limit it is one.
+    expect((usage.cpuMs ?? 0) / durationMs).toBeLessThan(0.6);
     expect(usage.throttledMs).toBeGreaterThan(0);
   });
 
