@@ -143,6 +143,22 @@ export const PULL_CHECKS = {
   allPlatforms: checks.boolean,
   sink: checks.sink,
 };
+
+/**
+ * Checks one option of `ImageStore.pull` and does nothing else: for who passes options on and wants them refused before anything is done.
+ *
+ * @param name - Such as `mirrors`.
+ * @param path - What the error calls it. Default: the name.
+ * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT with path, expected and received; a secret is not shown.
+ * @example
+ * ```ts
+ * checkPullOption('mirrors', { 'docker.io': ['mirror.example:5000'] }, 'config.registryMirrors')
+ * ```
+ */
+export function checkPullOption(name: keyof PullOptions, value: unknown, path: string = name): void {
+  if (value !== undefined) PULL_CHECKS[name](value, path);
+}
+
 export const PUSH_CHECKS = {
   ...REGISTRY_CHECKS,
   as: checks.string,

@@ -28,6 +28,7 @@ export type {
   SaveOptions,
   UnpackOptions,
 } from './image-store-options.js';
+export { checkPullOption } from './image-store-options.js';
 export type { DirectoryPacker } from './import.js';
 export type { LayerEntry } from './layer-entries.js';
 export type { UnpackLimits } from './limits.js';

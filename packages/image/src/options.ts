@@ -112,7 +112,7 @@ export const checks = {
 const failProxy = (path: string): never => fail(path, 'false or a URL like "http://proxy.example:3128"', undefined);
 
 function isProxy(value: unknown): boolean {
-  if (typeof value !== 'string' || value === '') return false;
+  if (typeof value !== 'string' || value === '' || value.length > 4096) return false;
   try {
     return parseProxy(value).hostname !== '';
   } catch {

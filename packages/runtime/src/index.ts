@@ -32,7 +32,16 @@ export type {
   RlimitValue,
   TmpfsMountOptions,
 } from './options/part-options.js';
-export type { Duration, ExecOptions, OutputOption, ProcessOptions, RunOptions, StdinOption, UserOption } from './options/run-options.js';
+export type {
+  Duration,
+  ExecOptions,
+  OutputOption,
+  ProcessOptions,
+  RegistryPullOptions,
+  RunOptions,
+  StdinOption,
+  UserOption,
+} from './options/run-options.js';
 export type { SignalName } from './options/units.js';
 export type { ContainerResult, ExitReason, ExitStatus, Usage } from './result.js';
 export { ContainerExitError } from './result.js';

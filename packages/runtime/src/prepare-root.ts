@@ -8,6 +8,7 @@ import type { Origin } from './changes.js';
 import { openDefaultStore } from './default-store.js';
 import { withStoreHint } from './hints.js';
 import { type LayerPlan, type LowerLayers, planLayers } from './layer-form.js';
+import { pullOptionsOf } from './options/pull-schema.js';
 import type { RunSpec } from './options/run-schema.js';
 import { removeFileStep } from './session/record.js';
 import type { Session } from './session/session.js';
@@ -117,8 +118,7 @@ async function fromImage(spec: RunSpec, given: string | Image, session: Session)
     policy: spec.pull ?? 'missing',
     sink: plan.sink,
     ...(spec.platform === undefined ? {} : { platform: spec.platform }),
-    ...(spec.auth === undefined ? {} : { auth: spec.auth }),
-    ...(spec.insecure === undefined ? {} : { insecure: spec.insecure }),
+    ...pullOptionsOf(spec),
     ...(spec.signal === undefined ? {} : { signal: spec.signal }),
     ...(spec.onProgress === undefined ? {} : { onProgress: spec.onProgress }),
   });

@@ -7,6 +7,7 @@ import { hasListenerPath } from './oci/listener.js';
 import { effectiveArgs, effectiveEnv } from './oci/process.js';
 import { environment } from './oci/to-spawn.js';
 import type { OciSpec } from './oci/types.js';
+import { PULL_NAMES } from './options/pull-schema.js';
 import type { RunSpec } from './options/run-schema.js';
 import { type ContainerInput, type ContainerPlan, planContainer } from './plan-container.js';
 import { sameData } from './same-data.js';
@@ -21,7 +22,8 @@ const PLACEHOLDER = newId();
 /** What else a container has of its own: given to each start, or standing in the root and the user. */
 const OF_ONE_CONTAINER: ReadonlySet<string> = new Set([
   ...OF_ONE_START,
-  ...'command entrypoint image name labels pull platform auth insecure onProgress store stopSignal stopTimeout execSlots'.split(' '),
+  ...'command entrypoint image name labels pull platform onProgress store stopSignal stopTimeout execSlots'.split(' '),
+  ...PULL_NAMES,
 ]);
 const OF_THE_PROGRAM = ['command', 'entrypoint', 'env'] as const;
 

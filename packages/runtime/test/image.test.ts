@@ -1,23 +1,13 @@
 // Containers from an image: what the image says about running it, shared layers, users, network files.
-import { lstatSync, readdirSync } from 'node:fs';
-import path from 'node:path';
-import { type Image, ImageStore, packTar, type TarEntry } from '@ctr/image';
+import { type Image, ImageStore, packTar } from '@ctr/image';
 import { makeTempDir, need } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ImageError, type RunOptions, runContainer } from '../src/index.js';
 import { busyboxRoot } from './busybox-root.js';
+import { entriesOf } from './entries.js';
 
 const asRoot = process.getuid?.() === 0;
 const n = need('busybox', asRoot ? 'root' : 'overlay-in-userns');
-
-function entriesOf(folder: string, below = ''): TarEntry[] {
-  return readdirSync(path.join(folder, below), { withFileTypes: true }).flatMap((e): TarEntry[] => {
-    const name = path.join(below, e.name);
-    if (e.isDirectory()) return [{ type: 'directory', path: name }, ...entriesOf(folder, name)];
-    if (e.isSymbolicLink()) return [{ type: 'symlink', path: name, target: 'busybox' }];
-    return [{ type: 'file', path: name, source: path.join(folder, name), mode: lstatSync(path.join(folder, name)).mode & 0o777 }];
-  });
-}
 
 describe.skipIf(!n.ok)(n.title('containers of an image'), () => {
   let store: ImageStore;

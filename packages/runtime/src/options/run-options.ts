@@ -15,6 +15,7 @@ import type {
   RlimitName,
   RlimitValue,
 } from './part-options.js';
+import type { PullOptionName } from './pull-schema.js';
 import type { SignalName } from './units.js';
 
 /** Milliseconds, or text such as '500ms', '30s', '1m30s', '2h'. */
@@ -75,8 +76,15 @@ export interface ProcessOptions {
   killSignal?: SignalName | undefined;
 }
 
+/**
+ * How the registry is reached, as for `ImageStore.pull()`: `auth` (default: what docker and podman were logged in with), `insecure` (without
+ * TLS, or with a certificate that nobody vouches for), `trustedOrigins`, `mirrors`, `proxy`, `tls`, `retry`, `idleTimeoutMs`; and `limits`, how
+ * large a layer may be unpacked.
+ */
+export type RegistryPullOptions = { [K in keyof Pick<PullOptions, PullOptionName>]: PullOptions[K] | undefined };
+
 /** Options of {@link runContainer}. Unknown keys are errors; all are checked before the host is touched. */
-export interface RunOptions extends ProcessOptions {
+export interface RunOptions extends ProcessOptions, RegistryPullOptions {
   /** A reference such as 'debian:12' or 'registry.example/app@sha256:…', or an Image of @ctr/image. Either this or `rootfs`. */
   image?: string | Image | undefined;
   /**
@@ -115,10 +123,6 @@ export interface RunOptions extends ProcessOptions {
   pull?: 'missing' | 'always' | 'never' | undefined;
   /** 'linux/amd64', 'linux/arm64/v8' … Default: this machine's. */
   platform?: string | undefined;
-  /** Who we are to the registry. Default: anonymous. */
-  auth?: PullOptions['auth'] | undefined;
-  /** Speak plain HTTP to the registry. Default: only with the machine itself. */
-  insecure?: boolean | undefined;
   /** Called with the progress of a pull. */
   onProgress?: PullOptions['onProgress'] | undefined;
   /** Where images are kept. Default: one store per user, see ImageStore.open(). */

@@ -7,6 +7,7 @@ import { Fd } from '@ctr/internal/fd';
 import type { OciSpec } from '../oci/types.js';
 import { EXEC_ALIASES, RUN_ALIASES } from './aliases.js';
 import { absolutePath, capabilities, mount, mountTarget, resources, tmpfsShort, ulimits, userns, userObject } from './part-schema.js';
+import { PULL_FIELDS } from './pull-schema.js';
 import {
   boolean,
   either,
@@ -99,7 +100,6 @@ const image: Schema<string | Image> = either(
   live<Image>('an Image', (v) => typeof v === 'object' && v !== null && 'digest' in v && 'layers' in v && 'config' in v),
 );
 
-const auth = live<NonNullable<PullOptions['auth']>>('credentials', (v) => typeof v === 'object' && v !== null);
 const callback = <F>(expected: string): Schema<F> => live<F>(expected, (v) => typeof v === 'function');
 
 /** As for a limit of memory; a file system of its own needs some of it. */
@@ -128,8 +128,7 @@ export const runSchema = object(
     execSlots: optional(integer(0, 64)),
     pull: optional(oneOf('missing', 'always', 'never')),
     platform: optional(text('a platform such as "linux/amd64"', { max: 64, pattern: /^linux\/[a-z0-9]+(?:\/[a-z0-9]+)?$/ })),
-    auth: optional(auth),
-    insecure: optional(boolean),
+    ...PULL_FIELDS,
     onProgress: optional(callback<NonNullable<PullOptions['onProgress']>>('a function')),
     store: optional(live<ImageStore>('an ImageStore', (v) => has(v, 'pull', 'find', 'unpack'))),
     mounts: optional(list('an array of mounts', mount, 1024)),
