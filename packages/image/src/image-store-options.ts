@@ -5,6 +5,7 @@ import type { PullProgress } from './context.js';
 import type { ImageConfig } from './document/config.js';
 import type { DirectoryPacker } from './import.js';
 import type { UnpackLimits } from './limits.js';
+import type { SkippedEntry } from './load/load.js';
 import type { LayerCompressor } from './make-layer.js';
 import { checks, REGISTRY_CHECKS, type RegistryOptions } from './options.js';
 import { parseReference, type Reference } from './reference.js';
@@ -60,6 +61,8 @@ export interface PushOptions extends RegistryOptions {
    * machine's; the result's `digest` tells which.
    */
   platform?: string;
+  /** True: all platforms, and an error when the store lacks one. Default false: see `platform`. */
+  allPlatforms?: boolean;
   /** Repositories of the same registry that may have its blobs, such as `library/debian`; those of the store's other images are known. */
   mountFrom?: string[];
   /**
@@ -77,8 +80,15 @@ export interface PushOptions extends RegistryOptions {
 export interface LoadOptions {
   /** Name for the image, when the file holds one only or its entries have no full name. Default: the name in the file, else `localhost/<file name>`. */
   reference?: string;
-  /** Which image of an index is loaded. Default: this machine's. */
+  /** The image to give back, such as `linux/arm64`; named alone, only it is loaded. Default: this machine's. */
   platform?: string;
+  /**
+   * True: all platforms that the file's indexes name, and an error when it lacks one. False: only the wanted platform. Default: what the file
+   * has of all of them, unless `platform` names one.
+   */
+  allPlatforms?: boolean;
+  /** Called for each entry that is no container image. Default: a warning of the process, code CTR_IMAGE_SKIPPED. */
+  onSkip?: (skipped: SkippedEntry) => void;
   limits?: UnpackLimits;
   signal?: AbortSignal;
 }
@@ -123,6 +133,8 @@ export interface SaveOptions {
   format?: 'archive' | 'directory';
   /** Saves the image for this platform alone. Default: all platforms when the store has them all, else this machine's. */
   platform?: string;
+  /** True: all platforms, and an error when the store lacks one. Default false: see `platform`. */
+  allPlatforms?: boolean;
   /** Stops the work; what was begun is removed. */
   signal?: AbortSignal;
 }
@@ -163,12 +175,20 @@ export const PUSH_CHECKS = {
   ...REGISTRY_CHECKS,
   as: checks.string,
   platform: checks.platform,
+  allPlatforms: checks.boolean,
   mountFrom: checks.strings,
   chunkBytes: checks.integer(1, Number.MAX_SAFE_INTEGER),
   signal: checks.signal,
   onProgress: checks.function,
 };
-export const LOAD_CHECKS = { reference: checks.string, platform: checks.platform, limits: checks.limits, signal: checks.signal };
+export const LOAD_CHECKS = {
+  reference: checks.string,
+  platform: checks.platform,
+  allPlatforms: checks.boolean,
+  onSkip: checks.function,
+  limits: checks.limits,
+  signal: checks.signal,
+};
 
 export const EPOCH = '1970-01-01T00:00:00Z';
 
@@ -215,5 +235,16 @@ export const COMMIT_CHECKS = {
   message: checks.string,
 };
 
-export const SAVE_CHECKS = { format: checks.oneOf('archive', 'directory'), platform: checks.platform, signal: checks.signal };
+export const SAVE_CHECKS = {
+  format: checks.oneOf('archive', 'directory'),
+  platform: checks.platform,
+  allPlatforms: checks.boolean,
+  signal: checks.signal,
+};
+/** One platform alone and all of them cannot be had together. */
+export function checkPlatforms({ platform, allPlatforms }: { platform?: string; allPlatforms?: boolean }): void {
+  if (platform !== undefined && allPlatforms === true)
+    throw new InvalidArgumentError('options.allPlatforms', 'left out when "platform" is given', allPlatforms);
+}
+
 export const READ_CHECKS = { limits: checks.limits, signal: checks.signal };

@@ -12,6 +12,7 @@ import {
   type CommitOptions,
   CREATE_CHECKS,
   type CreateOptions,
+  checkPlatforms,
   EPOCH,
   IMPORT_CHECKS,
   type ImportOptions,
@@ -33,7 +34,7 @@ import {
 import { importedTar } from './import.js';
 import { type LayerEntry, layerEntries } from './layer-entries.js';
 import { ensureLayers } from './layers.js';
-import { loadImages } from './load/load.js';
+import { loadImages, type SkippedEntry } from './load/load.js';
 import { checkCompression } from './make-layer.js';
 import { checkOptions, checks, settle } from './options.js';
 import { parsePlatform } from './platform.js';
@@ -133,13 +134,14 @@ export class ImageStore {
   async push(reference: string, options: PushOptions = {}): Promise<PushResult> {
     const from = parseReference(reference);
     checkOptions(options, 'options', PUSH_CHECKS);
+    checkPlatforms(options);
     const to = options.as === undefined ? from : parseReference(options.as, 'options.as');
     const mountFrom = (options.mountFrom ?? []).map(
       (name, i) => parseReference(`${to.registry}/${name}`, `options.mountFrom[${i}]`).repository,
     );
-    const { onProgress, chunkBytes, platform, ...rest } = options;
+    const { onProgress, chunkBytes, platform, allPlatforms = false, ...rest } = options;
     const only = platform === undefined ? undefined : parsePlatform(platform);
-    const work = { ...rest, ...settle(options), context: this.#context, from, to, only, chunkBytes, mountFrom };
+    const work = { ...rest, ...settle(options), context: this.#context, from, to, only, allPlatforms, chunkBytes, mountFrom };
     return pushImage(work, listenerOf(onProgress));
   }
 
@@ -197,7 +199,10 @@ export class ImageStore {
 
   /**
    * Loads saved images: an OCI image layout (directory or tar file), or what `docker save` writes; gzip or zstd around the tar is undone.
+   * What the file has for other platforms comes along, so that it can be saved or pushed on. An entry that is no container image, such as a
+   * signature or a chart, is passed over.
    *
+   * @returns The images for the wanted platform.
    * @throws {ImageError} as `pull` does, without the registry's codes.
    * @throws {SyscallError} when the file cannot be read or the store not be written.
    */
@@ -205,7 +210,9 @@ export class ImageStore {
     checks.string(file, 'file');
     checkOptions(options, 'options', LOAD_CHECKS);
     const reference = options.reference === undefined ? undefined : parseReference(options.reference, 'options.reference');
-    return loadImages({ ...settle(options), context: this.#context, file, reference });
+    const { platform, allPlatforms, onSkip = warnOfSkipped } = options;
+    const extent = allPlatforms === undefined ? (platform === undefined ? 'held' : 'wanted') : allPlatforms ? 'whole' : 'wanted';
+    return loadImages({ ...settle(options), context: this.#context, file, reference, extent, onSkip });
   }
 
   /**
@@ -306,10 +313,11 @@ export class ImageStore {
     if (!Array.isArray(list) || list.length === 0)
       throw new InvalidArgumentError('references', 'an image reference or several', references);
     checkOptions(options, 'options', SAVE_CHECKS);
+    checkPlatforms(options);
     const parsed = list.map((reference, i) => parseReference(reference as string, `references[${i}]`));
     const unique = [...new Map(parsed.map((reference) => [reference.name, reference])).values()];
     const only = options.platform === undefined ? undefined : parsePlatform(options.platform);
-    return { ...settle(options), context: this.#context, references: unique, only };
+    return { ...settle(options), context: this.#context, references: unique, only, allPlatforms: options.allPlatforms ?? false };
   }
 
   /**
@@ -377,6 +385,14 @@ export class ImageStore {
       sink.form,
     );
   }
+}
+
+/** Said once for each, as Node says what is not fatal. */
+function warnOfSkipped({ name, digest, reason }: SkippedEntry): void {
+  process.emitWarning(`${name ?? digest} was not loaded: ${reason}`, {
+    code: 'CTR_IMAGE_SKIPPED',
+    detail: 'Give onSkip to handle this yourself.',
+  });
 }
 
 /** SECURITY: its digests become paths, so an object that only looks like an image must not get through. */

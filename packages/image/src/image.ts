@@ -116,20 +116,21 @@ async function searchNested(walk: Walk, index: Index, depth: number): Promise<Fo
   return missing ? 'missing' : undefined;
 }
 
+/** Why a manifest is none of a container image; undefined when it is one. */
+export function artifactReason({ config, layers }: Manifest): { text: string; digest?: Digest } | undefined {
+  if (!isImageConfig(config.mediaType)) return { text: `its config is ${JSON.stringify(config.mediaType.slice(0, 100))}` };
+  const odd = layers.find((layer) => !isTarLayer(layer.mediaType));
+  if (odd === undefined) return undefined;
+  return { text: `it has a layer that is no tar archive: ${JSON.stringify(odd.mediaType.slice(0, 100))}`, digest: odd.digest };
+}
+
 function refuseArtifact(reference: string, manifest: Manifest): void {
-  if (!isImageConfig(manifest.config.mediaType))
-    throw new ImageError(
-      'CTR_IMAGE_INVALID',
-      `${reference} is no container image: its config is ${JSON.stringify(manifest.config.mediaType.slice(0, 100))}`,
-      { reference },
-    );
-  const odd = manifest.layers.find((layer) => !isTarLayer(layer.mediaType));
-  if (odd !== undefined)
-    throw new ImageError(
-      'CTR_IMAGE_INVALID',
-      `${reference} has a layer that is no tar archive: ${JSON.stringify(odd.mediaType.slice(0, 100))}`,
-      { reference, digest: odd.digest },
-    );
+  const reason = artifactReason(manifest);
+  if (reason === undefined) return;
+  const facts = reason.digest === undefined ? { reference } : { reference, digest: reason.digest };
+  throw new ImageError('CTR_IMAGE_INVALID', `${reference} is no container image: ${reason.text}`, facts, {
+    hint: 'it is an artifact of another kind: Repository reads its manifest and blobs',
+  });
 }
 
 function makeImage(p: {

@@ -32,6 +32,7 @@ export { checkPullOption } from './image-store-options.js';
 export type { DirectoryPacker } from './import.js';
 export type { LayerEntry } from './layer-entries.js';
 export type { UnpackLimits } from './limits.js';
+export type { SkippedEntry } from './load/load.js';
 export type { CompressedLayer, LayerCompressor } from './make-layer.js';
 export type { RegistryOptions } from './options.js';
 export { formatPlatform, hostPlatform, type Platform, parsePlatform } from './platform.js';

@@ -40,6 +40,8 @@ export interface PushWork extends RegistryOptions, Settled {
   to: Reference;
   /** Undefined: everything the name stands for when the store has all of it, else this machine's image. */
   only: Settled['wanted'] | undefined;
+  /** No part will do. */
+  allPlatforms: boolean;
   chunkBytes: number | undefined;
   mountFrom: readonly string[];
 }
@@ -79,23 +81,30 @@ const notStored = (name: string): ImageError =>
   );
 
 /** What to push: an index as a whole, or the one image that is here. */
-export async function choose(work: Pick<PushWork, 'context' | 'from' | 'only' | 'wanted'>, root: Descriptor): Promise<Tree> {
+export async function choose(
+  work: Pick<PushWork, 'context' | 'from' | 'only' | 'allPlatforms' | 'wanted'>,
+  root: Descriptor,
+): Promise<Tree> {
   const { context, from } = work;
   if (work.only === undefined) {
     const whole = await treeOf(context, root, from.name);
     if (whole !== undefined) return whole;
+    if (work.allPlatforms) throw notWhole(from.name);
   }
   const wanted = work.only ?? work.wanted;
   const one = await manifestFor(context, root, wanted, from.name);
   const tree = await treeOf(context, one, from.name);
   if (tree !== undefined) return tree;
-  throw new ImageError(
-    'CTR_IMAGE_NOT_FOUND',
-    `image ${from.name} is not whole in the store, so it cannot be pushed`,
-    { reference: from.name },
-    { hint: 'pull it again; with allPlatforms for an image of several platforms' },
-  );
+  throw notWhole(from.name);
 }
+
+const notWhole = (name: string): ImageError =>
+  new ImageError(
+    'CTR_IMAGE_NOT_FOUND',
+    `image ${name} is not whole in the store, so it cannot be sent on`,
+    { reference: name },
+    { hint: 'pull or load it again; with allPlatforms for an image of several platforms' },
+  );
 
 async function manifestFor(context: StoreContext, root: Descriptor, wanted: Settled['wanted'], name: string): Promise<Descriptor> {
   for (let descriptor = root, depth = 0; depth <= MAX_INDEX_DEPTH; depth++) {

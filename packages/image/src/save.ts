@@ -29,6 +29,7 @@ export interface SaveWork {
   references: readonly Reference[];
   wanted: Platform;
   only: Platform | undefined;
+  allPlatforms: boolean;
   signal: AbortSignal;
 }
 

@@ -18,8 +18,8 @@ import zlib from 'node:zlib';
 import { makeTempDir, need } from '@ctr/internal/testing';
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../src/digest.js';
-import { directoryEntries, type Image, ImageStore, packTar, type TarEntry } from '../src/index.js';
-import { FakeRegistry, putImage, putIndex, tarOf } from './support/fake-registry.js';
+import { directoryEntries, type Image, ImageStore, packTar, type SkippedEntry, type TarEntry } from '../src/index.js';
+import { FakeRegistry, putImage, putIndex, reply, type Stored, tarOf } from './support/fake-registry.js';
 import { skopeo } from './support/programs.js';
 
 const newStore = (): Promise<ImageStore> => ImageStore.open({ root: makeTempDir('store') });
@@ -123,6 +123,104 @@ describe('save', () => {
     await store.save(name, target);
     for (const platform of ['linux/amd64', 'linux/arm64'])
       expect((await (await newStore()).load(target, { platform }))[0]?.root).toBe(index.digest);
+  });
+
+  it('an index with an attestation goes through a file to another registry as it is', async () => {
+    const [from, to] = [await FakeRegistry.start(), await FakeRegistry.start()];
+    const platforms = [
+      { os: 'linux', architecture: 'amd64' },
+      { os: 'linux', architecture: 'arm64' },
+    ];
+    const entries: { stored: Stored; platform: object }[] = [];
+    for (const platform of platforms)
+      entries.push({ stored: (await putImage(from, 'multi', { tag: platform.architecture, platform })).manifest, platform });
+    // As BuildKit attaches them.
+    const statement = from.put('blobs', 'multi', Buffer.from('{"predicate":{}}'));
+    const attestation = await putImage(from, 'multi', {
+      tag: 'attestation',
+      platform: { os: 'unknown', architecture: 'unknown' },
+      manifest: (m) => ({ ...m, layers: [{ mediaType: 'application/vnd.in-toto+json', digest: statement.digest, size: statement.size }] }),
+    });
+    entries.push({ stored: attestation.manifest, platform: { os: 'unknown', architecture: 'unknown' } });
+    const index = putIndex(from, 'multi', entries);
+    const name = `${from.host}/multi`;
+    const platform = 'linux/amd64';
+    const store = await newStore();
+    await store.pull(name, { auth: false, platform, allPlatforms: true });
+    const target = path.join(makeTempDir('saved'), 'multi.tar');
+    await store.save(name, target, { allPlatforms: true });
+
+    const sent = new Map<string, Buffer>();
+    to.handler = async (req, res) => {
+      if (req.method === 'HEAD') return reply(res, 404);
+      if (req.method === 'POST') return reply(res, 202, '', { location: '/v2/copy/blobs/uploads/1' });
+      if (req.method !== 'PUT') return false;
+      const bytes = await collect(req);
+      sent.set(digestOf(bytes), bytes);
+      return reply(res, 201);
+    };
+    const there = await newStore();
+    const [loaded] = await there.load(target, { platform, allPlatforms: true });
+    expect(loaded?.root).toBe(index.digest);
+    expect(await there.push(name, { as: `${to.host}/copy`, auth: false, allPlatforms: true })).toMatchObject({ digest: index.digest });
+    expect(sent.get(index.digest)).toEqual(index.bytes);
+    for (const { stored } of entries) expect(sent.get(stored.digest)).toEqual(stored.bytes);
+    expect(sent.has(statement.digest)).toBe(true);
+    // Without a word about platforms, too, whatever this machine is.
+    const quiet = await newStore();
+    await quiet.load(target);
+    expect(await quiet.push(name, { as: `${to.host}/copy`, auth: false })).toMatchObject({ digest: index.digest });
+    // One platform alone is one alone, and says so when all are asked for.
+    const one = await newStore();
+    await one.load(target, { platform });
+    const lacking = { code: 'CTR_IMAGE_NOT_FOUND', hint: expect.stringContaining('allPlatforms') };
+    await expect(one.push(name, { as: `${to.host}/copy`, auth: false, allPlatforms: true })).rejects.toMatchObject(lacking);
+    await expect(one.save(name, `${target}.2`, { allPlatforms: true })).rejects.toMatchObject(lacking);
+    await expect(one.push(name, { auth: false, allPlatforms: true, platform })).rejects.toMatchObject({ code: 'CTR_INVALID_ARGUMENT' });
+    // A file that was made of half of it.
+    const half = path.join(makeTempDir('saved'), 'half');
+    await store.save(name, half, { format: 'directory' });
+    rmSync(path.join(half, 'blobs/sha256', (entries[1]?.stored.digest ?? '').slice(7)));
+    await expect((await newStore()).load(half, { platform, allPlatforms: true })).rejects.toMatchObject(lacking);
+    expect(await (await newStore()).load(half)).toHaveLength(1);
+  });
+
+  it('passes over what is no image, and says so', async () => {
+    const store = await newStore();
+    await twoLayers(store);
+    const dir = path.join(makeTempDir('saved'), 'layout');
+    await store.save('localhost/app:1', dir, { format: 'directory' });
+    const put = (content: object): { digest: string; size: number } => {
+      const bytes = Buffer.from(JSON.stringify(content));
+      writeFileSync(path.join(dir, 'blobs/sha256', digestOf(bytes).slice(7)), bytes);
+      return { digest: digestOf(bytes), size: bytes.length };
+    };
+    const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+    const config = { mediaType: 'application/vnd.cncf.helm.config.v1+json', ...put({ name: 'chart' }) };
+    const chart = {
+      mediaType,
+      ...put({ schemaVersion: 2, mediaType, config, layers: [] }),
+      annotations: { 'org.opencontainers.image.ref.name': 'chart' },
+    };
+    const odd = { mediaType: 'application/x.other', ...put({ other: true }) };
+    const file = path.join(dir, 'index.json');
+    const index = JSON.parse(readFileSync(file, 'utf8'));
+    writeFileSync(file, JSON.stringify({ ...index, manifests: [chart, odd, ...index.manifests] }));
+    const skipped: SkippedEntry[] = [];
+    const loaded = await (await newStore()).load(dir, { onSkip: (entry) => skipped.push(entry) });
+    expect(loaded.map((i) => i.reference)).toEqual(['localhost/app:1']);
+    expect(skipped).toMatchObject([
+      { name: 'chart', digest: chart.digest, reason: expect.stringContaining('helm') },
+      { name: undefined, digest: odd.digest, mediaType: 'application/x.other' },
+    ]);
+    const warned = new Promise<Error & { code?: string }>((resolve) => process.once('warning', resolve));
+    await (await newStore()).load(dir);
+    expect(await warned).toMatchObject({ code: 'CTR_IMAGE_SKIPPED', message: expect.stringContaining('chart was not loaded') });
+    writeFileSync(file, JSON.stringify({ ...index, manifests: [chart] }));
+    await expect((await newStore()).load(dir)).rejects.toMatchObject({
+      code: 'CTR_IMAGE_INVALID',
+      message: expect.stringContaining('helm'),
+    });
   });
 
   it('writes and adds to a layout folder, and refuses another one', async () => {

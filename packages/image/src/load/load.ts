@@ -5,9 +5,10 @@ import { throwIfAborted } from '../abort.js';
 import type { StoreContext } from '../context.js';
 import { type Digest, digestOf, splitDigest } from '../digest.js';
 import { Json } from '../document/json.js';
-import { type Descriptor, readDescriptor } from '../document/manifest.js';
-import { type Image, resolveImage, verifyBytes } from '../image.js';
-import { MAX_MANIFEST_BYTES } from '../limits.js';
+import { type Descriptor, parseDocument, readDescriptor } from '../document/manifest.js';
+import { isForeignLayer, kindOf } from '../document/media-types.js';
+import { artifactReason, type Image, resolveImage, verifyBytes } from '../image.js';
+import { MAX_INDEX_DEPTH, MAX_MANIFEST_BYTES, MAX_TREE_DOCUMENTS } from '../limits.js';
 import type { Settled } from '../options.js';
 import { parseReference, type Reference } from '../reference.js';
 import { copyBlob, hasBlob, putBlob } from '../store/blobs.js';
@@ -26,6 +27,19 @@ export interface LoadWork extends Settled {
   file: string;
   /** Name for an image that brings none, or for the single one of the file. */
   reference: Reference | undefined;
+  /** `held`: what the file has of all platforms; `whole`: all that its indexes name; `wanted`: one platform. */
+  extent: 'wanted' | 'held' | 'whole';
+  onSkip(skipped: SkippedEntry): void;
+}
+
+/** An entry of a saved image's index that is no container image. */
+export interface SkippedEntry {
+  /** The name that the file gives it; undefined when it gives none. */
+  name: string | undefined;
+  digest: Digest;
+  mediaType: string;
+  /** Why it was passed over. */
+  reason: string;
 }
 
 /** Loads what the file holds for the wanted platform; returns the images in its order. */
@@ -52,8 +66,30 @@ async function loadLayout(work: LoadWork, source: FileSource, index: Buffer, lea
   if (version !== undefined) checkLayoutVersion(version, 'oci-layout');
   const entries = Json.parse(index, 'index.json').object().get('manifests').array(MAX_IMAGES).map(readDescriptor);
   const images: Image[] = [];
-  for (const entry of entries) images.push(await loadEntry(work, source, entry, entries.length, lease));
+  const artifacts = new Map<Descriptor, string>();
+  for (const entry of entries) {
+    const reason = await notAnImage(work, source, entry);
+    if (reason !== undefined) artifacts.set(entry, reason);
+  }
+  const count = entries.length - artifacts.size;
+  for (const entry of entries) if (!artifacts.has(entry)) images.push(await loadEntry(work, source, entry, count, lease));
+  if (count === 0 && artifacts.size > 0)
+    throw new ImageError('CTR_IMAGE_INVALID', `${work.file} holds no container image: ${[...artifacts.values()][0]}`);
+  for (const [{ digest, mediaType, annotations }, reason] of artifacts)
+    work.onSkip({ name: annotations[CONTAINERD_NAME] ?? annotations[REF_NAME], digest, mediaType, reason });
   return images;
+}
+
+/** Why an entry is something else than an image, such as a signature or a chart that a tool has put beside it; undefined for an image. */
+async function notAnImage(work: LoadWork, source: FileSource, entry: Descriptor): Promise<string | undefined> {
+  const kind = kindOf(entry.mediaType);
+  if (kind === undefined) return `its type is ${JSON.stringify(entry.mediaType.slice(0, 100))}`;
+  if (kind !== 'manifest') return undefined;
+  const bytes = await source.read(blobName(entry.digest), MAX_MANIFEST_BYTES);
+  if (bytes === undefined) return undefined;
+  verifyBytes(bytes, entry, `a document of ${work.file}`);
+  const document = parseDocument(bytes, entry.mediaType, `a manifest of ${work.file}`);
+  return document.kind === 'manifest' ? artifactReason(document)?.text : undefined;
 }
 
 async function loadEntry(work: LoadWork, source: FileSource, entry: Descriptor, count: number, lease: Lease): Promise<Image> {
@@ -84,8 +120,48 @@ async function loadEntry(work: LoadWork, source: FileSource, entry: Descriptor, 
       });
     await copyBlob(layout, source.stream(file), layer.digest, layer.size, work.signal);
   }
+  if (work.extent !== 'wanted') await loadBelow(work, source, entry, name, lease);
   await index.set(name, entry);
   return image;
+}
+
+/** Everything below an entry, for other platforms and beside the images: what the file has of it, or all of it. */
+async function loadBelow(work: LoadWork, source: FileSource, root: Descriptor, name: string, lease: Lease): Promise<void> {
+  const { layout } = work.context;
+  const seen = new Set<Digest>();
+  const lacks = (what: string, digest: Digest): void => {
+    if (work.extent !== 'whole') return;
+    throw new ImageError(
+      'CTR_IMAGE_NOT_FOUND',
+      `${work.file} lacks the ${what} ${digest} of ${name}`,
+      { reference: name, digest },
+      { hint: 'it was saved without all of its platforms: leave allPlatforms out to load what is there' },
+    );
+  };
+  const visit = async (descriptor: Descriptor, depth: number): Promise<void> => {
+    if (seen.has(descriptor.digest)) return;
+    seen.add(descriptor.digest);
+    if (depth > MAX_INDEX_DEPTH || seen.size > MAX_TREE_DOCUMENTS)
+      throw new ImageError('CTR_IMAGE_LIMIT', `image ${name} has indexes nested too deep or too many`, { reference: name });
+    throwIfAborted(work.signal, `load ${work.file}`);
+    const bytes = await source.read(blobName(descriptor.digest), MAX_MANIFEST_BYTES);
+    if (bytes === undefined) return lacks('manifest', descriptor.digest);
+    verifyBytes(bytes, descriptor, `a document of ${work.file}`);
+    const document = parseDocument(bytes, descriptor.mediaType, `a manifest of ${work.file}`);
+    if (document.kind === 'index') for (const entry of document.manifests) await visit(entry, depth + 1);
+    else for (const blob of [document.config, ...document.layers]) await loadBlob(blob);
+    await lease.add({ blobs: [descriptor.digest] });
+    await putBlob(layout, bytes, descriptor.digest);
+  };
+  const loadBlob = async (blob: Descriptor): Promise<void> => {
+    await lease.add({ blobs: [blob.digest] });
+    if (await hasBlob(layout, blob.digest, blob.size)) return;
+    const file = blobName(blob.digest);
+    if ((await source.size(file)) !== undefined) await copyBlob(layout, source.stream(file), blob.digest, blob.size, work.signal);
+    // SPEC(layer#non-distributable): such layers stay where their makers offer them.
+    else if (!isForeignLayer(blob.mediaType)) lacks('blob', blob.digest);
+  };
+  await visit(root, 0);
 }
 
 const blobName = (digest: Digest): string => {
