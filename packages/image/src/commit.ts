@@ -1,8 +1,9 @@
 // Makes an image out of another: a layer of changes on top, another config, or both. What is not changed stays as it was.
 import { ImageError, InvalidArgumentError } from '@ctr/internal/errors';
 import { checkConfig, configJson, publishImage } from './create.js';
-import type { ImageConfig } from './document/config.js';
-import { DOCKER_LAYER_GZIP, OCI_LAYER, OCI_LAYER_GZIP } from './document/media-types.js';
+import { CONFIG_FIELDS, type ImageConfig } from './document/config.js';
+import { parseDocument } from './document/manifest.js';
+import { ociLayerType } from './document/media-types.js';
 import type { Image } from './image.js';
 import { MAX_LAYERS, MAX_MANIFEST_BYTES } from './limits.js';
 import { type LayerMaking, type MadeLayer, makeLayer } from './make-layer.js';
@@ -37,12 +38,19 @@ export async function commitImage(work: CommitWork): Promise<Image> {
   try {
     await lease.add({ blobs: base.layers.map((l) => l.digest), layers: base.layers.map((l) => l.diffId) });
     await requireLayers(work);
-    const file = await baseConfig(work);
+    const [file, noted] = [await baseConfig(work), await layerAnnotations(work)];
     const config = changedConfig(base.config, work.config);
     const made = work.changes === undefined ? undefined : await makeLayer(work, work.changes, lease);
-    const layers = [...base.layers.map((l) => ({ ...l, mediaType: ociType(l.mediaType) })), ...(made ? [made] : [])];
+    const kept = base.layers.map((l, i) => ({ ...l, mediaType: ociLayerType(l.mediaType), annotations: noted[i] ?? {} }));
+    const annotations = { ...base.annotations, ...work.annotations };
     const wanted = parsePlatform(base.platform);
-    return await publishImage({ ...work, wanted }, configFile(work, file, config, made), layers, work.annotations, lease);
+    return await publishImage(
+      { ...work, wanted },
+      configFile(work, file, config, made),
+      [...kept, ...(made ? [made] : [])],
+      annotations,
+      lease,
+    );
   } finally {
     await lease.release();
   }
@@ -67,6 +75,15 @@ async function baseConfig({ base, context }: CommitWork): Promise<Record<string,
   return JSON.parse(bytes.toString('utf8')) as Record<string, unknown>;
 }
 
+/** What the base's manifest says of each layer, such as the table of contents that lazy pulling reads. */
+async function layerAnnotations({ base, context }: CommitWork): Promise<Readonly<Record<string, string>>[]> {
+  const bytes = await readBlob(context.layout, base.digest, MAX_MANIFEST_BYTES);
+  const manifest = bytes && parseDocument(bytes, undefined, `manifest of ${base.reference}`);
+  if (manifest?.kind !== 'manifest')
+    throw new ImageError('CTR_IMAGE_NOT_FOUND', `the manifest of ${base.reference} is not in the store`, { reference: base.reference });
+  return manifest.layers.map((layer) => layer.annotations);
+}
+
 function changedConfig(base: ImageConfig, changes: ConfigChanges): ImageConfig {
   if (typeof changes === 'function') return checkConfig(changes(structuredClone(base)), 'options.config');
   const removed = Object.entries(changes).flatMap(([key, value]) => (value === null ? [key] : []));
@@ -77,12 +94,10 @@ function changedConfig(base: ImageConfig, changes: ConfigChanges): ImageConfig {
 /** Fields that Docker's old builder left: they speak of the container that the base was made in. */
 const STALE = ['container', 'container_config', 'docker_version', 'id', 'parent'];
 
-const KNOWN = ['Env', 'Entrypoint', 'Cmd', 'User', 'WorkingDir', 'StopSignal', 'Volumes', 'ExposedPorts', 'Labels'];
-
 function configFile(work: CommitWork, file: Record<string, unknown>, config: ImageConfig, made: MadeLayer | undefined): object {
   const { base, created, author, message } = work;
   const kept = Object.entries(file).filter(([key]) => !STALE.includes(key));
-  const unknown = Object.entries((file['config'] ?? {}) as object).filter(([key]) => !KNOWN.includes(key));
+  const unknown = Object.entries((file['config'] ?? {}) as object).filter(([key]) => !CONFIG_FIELDS.includes(key));
   const step = {
     created,
     ...(author === undefined ? {} : { author }),
@@ -100,18 +115,12 @@ function configFile(work: CommitWork, file: Record<string, unknown>, config: Ima
   };
 }
 
-/** An OCI manifest names layers by OCI's types; the bytes are the same. */
-function ociType(mediaType: string): string {
-  if (mediaType === DOCKER_LAYER_GZIP) return OCI_LAYER_GZIP;
-  return mediaType === 'application/vnd.docker.image.rootfs.diff.tar' ? OCI_LAYER : mediaType;
-}
-
 /** Refuses changes that are neither an object nor a function, before anything is read. */
 export function checkChanges(changes: unknown, path: string): void {
   if (typeof changes === 'function' || (typeof changes === 'object' && changes !== null && !Array.isArray(changes))) {
-    const odd = Object.keys(changes).find((key) => !KNOWN.includes(key));
+    const odd = Object.keys(changes).find((key) => !CONFIG_FIELDS.includes(key));
     if (odd === undefined) return;
-    throw new InvalidArgumentError(`${path}.${odd}`, `one of ${KNOWN.join(', ')}`, (changes as Record<string, unknown>)[odd]);
+    throw new InvalidArgumentError(`${path}.${odd}`, `one of ${CONFIG_FIELDS.join(', ')}`, (changes as Record<string, unknown>)[odd]);
   }
   throw new InvalidArgumentError(path, 'an object of config fields or a function', changes);
 }

@@ -2,7 +2,7 @@
 import { ImageError, InvalidArgumentError } from '@ctr/internal/errors';
 import type { StoreContext } from './context.js';
 import { type Digest, digestOf } from './digest.js';
-import { type ImageConfig, readConfig } from './document/config.js';
+import { CONFIG_FIELDS, type ImageConfig, readConfig } from './document/config.js';
 import { Json } from './document/json.js';
 import { OCI_CONFIG, OCI_MANIFEST } from './document/media-types.js';
 import { readImage } from './find.js';
@@ -25,9 +25,8 @@ export function checkConfig(config: unknown, path: string): ImageConfig {
   try {
     const given = JSON.parse(JSON.stringify(config ?? {})) as Record<string, unknown>;
     for (const key of ['Volumes', 'ExposedPorts']) if (Array.isArray(given[key])) given[key] = setOf(given[key] as string[]);
-    const known = ['Env', 'Entrypoint', 'Cmd', 'User', 'WorkingDir', 'StopSignal', 'Volumes', 'ExposedPorts', 'Labels'];
-    const odd = Object.keys(given).find((key) => !known.includes(key));
-    if (odd !== undefined) throw new InvalidArgumentError(`${path}.${odd}`, `one of ${known.join(', ')}`, given[odd]);
+    const odd = Object.keys(given).find((key) => !CONFIG_FIELDS.includes(key));
+    if (odd !== undefined) throw new InvalidArgumentError(`${path}.${odd}`, `one of ${CONFIG_FIELDS.join(', ')}`, given[odd]);
     return readConfig(Json.parse(Buffer.from(JSON.stringify(given)), path));
   } catch (error) {
     if (error instanceof ImageError) throw new InvalidArgumentError(path, `an OCI image config (${error.message})`, config);
@@ -54,7 +53,7 @@ export async function createImage(work: CreateWork): Promise<Image> {
 export async function publishImage(
   { context, reference, wanted }: Pick<CreateWork, 'context' | 'reference' | 'wanted'>,
   configFile: object,
-  layers: readonly Pick<MadeLayer, 'mediaType' | 'digest' | 'size'>[],
+  layers: readonly (Pick<MadeLayer, 'mediaType' | 'digest' | 'size'> & { annotations?: Readonly<Record<string, string>> })[],
   annotations: Readonly<Record<string, string>>,
   lease: Lease,
 ): Promise<Image> {
@@ -65,14 +64,17 @@ export async function publishImage(
       schemaVersion: 2,
       mediaType: OCI_MANIFEST,
       config: { mediaType: OCI_CONFIG, digest: configDigest, size: config.length },
-      layers: layers.map(({ mediaType, digest, size }) => ({ mediaType, digest, size })),
-      ...(Object.keys(annotations).length === 0 ? {} : { annotations: sorted(annotations) }),
+      layers: layers.map(({ mediaType, digest, size, annotations = {} }) => ({ mediaType, digest, size, ...annotationsOf(annotations) })),
+      ...annotationsOf(annotations),
     }),
   );
   const root = { mediaType: OCI_MANIFEST, digest: await putLeased(context, manifest, lease), size: manifest.length, annotations: {} };
   await context.index.set(reference.name, root);
   return (await readImage(context, reference.name, root, wanted)) as Image;
 }
+
+const annotationsOf = (annotations: Readonly<Record<string, string>>): { annotations?: Record<string, string> } =>
+  Object.keys(annotations).length === 0 ? {} : { annotations: sorted(annotations) };
 
 /** One order for one content, so that the digest depends on nothing else. */
 const sorted = (record: Readonly<Record<string, string>>): Record<string, string> =>

@@ -117,6 +117,8 @@ export interface ImportOptions extends Omit<CreateOptions, 'layers'> {
 export interface CommitOptions extends MakeOptions {
   /** A layer to put on top, as a tar stream with OCI's whiteouts: what `diff()` of an overlay gives. Default: none, only the config changes. */
   changes?: AsyncIterable<Uint8Array>;
+  /** Of the manifest; those of the base stay, the same name replaces. Default none. */
+  annotations?: Record<string, string>;
   /** Fields to replace, `null` to take one away; or a function that gets the image's config and returns the new one. Default: as it is. */
   config?: ConfigChanges;
   /** Who made it. */

@@ -12,7 +12,7 @@ export {
 export type { ConfigChanges } from './commit.js';
 export type { PullProgress } from './context.js';
 export { type Digest, isDigest, parseDigest } from './digest.js';
-export type { ImageConfig } from './document/config.js';
+export type { ImageConfig, ImageHealthcheck } from './document/config.js';
 export type { Referrer } from './document/referrers.js';
 export type { Image, ImageLayer } from './image.js';
 export { ImageStore } from './image-store.js';

@@ -365,7 +365,7 @@ describe('commit', () => {
     expect(image.layers.slice(0, 2)).toEqual(base.layers);
     expect(image.layers).toHaveLength(3);
     expect(image.config).toEqual({ Env: ['A=1'], Entrypoint: ['/three'], ExposedPorts: ['80/tcp'] });
-    expect(image.annotations).toEqual({ x: 'y' });
+    expect(image.annotations).toEqual({ a: '1', b: '2', x: 'y' });
     const config = JSON.parse(readFileSync(path.join(store.root, 'blobs/sha256', image.configDigest.slice(7)), 'utf8'));
     expect(config.history).toHaveLength(3);
     expect(config.history[2]).toMatchObject({ author: 'me', comment: 'because' });
@@ -406,6 +406,45 @@ describe('commit', () => {
     });
     expect(config.container).toBeUndefined();
     expect(config.history).toEqual([{ created_by: 'before' }, expect.objectContaining({ empty_layer: true })]);
+  });
+
+  it('loses nothing that Docker says of an image', async () => {
+    const said = {
+      Cmd: ['/a'],
+      Healthcheck: { Test: ['CMD', '/a'], Interval: 30_000_000_000, Timeout: 1_000_000_000, StartPeriod: 5, StartInterval: 6, Retries: 3 },
+      Shell: ['/bin/bash', '-c'],
+      OnBuild: ['RUN true'],
+      ArgsEscaped: true,
+      StopTimeout: 30,
+    };
+    const registry = await FakeRegistry.start();
+    const toc = { 'containerd.io/snapshot/stargz/toc.digest': digestOf('toc') };
+    await putImage(registry, 'docker', {
+      config: (c) => ({ ...c, config: said }),
+      manifest: (m) => ({
+        ...m,
+        mediaType: 'application/vnd.docker.distribution.manifest.v2+json',
+        config: { ...(m['config'] as object), mediaType: 'application/vnd.docker.container.image.v1+json' },
+        layers: (m['layers'] as object[]).map((l) => ({
+          ...l,
+          mediaType: 'application/vnd.docker.image.rootfs.diff.tar.zstd',
+          annotations: toc,
+        })),
+      }),
+      manifestType: 'application/vnd.docker.distribution.manifest.v2+json',
+    });
+    const store = await newStore();
+    const base = await store.pull(`${registry.host}/docker`, { auth: false });
+    expect(base.config).toEqual(said);
+    const reference = 'localhost/made';
+    expect((await store.create({ reference, layers: [packTar([])], config: base.config })).config).toEqual(said);
+    const without = await store.commit(base, { reference, config: { Healthcheck: null, StopTimeout: 5 } });
+    const { Healthcheck: _, ...rest } = said;
+    expect(without.config).toEqual({ ...rest, StopTimeout: 5 });
+    const manifest = JSON.parse(readFileSync(path.join(store.root, 'blobs/sha256', without.digest.slice(7)), 'utf8'));
+    expect(manifest.layers).toMatchObject([{ mediaType: 'application/vnd.oci.image.layer.v1.tar+zstd', annotations: toc }]);
+    for (const config of [{ Healthcheck: { Test: 'curl' } }, { Shell: '/bin/sh' }, { StopTimeout: '10s' }])
+      await expect(store.commit(base, { reference, config } as never)).rejects.toMatchObject({ code: 'CTR_INVALID_ARGUMENT' });
   });
 
   it('refuses what no image can have, and leaves nothing', async () => {

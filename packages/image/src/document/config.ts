@@ -21,7 +21,47 @@ export interface ImageConfig {
   /** Such as `80/tcp`. */
   readonly ExposedPorts?: string[];
   readonly Labels?: Record<string, string>;
+  /** How Docker looks whether a container of it is well. Kept and written, nothing here runs it. */
+  readonly Healthcheck?: ImageHealthcheck;
+  /** What Docker's builder runs commands in the shell form with. */
+  readonly Shell?: string[];
+  /** Steps of Docker's builder for images that are made on this one. */
+  readonly OnBuild?: string[];
+  /** Of Windows images: Cmd and Entrypoint are one command line already. */
+  readonly ArgsEscaped?: boolean;
+  /** Seconds that Docker waits between the stop signal and SIGKILL. */
+  readonly StopTimeout?: number;
 }
+
+/** Docker's health check; times in nanoseconds, 0 or absent for Docker's default. */
+export interface ImageHealthcheck {
+  /** `['NONE']`, `['CMD', …]` or `['CMD-SHELL', text]`; absent or empty: the base's. */
+  readonly Test?: string[];
+  readonly Interval?: number;
+  readonly Timeout?: number;
+  readonly StartPeriod?: number;
+  readonly StartInterval?: number;
+  readonly Retries?: number;
+}
+
+/** The fields of a config that can be set and taken away; by name, so that the compiler misses none. */
+const FIELDS: Record<keyof ImageConfig, true> = {
+  Env: true,
+  Entrypoint: true,
+  Cmd: true,
+  User: true,
+  WorkingDir: true,
+  StopSignal: true,
+  Volumes: true,
+  ExposedPorts: true,
+  Labels: true,
+  Healthcheck: true,
+  Shell: true,
+  OnBuild: true,
+  ArgsEscaped: true,
+  StopTimeout: true,
+};
+export const CONFIG_FIELDS: readonly string[] = Object.keys(FIELDS);
 
 export interface ImageConfigFile {
   readonly config: ImageConfig;
@@ -65,7 +105,7 @@ const readSet = (json: Json): string[] => Object.keys(json.record((j) => j.value
 /** Also the check of a config that a caller gives to `create`. */
 export function readConfig(json: Json): ImageConfig {
   json.object();
-  const fields = {
+  return present({
     Env: json.optional('Env', readEnv),
     Entrypoint: json.optional('Entrypoint', (j) => j.strings()),
     Cmd: json.optional('Cmd', (j) => j.strings()),
@@ -75,9 +115,28 @@ export function readConfig(json: Json): ImageConfig {
     Volumes: json.optional('Volumes', readSet),
     ExposedPorts: json.optional('ExposedPorts', readSet),
     Labels: json.optional('Labels', (j) => j.record((v) => v.string())),
-  };
-  return Object.fromEntries(Object.entries(fields).filter(([, v]) => v !== undefined)) as ImageConfig;
+    Healthcheck: json.optional('Healthcheck', readHealthcheck),
+    Shell: json.optional('Shell', (j) => j.strings()),
+    OnBuild: json.optional('OnBuild', (j) => j.strings()),
+    ArgsEscaped: json.optional('ArgsEscaped', (j) => j.boolean()),
+    StopTimeout: json.optional('StopTimeout', (j) => j.size()),
+  });
 }
+
+function readHealthcheck(json: Json): ImageHealthcheck {
+  json.object();
+  return present({
+    Test: json.optional('Test', (j) => j.strings()),
+    Interval: json.optional('Interval', (j) => j.size()),
+    Timeout: json.optional('Timeout', (j) => j.size()),
+    StartPeriod: json.optional('StartPeriod', (j) => j.size()),
+    StartInterval: json.optional('StartInterval', (j) => j.size()),
+    Retries: json.optional('Retries', (j) => j.size()),
+  });
+}
+
+const present = <T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
+  Object.fromEntries(Object.entries(fields).filter(([, v]) => v !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> };
 
 function readEnv(json: Json): string[] {
   const lines = json.strings();

@@ -38,3 +38,12 @@ export const isTarLayer = (mediaType: string): boolean =>
 export const isForeignLayer = (mediaType: string): boolean =>
   mediaType.startsWith('application/vnd.oci.image.layer.nondistributable.') ||
   mediaType.startsWith('application/vnd.docker.image.rootfs.foreign.');
+
+/** Docker's name of a layer as OCI's, for a manifest of OCI; the bytes are the same. */
+export function ociLayerType(mediaType: string): string {
+  const [, foreign, compression] =
+    /^application\/vnd\.docker\.image\.rootfs\.(foreign\.)?diff\.tar(?:\.(gzip|zstd))?$/.exec(mediaType) ?? [];
+  if (!mediaType.startsWith('application/vnd.docker.')) return mediaType;
+  const packed = compression === undefined ? '' : `+${compression}`;
+  return `application/vnd.oci.image.layer.${foreign === undefined ? '' : 'nondistributable.'}v1.tar${packed}`;
+}
