@@ -9,7 +9,10 @@ import { IndexFile } from './store/index-file.js';
 import type { Layout } from './store/layout.js';
 
 /** How far a pull or push is. */
-export interface PullProgress {
+export type PullProgress = TransferProgress | WaitProgress;
+
+/** What was done. */
+export interface TransferProgress {
   /**
    * `resolve`: the manifest is known, `total` is the sum of all layers. `download`, `unpack` and `upload`: one layer moved on.
    * `done`: a layer, or at the very end the image, is complete.
@@ -23,7 +26,26 @@ export interface PullProgress {
   total: number | undefined;
 }
 
+/** The registry is busy, or could not be reached: it is asked again after a pause that begins now. */
+export interface WaitProgress {
+  type: 'wait';
+  /** Nothing moved on. */
+  digest: undefined;
+  bytes: 0;
+  total: undefined;
+  /** What the registry said, or what failed. */
+  reason: string;
+  /** Length of the pause in milliseconds. */
+  ms: number;
+}
+
 export type Emit = (progress: PullProgress) => void;
+
+/** Tells of pauses as progress. */
+export const waitsTo =
+  (emit: Emit) =>
+  ({ what, ms }: { what: string; ms: number }): void =>
+    emit({ type: 'wait', digest: undefined, bytes: 0, total: undefined, reason: what, ms });
 
 export interface StoreContext {
   readonly layout: Layout;

@@ -10,7 +10,7 @@ export {
   UnsupportedError,
 } from '@ctr/internal/errors';
 export type { ConfigChanges } from './commit.js';
-export type { PullProgress } from './context.js';
+export type { PullProgress, TransferProgress, WaitProgress } from './context.js';
 export { type Digest, isDigest, parseDigest } from './digest.js';
 export type { ImageConfig, ImageHealthcheck } from './document/config.js';
 export type { Referrer } from './document/referrers.js';

@@ -1,7 +1,7 @@
 // Pulling: what the store lacks of an image is fetched, verified, unpacked, and only then named in index.json.
 import { createHash } from 'node:crypto';
 import { ImageError } from '@ctr/internal/errors';
-import type { Emit, Remote, StoreContext } from './context.js';
+import { type Emit, type Remote, type StoreContext, waitsTo } from './context.js';
 import { type Digest, digestOf, splitDigest } from './digest.js';
 import { type Descriptor, parseDocument } from './document/manifest.js';
 import { isForeignLayer } from './document/media-types.js';
@@ -56,7 +56,7 @@ export async function pullImage(work: PullWork, signal: AbortSignal, emit: Emit)
   });
   if (policy !== 'always' && stored !== undefined && (await isWhole(stored, work))) return finish(stored, emit);
   if (policy === 'never') return finish(await unpackStored(work, stored, signal, emit), emit);
-  const remote = await openRemote(work, signal);
+  const remote = await openRemote(work, signal, emit);
   try {
     const image = await fetchImage(work, remote, stored, signal, emit);
     remote.release();
@@ -99,9 +99,9 @@ async function unpackStored(work: PullWork, stored: Image | undefined, signal: A
   return stored;
 }
 
-async function openRemote(work: PullWork, signal: AbortSignal): Promise<Remote> {
+async function openRemote(work: PullWork, signal: AbortSignal, emit: Emit): Promise<Remote> {
   const { reference, context } = work;
-  const how = { reference, options: work, tokens: context.tokens, lines: context.lines, actions: 'pull', signal };
+  const how = { reference, options: work, tokens: context.tokens, lines: context.lines, actions: 'pull', signal, onWait: waitsTo(emit) };
   return new Sources(await connectMirrors(how), await connect(how), work.retry ?? {});
 }
 

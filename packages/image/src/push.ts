@@ -1,7 +1,7 @@
 // Pushing: what the registry lacks of an image is mounted or uploaded, then its manifests, and last of all its name.
 import { createReadStream } from 'node:fs';
 import { ImageError } from '@ctr/internal/errors';
-import { type Emit, inParallel, type StoreContext } from './context.js';
+import { type Emit, inParallel, type StoreContext, waitsTo } from './context.js';
 import type { Digest } from './digest.js';
 import type { Descriptor } from './document/manifest.js';
 import { MAX_INDEX_DEPTH } from './limits.js';
@@ -58,7 +58,7 @@ export async function pushImage(work: PushWork, emit: Emit): Promise<PushResult>
     const tree = await choose(work, root);
     await lease.add({ blobs: [...tree.blobs.keys(), ...tree.documents.map((d) => d.digest)] });
     const { tokens, lines } = context;
-    const client = await connect({ reference: to, options: work, tokens, lines, actions: 'pull,push', signal });
+    const client = await connect({ reference: to, options: work, tokens, lines, actions: 'pull,push', signal, onWait: waitsTo(emit) });
     try {
       const result = await send(work, client, tree, emit);
       client.release();

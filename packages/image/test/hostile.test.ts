@@ -8,7 +8,7 @@ import zlib from 'node:zlib';
 import { makeTempDir } from '@ctr/internal/testing';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from '../src/document/media-types.js';
-import { type CtrError, ImageStore, type PullOptions } from '../src/index.js';
+import { type CtrError, ImageStore, type PullOptions, type PullProgress } from '../src/index.js';
 import { type FakeImage, FakeRegistry, putImage, putIndex, reply, tarOf } from './support/fake-registry.js';
 import { newSink } from './support/sink-under-test.js';
 import { spoolSink } from './support/spool-sink.js';
@@ -303,7 +303,30 @@ describe('R-11, R-31: servers that are busy, broken or slow', () => {
       return true;
     };
 
-  it.each(['999999999', 'Thu, 01 Jan 1970 00:00:00 GMT', 'garbage', '-5'])(
+  it('429 with Retry-After of years is not waited for', async () => {
+    registry.handler = onManifest((res) => res.writeHead(429, { 'retry-after': '999999999' }).end());
+    expect(await failure('good')).toMatchObject({
+      status: 429,
+      message: expect.stringContaining('before 20'),
+      hint: expect.stringContaining('log in'),
+    });
+    expect(registry.paths()).toHaveLength(1);
+  });
+
+  it('a pause is told as progress', async () => {
+    const manifest = good.manifest;
+    registry.handler = onManifest((res, count) =>
+      count < 2
+        ? res.writeHead(429, { 'retry-after': '1' }).end()
+        : res.writeHead(200, { 'content-type': manifest.type }).end(manifest.bytes),
+    );
+    const seen: PullProgress[] = [];
+    await pull('good', { onProgress: (p) => seen.push(p) });
+    expect(seen[0]).toMatchObject({ type: 'wait', reason: expect.stringContaining('answers 429'), ms: expect.any(Number) });
+    expect(seen.filter((p) => p.type === 'wait')).toHaveLength(1);
+  });
+
+  it.each(['5', 'Thu, 01 Jan 1970 00:00:00 GMT', 'garbage', '-5'])(
     '429 with Retry-After %s is asked a bounded number of times',
     async (after) => {
       registry.handler = onManifest((res) =>
@@ -346,7 +369,7 @@ describe('R-11, R-31: servers that are busy, broken or slow', () => {
   it('the signal ends the wait for a busy server, and the pull settles with nothing left', async () => {
     const stop = new AbortController();
     registry.handler = onManifest((res) => {
-      res.writeHead(503, { 'retry-after': '3600' }).end();
+      res.writeHead(503, { 'retry-after': '60' }).end();
       setTimeout(() => stop.abort('enough'), 20);
     });
     const error = await pull('good', { signal: stop.signal, retry: {} }).catch((e: Error) => e);

@@ -4,7 +4,7 @@ import { MAX_AUTH_ROUNDS } from '../limits.js';
 import { type Challenge, parseChallenges } from './challenge.js';
 import type { FoundCredentials, RegistryAuth } from './credentials.js';
 import { type HttpAnswer, shownUrl } from './http.js';
-import { type RetryOptions, retrying } from './retry.js';
+import { type OnWait, type RetryOptions, retrying } from './retry.js';
 import { basicHeader, parseRealm, requestToken, TokenCache, type TokenContext, type TokenQuestion } from './token.js';
 
 export interface AuthenticatorOptions {
@@ -16,6 +16,7 @@ export interface AuthenticatorOptions {
   trusted: ReadonlySet<string>;
   cache: TokenCache;
   retry: RetryOptions;
+  onWait?: OnWait | undefined;
 }
 
 /** What a token request needs beyond the question; made anew for each request, as the signal is the request's. */
@@ -67,7 +68,9 @@ export class Authenticator {
   async #takeToken(question: TokenQuestion, context: TokenContext): Promise<void> {
     const key = TokenCache.key(this.#o.registry, question);
     const what = `ask ${question.realm.host} for a token`;
-    const value = await this.#o.cache.get(key, () => retrying(what, this.#o.retry, context.signal, () => requestToken(question, context)));
+    const value = await this.#o.cache.get(key, () =>
+      retrying(what, this.#o.retry, context.signal, () => requestToken(question, context), this.#o.onWait),
+    );
     this.#used = { key, value };
     this.#header = `Bearer ${value}`;
   }

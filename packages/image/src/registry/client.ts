@@ -22,7 +22,7 @@ import { type IdleLines, type Line, lineKey } from './idle-lines.js';
 import { parseUrl } from './parse-url.js';
 import { proxyRules } from './proxy.js';
 import { follow } from './redirect.js';
-import { asTransient, isTransientStatus, parseRetryAfter, type RetryOptions, retrying, Transient } from './retry.js';
+import { asTransient, isTransientStatus, type OnWait, parseRetryAfter, type RetryOptions, retrying, Transient } from './retry.js';
 import type { TokenCache } from './token.js';
 import { findTrust, type RegistryTls, type Trust, tlsContexts } from './trust.js';
 
@@ -34,6 +34,7 @@ export interface RegistryClientOptions {
   /** Origins that redirects and token requests may go to although they are private or not https. */
   trustedOrigins: readonly string[];
   retry: RetryOptions;
+  onWait?: OnWait | undefined;
   idleTimeoutMs: number;
   tokens: TokenCache;
   /** What tokens are asked for: `pull`, `pull,push` … */
@@ -163,13 +164,14 @@ export class RegistryClient {
 
   /** Retries with this client's patience; network errors that may pass count as transient. */
   retrying<T>(what: string, signal: AbortSignal, work: (what: string) => Promise<T>): Promise<T> {
-    return retrying(what, this.#o.retry, signal, async () => {
+    const once = async (): Promise<T> => {
       try {
         return await work(what);
       } catch (error) {
         throw asTransient(error);
       }
-    });
+    };
+    return retrying(what, this.#o.retry, signal, once, this.#o.onWait);
   }
 
   /** One request with its redirects and its rounds of authentication. */
@@ -298,7 +300,7 @@ export class RegistryClient {
   }
 
   #authenticator(endpoint: Endpoint, more: readonly string[]): Authenticator {
-    const { credentials, tokens, retry, actions = 'pull' } = this.#o;
+    const { credentials, tokens, retry, onWait, actions = 'pull' } = this.#o;
     return new Authenticator({
       registry: endpoint.url,
       repository: this.repository,
@@ -307,6 +309,7 @@ export class RegistryClient {
       trusted: this.#trusted,
       cache: tokens,
       retry,
+      onWait,
     });
   }
 }

@@ -4,6 +4,7 @@ import type { Reference } from '../reference.js';
 import { RegistryClient } from './client.js';
 import { credentialFiles, type FoundCredentials, findCredentials } from './credentials.js';
 import type { IdleLines } from './idle-lines.js';
+import type { OnWait } from './retry.js';
 import type { TokenCache } from './token.js';
 
 export interface Connect {
@@ -15,21 +16,22 @@ export interface Connect {
   /** What will be done: `pull`, `pull,push`, `pull,delete`. */
   actions: string;
   signal: AbortSignal;
+  onWait?: OnWait | undefined;
 }
 
 /** A client for the registry that the reference names. */
-export async function connect({ reference, options, tokens, lines, actions, signal }: Connect): Promise<RegistryClient> {
+export async function connect({ reference, options, tokens, lines, actions, signal, onWait }: Connect): Promise<RegistryClient> {
   const { auth, insecure = false } = options;
   const credentials =
     auth === undefined
       ? await findCredentials(reference.registry, reference.repository, credentialFiles(), signal)
       : { auth: auth === false ? undefined : auth, helper: undefined };
   const ownInsecure = Array.isArray(insecure) ? names(insecure, reference.registry) : insecure;
-  return make(reference, credentials, ownInsecure, { options, tokens, lines, actions });
+  return make(reference, credentials, ownInsecure, { options, tokens, lines, actions, onWait });
 }
 
 /** Clients for the mirrors of a registry, in their order. */
-export async function connectMirrors({ reference, options, tokens, signal }: Connect): Promise<RegistryClient[]> {
+export async function connectMirrors({ reference, options, tokens, signal, onWait }: Connect): Promise<RegistryClient[]> {
   const mirrors = options.mirrors?.[reference.registry] ?? [];
   return Promise.all(
     mirrors.map(async (mirror) => {
@@ -43,7 +45,7 @@ export async function connectMirrors({ reference, options, tokens, signal }: Con
       const insecure = Array.isArray(options.insecure) && names(options.insecure, registry);
       // Certificates of the registry are not those of the mirror: that has a directory in certs.d.
       const { tls: _, ...rest } = options;
-      return make(there, credentials, insecure, { options: rest, tokens, actions: 'pull', prefix });
+      return make(there, credentials, insecure, { options: rest, tokens, actions: 'pull', prefix, onWait });
     }),
   );
 }
@@ -61,7 +63,7 @@ function make(
   reference: Reference,
   credentials: FoundCredentials,
   insecure: boolean,
-  o: { options: RegistryOptions; tokens: TokenCache; lines?: IdleLines | undefined; actions: string; prefix?: string },
+  o: Pick<Connect, 'options' | 'tokens' | 'lines' | 'actions' | 'onWait'> & { prefix?: string },
 ): RegistryClient {
   const { trustedOrigins = [], retry = {}, idleTimeoutMs = 60_000, proxy, tls } = o.options;
   return new RegistryClient({
@@ -70,6 +72,7 @@ function make(
     insecure,
     trustedOrigins,
     retry,
+    onWait: o.onWait,
     idleTimeoutMs,
     tokens: o.tokens,
     lines: o.lines,

@@ -1,4 +1,5 @@
 // Case R-11: patience has an end, whatever the server asks for.
+import { ImageError } from '@ctr/internal/errors';
 import { describe, expect, it } from 'vitest';
 import { parseRetryAfter, retrying, Transient } from './retry.js';
 
@@ -45,13 +46,36 @@ describe('retrying', () => {
     expect(tries).toBe(1);
   });
 
-  it('caps what a server asks for', async () => {
+  it('caps a pause, and tells of it', async () => {
     let tries = 0;
-    const result = await retrying('x', fast, never, async () => {
-      if (++tries < 3) throw new Transient(new Error('busy'), 999_999_999_000);
+    const waits: { what: string; ms: number }[] = [];
+    const work = async () => {
+      if (++tries < 3) throw new Transient(new Error('busy'), 100_000);
       return 'done';
-    });
-    expect(result).toBe('done');
+    };
+    expect(await retrying('x', fast, never, work, (wait) => waits.push(wait))).toBe('done');
+    expect(waits).toEqual([
+      { what: 'busy', ms: 5 },
+      { what: 'busy', ms: 5 },
+    ]);
+  });
+
+  it('does not wait for longer than its patience, and says until when', async () => {
+    let tries = 0;
+    const work = async () => {
+      tries++;
+      throw new Transient(new ImageError('CTR_IMAGE_REGISTRY', 'busy', { status: 429 }, { hint: 'log in' }), 6 * 3_600_000);
+    };
+    const before = Date.now();
+    const error = (await retrying('x', { totalDelayMs: 60_000 }, never, work).catch((e: Error) => e)) as ImageError;
+    expect(error).toMatchObject({ code: 'CTR_IMAGE_REGISTRY', status: 429, hint: expect.stringMatching(/^log in; .*totalDelayMs/) });
+    const until = Date.parse(/not to be asked before (\S+)$/m.exec(error.message)?.[1] ?? '');
+    expect(until - before).toBeGreaterThanOrEqual(6 * 3_600_000);
+    expect(tries).toBe(1);
+    const far = async () => {
+      throw new Transient(new ImageError('CTR_IMAGE_REGISTRY', 'busy'), 999_999_999_999_999_000);
+    };
+    await expect(retrying('x', {}, never, far)).rejects.toThrow('+275760-09-13');
   });
 
   it('stops when the pauses together are too long', async () => {

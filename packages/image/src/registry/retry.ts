@@ -10,7 +10,10 @@ export interface RetryOptions {
   baseDelayMs?: number;
   /** Longest pause in milliseconds, also when Retry-After asks for more. Default 60000. */
   maxDelayMs?: number;
-  /** All pauses of one request together, in milliseconds. Default 180000. */
+  /**
+   * All pauses of one request together, in milliseconds. A server that asks for more than what is left of it is not waited for: the error
+   * says until when. Default 180000.
+   */
   totalDelayMs?: number;
 }
 
@@ -56,12 +59,16 @@ export function parseRetryAfter(header: string | undefined, now = Date.now()): n
   return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
+/** Told before a pause: why there is one, and how long it is. */
+export type OnWait = (wait: { what: string; ms: number }) => void;
+
 /** Runs `work` until it succeeds, throws something that is not Transient, or the patience is used up. */
 export async function retrying<T>(
   what: string,
   options: RetryOptions,
   signal: AbortSignal,
   work: (attempt: number) => Promise<T>,
+  onWait?: OnWait,
 ): Promise<T> {
   const { attempts, baseDelayMs, maxDelayMs, totalDelayMs } = { ...DEFAULT_RETRY, ...options };
   let waited = 0;
@@ -70,13 +77,34 @@ export async function retrying<T>(
       return await work(attempt);
     } catch (thrown) {
       if (!(thrown instanceof Transient)) throw thrown;
+      // Asking again before that is of no use, and waiting for hours looks like a program that hangs.
+      if ((thrown.retryAfterMs ?? 0) > totalDelayMs - waited) throw notBefore(thrown.error, thrown.retryAfterMs as number);
       const jitter = 0.75 + Math.random() / 2;
       const delay = Math.min(maxDelayMs, Math.max(baseDelayMs * 2 ** (attempt - 1) * jitter, thrown.retryAfterMs ?? 0));
       waited += delay;
       if (attempt >= attempts || waited > totalDelayMs) throw thrown.error;
+      onWait?.({ what: firstLine(thrown.error), ms: Math.round(delay) });
       await pause(delay, what, signal);
     }
   }
+}
+
+/** Without the hint, which follows on a line of its own. */
+const firstLine = (error: Error): string => error.message.split('\n', 1)[0] as string;
+
+/** The latest time that a Date can hold. */
+const LAST_TIME = 8.64e15;
+
+/** The error of a server that named a time, with the time. */
+function notBefore(error: Error, ms: number): Error {
+  if (!(error instanceof ImageError)) return error;
+  const until = new Date(Math.min(LAST_TIME, Date.now() + ms)).toISOString();
+  const { code, reference, digest, url, status } = error;
+  const facts = Object.fromEntries(Object.entries({ reference, digest, url, status }).filter(([, v]) => v !== undefined));
+  return new ImageError(code, `${firstLine(error)}, and wants not to be asked before ${until}`, facts, {
+    hint: `${error.hint === undefined ? '' : `${error.hint}; `}to wait that long, raise retry.totalDelayMs and retry.maxDelayMs`,
+    cause: error.cause,
+  });
 }
 
 /** A pause that a signal ends with an AbortError. */
