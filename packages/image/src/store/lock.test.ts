@@ -1,10 +1,11 @@
 // The lock between processes: one at a time, and a dead owner's lock is broken exactly once.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, symlinkSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readlinkSync, symlinkSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeTempDir } from '@ctr/internal/testing';
 import { describe, expect, it } from 'vitest';
+import { isLive } from './leases.js';
 import { withLock } from './lock.js';
 import { isAlive, ownerToken } from './owner.js';
 
@@ -78,9 +79,73 @@ describe('withLock', () => {
   it('waits for a live owner, and says who it is when that takes too long', async () => {
     const dir = makeTempDir('lock');
     symlinkSync(`${ownerToken()}.abc`, path.join(dir, 'index'));
-    await expect(withLock(dir, 'index', async () => 1, 30)).rejects.toMatchObject({
+    await expect(withLock(dir, 'index', async () => 1, { timeoutMs: 30 })).rejects.toMatchObject({
       code: 'CTR_IMAGE_LIMIT',
       message: expect.stringContaining(`process ${process.pid} holds it`),
     });
+  });
+
+  /** As a process in another pid namespace leaves it. */
+  const outOfSight = (random = 'abc'): string => {
+    const [boot, namespace, , start] = ownerToken().split('-');
+    return `${boot}-${Number(namespace) + 1}-7-${start}.${random}`;
+  };
+
+  it('breaks a lock out of sight that nobody renews, and that of its breaker', async () => {
+    const dir = makeTempDir('lock');
+    const dead = outOfSight();
+    symlinkSync(dead, path.join(dir, 'index'));
+    symlinkSync(outOfSight('def'), path.join(dir, `break.${dead}`));
+    expect(await withLock(dir, 'index', async () => 'in', { staleMs: 30 })).toBe('in');
+    expect(readdirSync(dir)).toEqual([]);
+  });
+
+  it('leaves one alone that is renewed, and names the file', async () => {
+    const dir = makeTempDir('lock');
+    const file = path.join(dir, 'index');
+    symlinkSync(outOfSight(), file);
+    const waiting = withLock(dir, 'index', async () => 1, { timeoutMs: 30 });
+    await expect(waiting).rejects.toMatchObject({
+      code: 'CTR_IMAGE_LIMIT',
+      message: expect.stringContaining('process 7 of the pid namespace'),
+      hint: expect.stringContaining(file),
+    });
+    expect(readlinkSync(file)).toBe(outOfSight());
+  });
+
+  it('renews what it holds, and gives back no lock that another has taken meanwhile', async () => {
+    const dir = makeTempDir('lock');
+    const file = path.join(dir, 'index');
+    await withLock(
+      dir,
+      'index',
+      async () => {
+        const taken = lstatSync(file).mtimeMs;
+        await expect.poll(() => lstatSync(file).mtimeMs).toBeGreaterThan(taken);
+        unlinkSync(file);
+        symlinkSync('another', file);
+      },
+      { beatMs: 5, staleMs: 0 },
+    );
+    expect(readlinkSync(file)).toBe('another');
+  });
+});
+
+describe('leases out of sight', () => {
+  it('count until nobody has renewed them for a day', async () => {
+    const dir = makeTempDir('leases');
+    const [boot, namespace, pid, start] = ownerToken().split('-');
+    const name = `${boot}-${Number(namespace) + 1}-7-${start}.abc.json`;
+    writeFileSync(path.join(dir, name), '{}');
+    expect(await isLive(dir, name)).toBe(true);
+    const old = Date.now() / 1000 - 25 * 3600;
+    utimesSync(path.join(dir, name), old, old);
+    expect(await isLive(dir, name)).toBe(false);
+    // Who can be seen is judged by what is seen.
+    const own = `${boot}-${namespace}-${pid}-${start}.abc.json`;
+    writeFileSync(path.join(dir, own), '{}');
+    utimesSync(path.join(dir, own), old, old);
+    expect(await isLive(dir, own)).toBe(true);
+    expect(await isLive(dir, `00000000-${namespace}-${pid}-${start}.abc.json`)).toBe(false);
   });
 });

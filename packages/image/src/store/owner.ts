@@ -33,22 +33,29 @@ export function ownerToken(): string {
   return own;
 }
 
+/** What can be told of an owner from here. */
+export type Verdict = 'alive' | 'dead' | 'out of sight';
+
 /**
- * False only when the owner is certainly gone: another boot, no such pid, or the pid began at another time. An owner in another
- * pid namespace cannot be judged from here and counts as alive; so does anything that is no token of ours.
+ * Dead only when the owner is certainly gone: another boot, no such pid, or the pid began at another time. The pids of another pid
+ * namespace mean nothing here. What is no token of ours counts as alive.
  */
-export function isAlive(token: string): boolean {
+export function judge(token: string): Verdict {
   const match = /^([0-9a-z]+)-(\d+)-(\d+)-(\d+)$/.exec(token);
-  if (match === null) return true;
+  if (match === null) return 'alive';
   const [, boot, namespace, pid, start] = match;
-  if (boot !== bootId()) return false;
-  if (namespace !== pidNamespace()) return true;
-  if (pid === String(process.pid)) return start === (startTime('self') ?? '0');
+  if (boot !== bootId()) return 'dead';
+  if (namespace !== pidNamespace()) return 'out of sight';
+  const alive = (is: boolean): Verdict => (is ? 'alive' : 'dead');
+  if (pid === String(process.pid)) return alive(start === (startTime('self') ?? '0'));
   try {
     process.kill(Number(pid), 0);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return 'dead';
   }
   const now = startTime(Number(pid));
-  return now === undefined || now === start;
+  return alive(now === undefined || now === start);
 }
+
+/** False only when the owner is certainly gone. */
+export const isAlive = (token: string): boolean => judge(token) !== 'dead';

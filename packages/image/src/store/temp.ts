@@ -3,6 +3,7 @@ import { readdir, readlink } from 'node:fs/promises';
 import path from 'node:path';
 import { removeTree } from './files.js';
 import type { Layout } from './layout.js';
+import { isLive } from './leases.js';
 import { withLock } from './lock.js';
 import { isAlive } from './owner.js';
 
@@ -15,7 +16,8 @@ export async function sweepLeftovers(layout: Layout): Promise<number> {
     [layout.leases, leases],
   ] as const) {
     for (const name of found) {
-      if (isAlive(name.slice(0, Math.max(0, name.indexOf('.'))))) continue;
+      const owned = directory === layout.leases ? isLive(directory, name) : isAlive(name.slice(0, Math.max(0, name.indexOf('.'))));
+      if (await owned) continue;
       await removeTree(path.join(directory, name));
       removed++;
     }
