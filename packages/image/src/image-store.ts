@@ -1,5 +1,6 @@
 // The store as its users see it: options are checked here, the work is done elsewhere.
 import { assertLinux, ImageError, InvalidArgumentError } from '@ctr/internal/errors';
+import { throwIfAborted } from './abort.js';
 import { commitImage } from './commit.js';
 import { contextFor, type Emit, type PullProgress, type StoreContext } from './context.js';
 import { checkConfig, createImage } from './create.js';
@@ -83,15 +84,18 @@ export class ImageStore {
    *
    * @param options.root - Its directory. Default: CTR_ROOT, else `/var/lib/ctr` for root, else `$XDG_DATA_HOME/ctr` or `~/.local/share/ctr`.
    * All directories get the mode 0700: images hold setuid programs that no other user of the host may reach.
+   * @param options.signal - Stops the opening, and the clearing away of what dead processes left.
    * @throws {InvalidArgumentError} CTR_INVALID_ARGUMENT when the directory holds something else.
    * @throws {SyscallError} when it cannot be made or written.
    * @throws {UnsupportedError} CTR_UNSUPPORTED on another system than Linux.
    */
-  static async open(options: { root?: string } = {}): Promise<ImageStore> {
+  static async open(options: { root?: string; signal?: AbortSignal } = {}): Promise<ImageStore> {
     assertLinux('the image store');
-    checkOptions(options, 'options', { root: checks.string });
+    checkOptions(options, 'options', { root: checks.string, signal: checks.signal });
+    const { signal } = settle(options);
+    throwIfAborted(signal, 'open the image store');
     const layout = await openLayout(options.root ?? defaultRoot());
-    await sweepLeftovers(layout);
+    await sweepLeftovers(layout, signal);
     return new ImageStore(contextFor(layout));
   }
 
@@ -181,19 +185,33 @@ export class ImageStore {
   /**
    * Removes blobs and unpacked layers that no reference, no lease and no running pull needs.
    * Containers that run on a layer must hold a `lease` on its image.
+   *
+   * @param options.signal - Stops it. What has lost its name by then is removed by the next `gc()` or the next process.
    */
-  async gc(): Promise<GcResult> {
-    return collect(this.#context);
+  async gc(options: { signal?: AbortSignal } = {}): Promise<GcResult> {
+    checkOptions(options, 'options', { signal: checks.signal });
+    return collect(this.#context, undefined, settle(options).signal);
   }
 
-  /** Keeps an image's blobs and layers from `gc()` until released; ends by itself when this process does. */
-  async lease(image: Image): Promise<Lease> {
+  /**
+   * Keeps an image's blobs and layers from `gc()` until released; ends by itself when this process does.
+   *
+   * @param options.signal - Stops the wait for the store; a lease that was given stays until it is released.
+   */
+  async lease(image: Image, options: { signal?: AbortSignal } = {}): Promise<Lease> {
     checkImage(image);
+    checkOptions(options, 'options', { signal: checks.signal });
+    const { signal } = settle(options);
+    throwIfAborted(signal, 'lease an image');
     const lease = new Lease(this.#context.layout);
     await lease.add({
       blobs: [image.root, image.digest, image.configDigest, ...image.layers.map((l) => l.digest)],
       layers: image.layers.map((l) => l.diffId),
     });
+    if (signal.aborted) {
+      await lease.release();
+      throwIfAborted(signal, 'lease an image');
+    }
     return lease;
   }
 
@@ -350,9 +368,14 @@ export class ImageStore {
     return layerEntries(this.#context.layout, layer, limits, signal);
   }
 
-  /** How much room the store takes, for what, and how much of it `gc()` would free. */
-  async df(): Promise<StoreUsage> {
-    return usageOf(this.#context);
+  /**
+   * How much room the store takes, for what, and how much of it `gc()` would free.
+   *
+   * @param options.signal - Stops the counting, which takes a second for each 10^5 files.
+   */
+  async df(options: { signal?: AbortSignal } = {}): Promise<StoreUsage> {
+    checkOptions(options, 'options', { signal: checks.signal });
+    return usageOf(this.#context, settle(options).signal);
   }
 
   /**

@@ -1,5 +1,6 @@
 // A repository in a registry, without a store: what it holds, what refers to what, and how to delete it.
 import { InvalidArgumentError } from '@ctr/internal/errors';
+import { throwIfAborted } from './abort.js';
 import { type Digest, Digester, digestOf, isDigest, splitDigest } from './digest.js';
 import { parseDocument } from './document/manifest.js';
 import type { Referrer } from './document/referrers.js';
@@ -24,6 +25,8 @@ export interface RemoteManifest {
 export interface RepositoryOptions extends RegistryOptions {
   /** What tokens are asked for. Default `pull`; `delete` to be able to delete. */
   access?: 'pull' | 'delete';
+  /** Stops the search for credentials, which may ask a helper program. */
+  signal?: AbortSignal;
 }
 
 /** What every question to a repository takes. */
@@ -68,11 +71,12 @@ export class Repository {
    */
   static async open(name: string, options: RepositoryOptions = {}): Promise<Repository> {
     const reference = parseReference(name, 'name');
-    checkOptions(options, 'options', { ...REGISTRY_CHECKS, access: checks.oneOf('pull', 'delete') });
-    const { access = 'pull', ...rest } = options;
+    checkOptions(options, 'options', { ...REGISTRY_CHECKS, access: checks.oneOf('pull', 'delete'), ...SIGNAL });
+    const { access = 'pull', signal: given, ...rest } = options;
     // Registries differ in what they want for deleting: the specification's "delete", or "push"; their challenge adds the rest.
     const actions = access === 'delete' ? 'pull,push,delete' : 'pull';
-    const signal = new AbortController().signal;
+    const signal = given ?? new AbortController().signal;
+    throwIfAborted(signal, `open the repository ${reference.registry}/${reference.repository}`);
     return new Repository(reference, await connect({ reference, options: rest, tokens, actions, signal }));
   }
 

@@ -303,6 +303,18 @@ describe('R-11, R-31: servers that are busy, broken or slow', () => {
       return true;
     };
 
+  it('an artifact says how it can be read', async () => {
+    await putImage(registry, 'chart', {
+      manifest: (m) => ({ ...m, config: { ...(m['config'] as object), mediaType: 'application/vnd.cncf.helm.config.v1+json' } }),
+    });
+    expect(await failure('chart')).toMatchObject({ code: 'CTR_IMAGE_INVALID', hint: expect.stringContaining('Repository') });
+  });
+
+  it('a wrong repository has a hint of its own', async () => {
+    registry.handler = onManifest((res) => res.writeHead(404).end('{"errors":[{"code":"NAME_UNKNOWN"}]}'));
+    expect(await failure('good')).toMatchObject({ code: 'CTR_IMAGE_NOT_FOUND', hint: expect.stringContaining('knows no repository good') });
+  });
+
   it('429 with Retry-After of years is not waited for', async () => {
     registry.handler = onManifest((res) => res.writeHead(429, { 'retry-after': '999999999' }).end());
     expect(await failure('good')).toMatchObject({

@@ -489,6 +489,15 @@ describe('registries that misbehave', () => {
     expect(await pushed()).toMatchObject({ uploaded: 2 });
   });
 
+  it('says that a repository must be made first', async () => {
+    const said = '{"errors":[{"code":"NAME_UNKNOWN","message":"The repository with name app does not exist in the registry"}]}';
+    takes((req, res) => req.method === 'POST' && reply(res, 404, said));
+    await expect(pushed()).rejects.toMatchObject({
+      code: 'CTR_IMAGE_NOT_FOUND',
+      hint: expect.stringContaining('made before the first push'),
+    });
+  });
+
   it('waits when it is told to, and tries again after 5xx', async () => {
     let busy = 0;
     takes((req, res) => req.method === 'PUT' && busy++ < 2 && reply(res, busy === 1 ? 429 : 503, '', { 'retry-after': '0' }));

@@ -5,7 +5,7 @@ import path from 'node:path';
 import zlib from 'node:zlib';
 import { makeTempDir, need } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type CreateOptions, type Image, ImageStore, packTar, type TarEntry } from '../src/index.js';
+import { type CreateOptions, type Image, ImageStore, packTar, Repository, type TarEntry } from '../src/index.js';
 import { skopeo } from './support/programs.js';
 import { spooled, spoolSink } from './support/spool-sink.js';
 
@@ -413,5 +413,28 @@ describe.skipIf(!n.ok)(n.title('with skopeo and umoci'), () => {
     skopeo('copy', `oci:${store.root}:localhost/app:1`, `oci:${layout}:app`);
     execFileSync('umoci', ['unpack', '--image', `${layout}:app`, `${work}/bundle`], { stdio: 'ignore' });
     expect(['a', 'b'].map((f) => readFileSync(path.join(work, 'bundle/rootfs/etc', f), 'utf8'))).toEqual(['etc/a', 'etc/b']);
+  });
+});
+
+describe('signals', () => {
+  it('stop what works on the store alone', async () => {
+    const root = makeTempDir('store');
+    const store = await ImageStore.open({ root });
+    const image = await store.create({ reference: 'localhost/a', layers: [packTar([file('a')])] });
+    const signal = AbortSignal.abort(new Error('enough'));
+    const stopped = { name: 'AbortError', code: 'ABORT_ERR' };
+    await expect(ImageStore.open({ root, signal })).rejects.toMatchObject(stopped);
+    await expect(store.gc({ signal })).rejects.toMatchObject(stopped);
+    await expect(store.df({ signal })).rejects.toMatchObject(stopped);
+    await expect(store.lease(image, { signal })).rejects.toMatchObject(stopped);
+    await expect(Repository.open('localhost/a', { signal })).rejects.toMatchObject(stopped);
+    expect(readdirSync(path.join(root, 'leases'))).toEqual([]);
+    await expect(store.gc({ signal: 'now' } as never)).rejects.toMatchObject({ code: 'CTR_INVALID_ARGUMENT' });
+    // While it counts.
+    const stop = new AbortController();
+    const counting = store.df({ signal: stop.signal });
+    stop.abort('later');
+    await expect(counting).rejects.toMatchObject({ ...stopped, cause: 'later' });
+    expect(await store.gc({ signal: new AbortController().signal })).toEqual({ blobs: 0, layers: 0, blobBytes: 0 });
   });
 });

@@ -94,10 +94,13 @@ export class Authenticator {
 }
 
 /** Advice when nothing was sent because nothing was found. */
-export const adviceWithout = ({ helper, problem }: FoundCredentials): string =>
-  helper === undefined
-    ? 'the repository may be private or not exist: log in with "docker login", or pass the auth option'
-    : `the helper docker-credential-${helper} gave no credentials for it${problem ? `: ${problem}` : ''}; log in with "docker login", or pass the auth option`;
+export const adviceWithout = ({ helper, problem, unreadable }: FoundCredentials): string => {
+  if (helper !== undefined)
+    return `the helper docker-credential-${helper} gave no credentials for it${problem ? `: ${problem}` : ''}; log in with "docker login", or pass the auth option`;
+  if (unreadable !== undefined)
+    return `${unreadable} may hold its credentials, but this user may not read it: change its owner, set REGISTRY_AUTH_FILE, or pass the auth option`;
+  return 'the repository may be private or not exist: log in with "docker login", or pass the auth option';
+};
 
 /** Scopes of the challenge, which may name the repository otherwise than the reference does (proxies); only ones without odd characters. */
 function readScopes(challenge: Challenge): string[] {

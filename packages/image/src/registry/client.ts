@@ -241,10 +241,16 @@ export class RegistryClient {
     if (answer.status === 407) throw new ImageError('CTR_IMAGE_REGISTRY', text, facts, { hint: PROXY_HINT });
     if (answer.status === 413 && typeof ask.body === 'function')
       throw new ImageError('CTR_IMAGE_REGISTRY', text, facts, { hint: TOO_LARGE_HINT });
-    if (answer.status === 404)
-      throw new ImageError('CTR_IMAGE_NOT_FOUND', text, facts, { hint: 'check the name and the tag of the image' });
+    if (answer.status === 404) throw new ImageError('CTR_IMAGE_NOT_FOUND', text, facts, { hint: this.#absent(ask, said) });
     if (answer.status === 401 || answer.status === 403) throw this.#denied(answer, ask, said);
     throw new ImageError('CTR_IMAGE_REGISTRY', text, facts);
+  }
+
+  /** What to do about something that is not there. */
+  #absent({ method }: Ask, said: string): string {
+    if (method !== 'POST' && method !== 'PUT' && !said.startsWith('NAME_UNKNOWN')) return 'check the name and the tag of the image';
+    if (method === 'GET' || method === 'HEAD') return `the registry knows no repository ${this.repository}: check its name`;
+    return `the registry knows no repository ${this.repository}: check its name; some, such as Amazon ECR, want it to be made before the first push`;
   }
 
   #denied(answer: HttpAnswer, ask: Ask, said = ''): ImageError {
@@ -265,7 +271,10 @@ export class RegistryClient {
 
   #tokenContext(http: HttpClient, realm: URL, endpoint: Endpoint, signal: AbortSignal): ReturnType<ContextFor> {
     const { credentials } = this.#o;
-    const helperHint = credentials.auth === undefined && credentials.helper !== undefined ? adviceWithout(credentials) : undefined;
+    const helperHint =
+      credentials.auth === undefined && (credentials.helper ?? credentials.unreadable) !== undefined
+        ? adviceWithout(credentials)
+        : undefined;
     return { http, signal, helperHint, ...endpoint.rulesFor(realm, 'the token server') };
   }
 

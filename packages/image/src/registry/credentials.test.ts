@@ -1,5 +1,5 @@
 // Case R-25: credentials go to the registry they were given for, and to no other that looks like it.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { makeTempDir } from '@ctr/internal/testing';
 import { describe, expect, it, vi } from 'vitest';
@@ -97,6 +97,27 @@ describe('findCredentials', () => {
       expect(String(error)).not.toContain('hunter2');
     },
   );
+
+  it('passes over a file that this user may not read, and names it', async () => {
+    const mine = auths({ 'a.example': { auth: basic('u:p:w') } });
+    const theirs = auths({ 'a.example': { auth: basic('x:y') } });
+    chmodSync(theirs, 0);
+    const asRoot = process.geteuid?.() === 0;
+    chmodSync(dir, 0o755);
+    // Root may read everything.
+    if (asRoot) process.seteuid?.(65534);
+    try {
+      expect(await findCredentials('a.example', 'r', [theirs])).toEqual({
+        auth: undefined,
+        helper: undefined,
+        problem: undefined,
+        unreadable: theirs,
+      });
+      expect((await findCredentials('a.example', 'r', [theirs, mine])).auth).toEqual(user);
+    } finally {
+      if (asRoot) process.seteuid?.(0);
+    }
+  });
 
   it('does not wait for a FIFO or read a directory', async () => {
     const sub = path.join(dir, 'sub');

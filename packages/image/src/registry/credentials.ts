@@ -21,6 +21,8 @@ export interface FoundCredentials {
   helper: string | undefined;
   /** Why the helper gave nothing; undefined when it has no entry. */
   problem?: string | undefined;
+  /** A file that this user may not read: named in the hint when the registry refuses us. */
+  unreadable?: string | undefined;
 }
 
 const MAX_FILE = 1024 * 1024;
@@ -51,9 +53,11 @@ export async function findCredentials(
   signal: AbortSignal = new AbortController().signal,
 ): Promise<FoundCredentials> {
   let failed: { helper: string; problem: string | undefined } | undefined;
+  let unreadable: string | undefined;
   for (const file of files) {
     const bytes = await readSmallFile(file);
-    if (bytes === undefined) continue;
+    if (bytes === 'denied') unreadable ??= file;
+    if (bytes === undefined || bytes === 'denied') continue;
     const json = Json.parse(bytes, `the credentials file ${file}`).object();
     const helper = helperFor(json, registry);
     if (helper !== undefined) {
@@ -64,11 +68,11 @@ export async function findCredentials(
     const auth = json.optional('auths', (auths) => bestEntry(auths, registry, repository));
     if (auth !== undefined) return { auth, helper: undefined };
   }
-  return { auth: undefined, helper: failed?.helper, problem: failed?.problem };
+  return { auth: undefined, helper: failed?.helper, problem: failed?.problem, ...(unreadable === undefined ? {} : { unreadable }) };
 }
 
-/** Regular files only, without blocking on a FIFO; a missing file is no error. */
-async function readSmallFile(file: string): Promise<Buffer | undefined> {
+/** Regular files only, without blocking on a FIFO; a missing file is no error, nor one of another user, whose HOME `su` leaves us. */
+async function readSmallFile(file: string): Promise<Buffer | 'denied' | undefined> {
   let handle: FileHandle | undefined;
   try {
     handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -79,6 +83,7 @@ async function readSmallFile(file: string): Promise<Buffer | undefined> {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    if (code === 'EACCES') return 'denied';
     throw syscallErrorFrom(error, 'read the registry credentials', { hint: 'pass the auth option, or auth: false to send none' });
   } finally {
     await handle?.close();

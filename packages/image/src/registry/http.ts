@@ -243,7 +243,7 @@ const HINTS: Record<string, string> = {
   EHOSTUNREACH: 'there is no route to the registry: is this machine connected?',
   EPROTO: 'the server there does not speak TLS; for a registry without TLS name it in the insecure option',
   ERR_SSL_WRONG_VERSION_NUMBER: 'the server there does not speak TLS; for a registry without TLS name it in the insecure option',
-  CERT: 'its certificate is not trusted: give its authority in the tls option, in certs.d or by NODE_EXTRA_CA_CERTS, or name the registry in the insecure option',
+  CERT: 'its certificate is not trusted: give its authority in the tls option or in certs.d; when the system trusts it (curl does), start Node with NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt, as Node does not read the authorities of the system; or name the registry in the insecure option',
 };
 
 const hintFor = (code: string): string | undefined => HINTS[/CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS/.test(code) ? 'CERT' : code];

@@ -1,6 +1,7 @@
 // Collects what no reference and no running work needs.
 import { readdir, rename, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { throwIfAborted } from '../abort.js';
 import type { StoreContext } from '../context.js';
 import { isDigest } from '../digest.js';
 import { parseImageConfig } from '../document/config.js';
@@ -35,10 +36,14 @@ interface Marks {
 export async function collect(
   context: StoreContext,
   only?: { blobs: ReadonlySet<string>; layers: ReadonlySet<string> },
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<GcResult> {
+  const goOn = (): void => throwIfAborted(signal, 'collect garbage in the image store');
   const { layout } = context;
   try {
+    goOn();
     const { trash, result } = await withLock(layout.locks, INDEX_LOCK, async () => {
+      goOn();
       const marks = await mark(context);
       const wants = (kind: 'blobs' | 'layers') => (digest: string) =>
         !marks[kind].has(digest) && (only === undefined || only[kind].has(digest));
@@ -50,8 +55,11 @@ export async function collect(
         result: { blobs: blobs.length, layers: layers.length, blobBytes: sizes.reduce((a, b) => a + b, 0) },
       };
     });
-    for (const name of trash) await removeTree(name);
-    await sweepLeftovers(layout);
+    for (const name of trash) {
+      goOn();
+      await removeTree(name);
+    }
+    await sweepLeftovers(layout, signal);
     return result;
   } catch (error) {
     throw storeError(error, 'collect garbage in the image store');

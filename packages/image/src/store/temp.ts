@@ -1,6 +1,7 @@
 // Clears what dead processes left unfinished.
 import { readdir, readlink } from 'node:fs/promises';
 import path from 'node:path';
+import { throwIfAborted } from '../abort.js';
 import { removeTree } from './files.js';
 import type { Layout } from './layout.js';
 import { isLive } from './leases.js';
@@ -8,7 +9,7 @@ import { withLock } from './lock.js';
 import { isAlive } from './owner.js';
 
 /** Removes temporary files, leases and locks whose owner is certainly dead; returns how many. Safe while others work. */
-export async function sweepLeftovers(layout: Layout): Promise<number> {
+export async function sweepLeftovers(layout: Layout, signal: AbortSignal = new AbortController().signal): Promise<number> {
   let removed = 0;
   const [names = [], leases = [], locks = []] = await Promise.all([layout.temp, layout.leases, layout.locks].map((d) => readdir(d)));
   for (const [directory, found] of [
@@ -16,6 +17,7 @@ export async function sweepLeftovers(layout: Layout): Promise<number> {
     [layout.leases, leases],
   ] as const) {
     for (const name of found) {
+      throwIfAborted(signal, 'clear the image store of what dead processes left');
       const owned = directory === layout.leases ? isLive(directory, name) : isAlive(name.slice(0, Math.max(0, name.indexOf('.'))));
       if (await owned) continue;
       await removeTree(path.join(directory, name));

@@ -1,6 +1,7 @@
 // How much room the store takes, and for what.
 import { lstat, readdir } from 'node:fs/promises';
 import path from 'node:path';
+import { throwIfAborted } from '../abort.js';
 import type { StoreContext } from '../context.js';
 import { isDigest } from '../digest.js';
 import { treeOf } from '../tree.js';
@@ -35,14 +36,14 @@ export interface ImageUsage {
 }
 
 /** Walks over everything: a second for each 10^5 unpacked files. */
-export async function usageOf(context: StoreContext): Promise<StoreUsage> {
+export async function usageOf(context: StoreContext, signal: AbortSignal): Promise<StoreUsage> {
   const { layout } = context;
   try {
     const marks = await marksOf(context);
     const [blobs, layers, temporary, images] = await Promise.all([
-      measure(layout.blobs, marks.blobs),
-      measure(layout.layers, marks.layers),
-      roomOf(layout.temp),
+      measure(layout.blobs, marks.blobs, signal),
+      measure(layout.layers, marks.layers, signal),
+      roomOf(layout.temp, signal),
       imagesOf(context),
     ]);
     return { images, blobs, layers, temporary: { count: temporary.files, bytes: temporary.bytes, reclaimable: 0 } };
@@ -51,11 +52,11 @@ export async function usageOf(context: StoreContext): Promise<StoreUsage> {
   }
 }
 
-async function measure(directory: string, used: ReadonlySet<string>): Promise<RoomTaken> {
+async function measure(directory: string, used: ReadonlySet<string>, signal: AbortSignal): Promise<RoomTaken> {
   const taken: RoomTaken = { count: 0, bytes: 0, reclaimable: 0 };
   for (const algorithm of await readdir(directory)) {
     for (const name of await readdir(path.join(directory, algorithm))) {
-      const { bytes } = await roomOf(path.join(directory, algorithm, name));
+      const { bytes } = await roomOf(path.join(directory, algorithm, name), signal);
       const digest = `${algorithm}:${name.split('.', 1)[0]}`;
       taken.count++;
       taken.bytes += bytes;
@@ -68,8 +69,9 @@ async function measure(directory: string, used: ReadonlySet<string>): Promise<Ro
 const SLASH = Buffer.from('/');
 
 /** What goes away while we look takes no room. Names are bytes: images hold any. */
-async function roomOf(file: string | Buffer, seen = new Set<string>()): Promise<{ files: number; bytes: number }> {
+async function roomOf(file: string | Buffer, signal: AbortSignal, seen = new Set<string>()): Promise<{ files: number; bytes: number }> {
   try {
+    throwIfAborted(signal, 'measure the image store');
     const stat = await lstat(file);
     const key = `${stat.dev}.${stat.ino}`;
     let bytes = seen.has(key) ? 0 : stat.blocks * 512;
@@ -77,7 +79,7 @@ async function roomOf(file: string | Buffer, seen = new Set<string>()): Promise<
     if (!stat.isDirectory()) return { files: 1, bytes };
     let files = 0;
     for (const name of await readdir(file, { encoding: 'buffer' })) {
-      const below = await roomOf(Buffer.concat([Buffer.from(file as string), SLASH, name]), seen);
+      const below = await roomOf(Buffer.concat([Buffer.from(file as string), SLASH, name]), signal, seen);
       files += below.files;
       bytes += below.bytes;
     }
