@@ -20,6 +20,8 @@ const TESTS = {
   crun: 'crun',
   bwrap: 'bubblewrap',
   strace: 'strace',
+  openssl: 'openssl',
+  zstd: 'zstd',
   mmdebstrap: 'mmdebstrap',
   '/usr/include/seccomp.h': 'libseccomp-dev',
 };
