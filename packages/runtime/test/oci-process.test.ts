@@ -1,5 +1,5 @@
 // OCI's `process` and `linux` fields, set by the `spec` hook and by options, read from inside.
-import { chmodSync, chownSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { leakCheck, makeTempDir, need } from '@ctr/internal/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -73,6 +73,22 @@ describe.skipIf(!n.ok)(n.title('OCI fields'), () => {
     expect(text).toMatch(/^1\r\ncharacter special file 1:7\r\nshared:\d+\r\n$/);
   });
 
+  it('clocks of a time namespace, of exec too, and no capability where a set is left out', async () => {
+    await using box = await runContainer({
+      rootfs,
+      command: ['sleep', '1000'],
+      namespaces: { time: 'new' },
+      spec: editing((oci) => {
+        oci.linux.timeOffsets = { boottime: { secs: 864_000, nanosecs: 5 }, monotonic: { secs: -1 } };
+        oci.process.capabilities = { bounding: ['CAP_CHOWN'] };
+      }),
+    });
+    const [outside = 0] = readFileSync('/proc/uptime', 'utf8').split('.').map(Number);
+    const text = await box.exec(['sh', '-c', 'cat /proc/uptime; grep Cap /proc/1/status']).text();
+    expect(Number.parseInt(text, 10) - outside).toBeGreaterThanOrEqual(864_000);
+    expect(text).toMatch(/CapInh:\t0+\nCapPrm:\t0+\nCapEff:\t0+\nCapBnd:\t0+1\nCapAmb:\t0+\n$/);
+  });
+
   it('words of mounts', async () => {
     const line =
       'while read a b c d point o rest; do case $point in /mnt*|/etc) echo "$point $o";; esac; done </proc/self/mountinfo; ls /etc';
@@ -118,7 +134,7 @@ describe.skipIf(!n.ok)(n.title('OCI fields'), () => {
     const mount = (type: string, ...options: string[]) =>
       run('true', (oci) => void oci.mounts.push({ destination: '/mnt', type, source: 'mine', options })).then(
         () => 'ran',
-        (e: Error) => e.message,
+        (e: unknown) => (e as Error).message,
       );
     expect(await mount('tmpfs', 'colour=red')).toMatch(/fsconfig\(mount\d+\.fs, FSCONFIG_SET_STRING, "colour", "red", 0\)/);
     expect(await mount('nosuchfs')).toContain('fsopen: ENODEV');

@@ -327,7 +327,8 @@ export function describeSpawn(
         join.setup,
         setOomScoreAdj(o.oomScoreAdj, caller.uid === 0),
         id.start ? setUser(id.start, { setgroups: id.setgroups }) : [],
-        o.timeOffsets ? enterTimeNamespace(o.timeOffsets, caller.uid === 0) : [],
+        // With other ids this process is not root to the host's files.
+        o.timeOffsets ? enterTimeNamespace(o.timeOffsets, caller.uid === 0 && !isNew(o, 'user')) : [],
         ...mounts.groups,
         terminal,
         hostNames(o),

@@ -4,14 +4,14 @@ import type { ExecSpec } from '../options/run-schema.js';
 import type { ResolvedUser } from '../user/resolve-user.js';
 import { allGroups } from './process.js';
 import { terminalFields, withTerm } from './terminal.js';
-import type { CapabilitySet, OciProcess } from './types.js';
+import type { OciProcess } from './types.js';
 
-type Sets = Record<CapabilitySet, string[]>;
+type Sets = NonNullable<OciProcess['capabilities']>;
 
 /** Root gets the container's bounding set; others what the container's own ordinary user was given by name. */
 function capabilitiesFor(container: Sets | undefined, user: ResolvedUser): Sets | undefined {
   if (container === undefined) return undefined;
-  const { bounding, ambient } = container;
+  const { bounding = [], ambient = [] } = container;
   if (user.uid === 0) return { bounding, effective: bounding, permitted: bounding, inheritable: [], ambient: [] };
   return { bounding, effective: ambient, permitted: ambient, inheritable: ambient, ambient };
 }

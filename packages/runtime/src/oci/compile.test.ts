@@ -618,7 +618,7 @@ describe('compileOci', () => {
 
   it("has Docker's defaults when asked", () => {
     const { process, linux } = compile({ image: 'a', preset: 'docker' });
-    expect([process.capabilities?.bounding.length, process.noNewPrivileges, process.rlimits, linux.resources?.pids]).toEqual([
+    expect([process.capabilities?.bounding?.length, process.noNewPrivileges, process.rlimits, linux.resources?.pids]).toEqual([
       14,
       false,
       [],

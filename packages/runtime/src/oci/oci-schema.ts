@@ -1,12 +1,49 @@
 // The table of the OCI fields that are understood: what a `spec` hook returns is read by it. A field that would be
 // ignored is refused, because a container without it could be less safe than was asked for.
 import { absolutePath, id } from '../options/part-schema.js';
-import { boolean, integer, list, MAX_ARGUMENT, object, oneOf, optional, record, type Schema, scalar, text } from '../options/schema.js';
+import {
+  boolean,
+  integer,
+  isPlainObject,
+  list,
+  MAX_ARGUMENT,
+  object,
+  oneOf,
+  optional,
+  record,
+  reject,
+  type Schema,
+  scalar,
+  text,
+} from '../options/schema.js';
 import { seccompProfile } from '../options/seccomp-schema.js';
 import type { OciSpec } from './types.js';
 
-const NOT_YET = 'this field of the OCI specification is not supported yet';
-const later = (...names: string[]): Record<string, string> => Object.fromEntries(names.map((name) => [name.toLowerCase(), NOT_YET]));
+const ELSEWHERE = 'this part of the specification is of another platform than Linux containers';
+
+/** What says nothing while it is empty, as generators of configurations write it, and is refused by its reason when it says something. */
+function onlyEmpty(reason: string): Schema<undefined> {
+  const expected = 'left out, or empty';
+  const emptyList = (value: unknown): boolean => value === undefined || (Array.isArray(value) && value.length === 0);
+  const saysNothing = (value: unknown): boolean => isPlainObject(value) && Object.values(value).every(emptyList);
+  return {
+    expected,
+    mayBeAbsent: true,
+    read: (value, path) => (value === undefined || saysNothing(value) ? undefined : reject(path, expected, value, reason)),
+  };
+}
+
+/** "Duplicated entries MUST generate an error": of two, one would silently not be. */
+function eachOnce<T extends { readonly type: string }>(node: Schema<readonly T[]>): Schema<readonly T[]> {
+  return {
+    ...node,
+    read: (value, path) => {
+      const all = node.read(value, path);
+      const again = all.findIndex((entry, i) => all.findIndex((other) => other.type === entry.type) < i);
+      return again < 0 ? all : reject(`${path}[${again}].type`, 'a type that is not listed before', all[again]?.type);
+    },
+  };
+}
 
 const line = text('text', { min: 0, max: MAX_ARGUMENT });
 const texts = list('an array of texts', line, 65_536);
@@ -15,10 +52,11 @@ const whole = integer(0, Number.MAX_SAFE_INTEGER);
 /** Up to 2^64, "no limit", which is no safe integer. */
 const limit = scalar('a whole number', (v) => (typeof v === 'number' && v >= 0 && Number.isInteger(v) ? v : undefined));
 const idMaps = list('an array of id maps', object('an id map', { containerID: id, hostID: id, size: integer(1, 2 ** 32 - 1) }), 340, 1);
-const plainRecord = (expected: string): Schema<Record<string, string>> => {
-  const node = record(expected, text('a name', { max: 256 }), line);
-  return { expected, read: (value, path) => Object.fromEntries(node.read(value, path)) };
-};
+const plain = <T>(node: Schema<ReadonlyMap<string, T>>): Schema<Record<string, T>> => ({
+  expected: node.expected,
+  read: (value, path) => Object.fromEntries(node.read(value, path)),
+});
+const plainRecord = (expected: string): Schema<Record<string, string>> => plain(record(expected, text('a name', { max: 256 }), line));
 
 const process = object(
   'the process',
@@ -35,13 +73,21 @@ const process = object(
     env: list('an array of NAME=value', text('NAME=value', { max: MAX_ARGUMENT, pattern: /^[^=]+=/s }), 4096),
     cwd: absolutePath('an absolute path inside the container'),
     capabilities: optional(
-      object('the five sets', { bounding: texts, effective: texts, permitted: texts, inheritable: texts, ambient: texts }),
+      object('up to five sets', {
+        bounding: optional(texts),
+        effective: optional(texts),
+        permitted: optional(texts),
+        inheritable: optional(texts),
+        ambient: optional(texts),
+      }),
     ),
     rlimits: optional(
-      list(
-        'an array of limits',
-        object('a limit', { type: text('RLIMIT_…', { pattern: /^RLIMIT_[A-Z]+$/ }), soft: limit, hard: limit }),
-        16,
+      eachOnce(
+        list(
+          'an array of limits',
+          object('a limit', { type: text('RLIMIT_…', { pattern: /^RLIMIT_[A-Z]+$/ }), soft: limit, hard: limit }),
+          32,
+        ),
       ),
     ),
     noNewPrivileges: optional(boolean),
@@ -66,37 +112,83 @@ const process = object(
   {},
 ); // prettier-ignore
 
+const orNone = integer(-1, Number.MAX_SAFE_INTEGER, 'a whole number, or -1 for no limit');
+const number = { major: integer(-1, 4095), minor: integer(-1, 1_048_575) };
 const deviceRule = object('a device rule', {
   allow: boolean,
   type: optional(oneOf('a', 'b', 'c')),
-  major: optional(whole),
-  minor: optional(whole),
+  major: optional(number.major),
+  minor: optional(number.minor),
   access: optional(text('letters of rwm', { pattern: /^[rwm]+$/ })),
 });
+const rates = optional(list('an array of rates', object('a device and its rate', { ...number, rate: whole }), 1024));
+const weights = list(
+  'an array of weights',
+  object('a device and its weight', { ...number, weight: optional(integer(10, 1000)), leafWeight: optional(whole) }),
+  1024,
+);
 
-const resources = object(
-  'limits',
-  {
-    devices: optional(list('an array of device rules', deviceRule, 1024)),
-    memory: optional(
-      object(
-        'memory limits',
-        { limit: optional(whole), reservation: optional(whole), swap: optional(whole) },
-        later('kernel', 'kernelTCP', 'swappiness', 'disableOOMKiller', 'useHierarchy', 'checkBeforeUpdate'),
+/** The words of `resourcesFromOci`, which checks the values. */
+const resources = object('limits', {
+  devices: optional(list('an array of device rules', deviceRule, 1024)),
+  memory: optional(
+    object('memory limits', {
+      limit: optional(orNone),
+      reservation: optional(orNone),
+      swap: optional(orNone),
+      kernel: optional(orNone),
+      kernelTCP: optional(orNone),
+      swappiness: optional(integer(0, 100)),
+      disableOOMKiller: optional(boolean),
+      useHierarchy: optional(boolean),
+      checkBeforeUpdate: optional(boolean),
+    }),
+  ),
+  cpu: optional(
+    object('CPU limits', {
+      shares: optional(whole),
+      quota: optional(orNone),
+      burst: optional(whole),
+      period: optional(whole),
+      realtimeRuntime: optional(whole),
+      realtimePeriod: optional(whole),
+      cpus: optional(line),
+      mems: optional(line),
+      idle: optional(integer(0, 1)),
+    }),
+  ),
+  blockIO: optional(
+    object('limits of block devices', {
+      weight: optional(integer(0, 1000)),
+      leafWeight: optional(whole),
+      weightDevice: optional(weights),
+      throttleReadBpsDevice: rates,
+      throttleWriteBpsDevice: rates,
+      throttleReadIOPSDevice: rates,
+      throttleWriteIOPSDevice: rates,
+    }),
+  ),
+  hugepageLimits: optional(
+    list('an array of limits on huge pages', object('a page size and its limit', { pageSize: line, limit: whole }), 16),
+  ),
+  network: optional(
+    object('marks of packets', {
+      classID: optional(integer(0, 0xffffffff)),
+      priorities: optional(list('an array of priorities', object('an interface and its priority', { name: line, priority: whole }), 1024)),
+    }),
+  ),
+  rdma: optional(
+    plain(
+      record(
+        'an object of RDMA devices',
+        text('a name', { max: 256 }),
+        object('limits of a device', { hcaHandles: optional(whole), hcaObjects: optional(whole) }),
       ),
     ),
-    cpu: optional(
-      object(
-        'CPU limits',
-        { quota: optional(whole), period: optional(whole), cpus: optional(line), mems: optional(line) },
-        { ...later('burst', 'realtimeRuntime', 'realtimePeriod', 'idle'), shares: 'use unified: { "cpu.weight": … }' },
-      ),
-    ),
-    pids: optional(object('the limit of processes', { limit: whole })),
-    unified: optional(plainRecord('an object of cgroup v2 files')),
-  },
-  later('blockIO', 'hugepageLimits', 'network', 'rdma'),
-); // prettier-ignore
+  ),
+  pids: optional(object('the limit of processes', { limit: optional(orNone) })),
+  unified: optional(plainRecord('an object of cgroup v2 files')),
+});
 
 const namespace = object('a namespace', {
   type: oneOf('pid', 'mount', 'network', 'ipc', 'uts', 'user', 'cgroup', 'time'),
@@ -113,10 +205,15 @@ const device = object('a device', {
   gid: optional(id),
 });
 
+const clock = object('an offset', {
+  secs: optional(integer(-(2 ** 40), 2 ** 40)),
+  nanosecs: optional(integer(0, 999_999_999)),
+});
+
 const linux = object(
   'the Linux part',
   {
-    namespaces: list('an array of namespaces', namespace, 8),
+    namespaces: eachOnce(list('an array of namespaces', namespace, 16)),
     uidMappings: optional(idMaps),
     gidMappings: optional(idMaps),
     cgroupsPath: optional(line),
@@ -130,8 +227,13 @@ const linux = object(
     rootfsPropagation: optional(oneOf('private', 'rprivate', 'slave', 'rslave', 'shared', 'rshared', 'unbindable', 'runbindable')),
     memoryPolicy: optional(object('the memory policy', { mode: line, nodes: optional(line), flags: optional(texts) })),
     personality: optional(object('the personality', { domain: line, flags: optional(texts) })),
+    timeOffsets: optional(object('the clocks', { monotonic: optional(clock), boottime: optional(clock) })),
+    netDevices: onlyEmpty('a network device of the host is moved by: ip link set dev <name> netns <pid of the container>'),
+    intelRdt: onlyEmpty(
+      'classes of Intel RDT are the whole machine’s: make one in /sys/fs/resctrl and write the container’s pid to its "tasks"',
+    ),
   },
-  later('netDevices', 'intelRdt', 'timeOffsets'),
+  {},
 ); // prettier-ignore
 
 const mount = object(
@@ -158,6 +260,7 @@ export const ociSchema = object(
     mounts: list('an array of mounts', mount, 1024),
     annotations: optional(plainRecord('an object of texts')),
     linux,
+    hooks: onlyEmpty('hooks are what this program does itself, before and after runContainer()'),
   },
-  later('hooks', 'solaris', 'windows', 'vm', 'zos'),
+  { solaris: ELSEWHERE, windows: ELSEWHERE, vm: ELSEWHERE, zos: ELSEWHERE },
 ) as unknown as Schema<OciSpec>; // prettier-ignore

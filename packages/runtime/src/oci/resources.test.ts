@@ -32,6 +32,32 @@ describe('limits', () => {
   it('leave out defaults that the host cannot hold', () =>
     expect(fromOciResources(there({}, { ...ROOT_HOST, controllers: {} }))).toEqual({ devices: 'all' }));
 
+  it('of OCI that have no word of ours are those of @ctr/cgroups', () => {
+    expect(
+      fromOciResources({
+        memory: { limit: 1 << 30, swap: -1, reservation: -1, swappiness: 5 },
+        cpu: { shares: 512, quota: 2000, period: 4000, burst: 100, cpus: '0' },
+        blockIO: { weight: 20, throttleWriteIOPSDevice: [{ major: 8, minor: 0, rate: 5 }] },
+        hugepageLimits: [{ pageSize: '2MB', limit: 5 }],
+        pids: { limit: -1 },
+      }),
+    ).toEqual({
+      memory: 1 << 30,
+      memorySwap: null,
+      memorySwappiness: 5,
+      cpus: 0.5,
+      cpuPeriodUs: 4000,
+      cpuBurstUs: 100,
+      cpuShares: 512,
+      cpusetCpus: '0',
+      blkioWeight: 20,
+      io: [{ device: '8:0', writeIops: 5 }],
+      hugetlb: { '2MB': 5 },
+      devices: 'all',
+    });
+    expect(fromOciResources({ cpu: { quota: -1 }, memory: { limit: -1 } })).toEqual({ devices: 'all' });
+  });
+
   it('kill all of a container together where the kernel can', () =>
     expect(fromOciResources(there({ memory: '1g' }, { ...ROOT_HOST, controllers: { memory: 2 } })).oomGroup).toBe(true));
 

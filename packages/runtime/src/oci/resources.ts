@@ -83,25 +83,32 @@ function devicesOf(rules: OciResources['devices']): Resources['devices'] {
   return resourcesFromOci({ devices: [...rules, ...MAKING, ...DEVICE_RULES.filter((rule) => rule.allow)] }).devices;
 }
 
+/** -1, no limit, is what a new group has; 0 is "not asked for". */
+const asked = (limit: number | undefined): number | undefined => (limit === undefined || limit <= 0 ? undefined : limit);
+
+/** OCI's is memory and swap together. Without a word about it there is none, which is less than the specification's. */
+const swapOf = ({ limit, swap }: NonNullable<OciResources['memory']>): number | null | undefined =>
+  swap === -1 ? null : swap === undefined || swap === 0 ? undefined : swap - (asked(limit) ?? 0);
+
 /** OCI -> what @ctr/cgroups takes. */
 export function fromOciResources(oci: OciResources = {}): Resources {
-  const { memory = {}, cpu = {}, unified: files = {} } = oci;
+  const { memory = {}, unified: files = {}, devices, pids, cpu = {}, ...rest } = oci;
+  const { limit: _, reservation: __, swap: ___, ...further } = memory;
   const weight = files['cpu.weight'];
   const high = files['memory.high'];
   const group = files['memory.oom.group'];
   const others = Object.fromEntries(Object.entries(files).filter(([name]) => !NAMED_UNIFIED.includes(name)));
+  const said = resourcesFromOci({ ...rest, cpu, memory: further });
   return pick<Resources>({
-    cpus: cpu.quota === undefined || cpu.quota <= 0 ? undefined : cpu.quota / (cpu.period ?? PERIOD),
-    cpuWeight: weight === undefined ? undefined : Number(weight),
-    cpusetCpus: cpu.cpus,
-    cpusetMems: cpu.mems,
-    memory: memory.limit,
-    memoryReservation: memory.reservation,
+    ...(Object.fromEntries(Object.entries(said).filter(([, value]) => value !== null)) as Resources),
+    ...(weight === undefined ? {} : { cpuWeight: Number(weight) }),
+    memory: asked(memory.limit),
+    memoryReservation: asked(memory.reservation),
     memoryHigh: high === undefined ? undefined : Number(high),
-    memorySwap: memory.swap === undefined ? undefined : memory.swap - (memory.limit ?? 0),
-    pids: oci.pids?.limit,
+    memorySwap: swapOf(memory),
+    pids: asked(pids?.limit),
     oomGroup: group === undefined ? undefined : group === '1',
     unified: defined(others),
-    devices: devicesOf(oci.devices),
+    devices: devicesOf(devices),
   });
 }

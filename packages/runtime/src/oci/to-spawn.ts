@@ -5,7 +5,7 @@ import type { Step } from '@ctr/internal/steps';
 import type { CapabilitySets, CgroupEntry, HintSource, Rlimit, SpawnOptions, Stdio } from '@ctr/namespaces';
 import { type MountMaps, mappedMount } from './mount-maps.js';
 import { RLIM_INFINITY } from './process.js';
-import type { OciIdMap, OciLinux, OciNamespaceType, OciProcess, OciSpec } from './types.js';
+import type { OciClock, OciIdMap, OciLinux, OciNamespaceType, OciProcess, OciSpec } from './types.js';
 
 /** What the object only names: descriptors, and the steps of the other packages. */
 export interface SpawnContext {
@@ -58,6 +58,8 @@ function namespaces(oci: OciSpec, joined: SpawnContext['joined']): NonNullable<S
 const terminalSize = ({ consoleSize: size }: OciProcess): true | { columns: number; rows: number } =>
   size === undefined ? true : { columns: size.width, rows: size.height };
 
+const NO_CAPABILITIES: CapabilitySets = { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] };
+
 /** What a program gets, in a new container or a running one. */
 export function toProgramOptions(process: OciProcess, seccomp: SpawnOptions['seccomp'] | undefined, stdio: readonly [Stdio, Stdio, Stdio]) {
   const { user } = process;
@@ -72,7 +74,7 @@ export function toProgramOptions(process: OciProcess, seccomp: SpawnOptions['sec
       ...(user.additionalGids === undefined ? {} : { groups: user.additionalGids }),
       ...(user.umask === undefined ? {} : { umask: user.umask }),
     },
-    ...(process.capabilities === undefined ? {} : { capabilities: process.capabilities satisfies CapabilitySets }),
+    ...(process.capabilities === undefined ? {} : { capabilities: { ...NO_CAPABILITIES, ...process.capabilities } }),
     noNewPrivileges: process.noNewPrivileges ?? false,
     rlimits: rlimits(process),
     ...(process.oomScoreAdj === undefined ? {} : { oomScoreAdj: process.oomScoreAdj }),
@@ -92,6 +94,11 @@ export const toInherited = ({ memoryPolicy, personality }: OciLinux) => ({
   ...(personality === undefined ? {} : { personality }),
 });
 
+const seconds = (clock: OciClock | undefined): number => (clock?.secs ?? 0) + (clock?.nanosecs ?? 0) / 1e9;
+
+const timeOffsets = ({ timeOffsets: offsets }: OciLinux): Pick<SpawnOptions, 'timeOffsets'> =>
+  offsets === undefined ? {} : { timeOffsets: { monotonic: seconds(offsets.monotonic), boottime: seconds(offsets.boottime) } };
+
 export function toSpawnOptions(oci: OciSpec, context: SpawnContext): SpawnOptions {
   const { linux } = oci;
   const maps = linux.uidMappings && linux.gidMappings ? { uid: idMap(linux.uidMappings), gid: idMap(linux.gidMappings) } : undefined;
@@ -110,6 +117,7 @@ export function toSpawnOptions(oci: OciSpec, context: SpawnContext): SpawnOption
     ...(linux.sysctl === undefined ? {} : { sysctls: linux.sysctl }),
     ...(linux.rootfsPropagation === undefined ? {} : { rootPropagation: linux.rootfsPropagation }),
     ...toInherited(linux),
+    ...timeOffsets(linux),
     ...(context.init ? { init: true } : {}),
     ...(oci.hostname === undefined ? {} : { hostname: oci.hostname }),
     ...(oci.domainname === undefined ? {} : { domainname: oci.domainname }),

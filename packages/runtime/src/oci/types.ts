@@ -1,5 +1,6 @@
 // The parts of the OCI runtime specification that are made and understood here.
 // <https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md>
+import type { OciLinuxResources } from '@ctr/cgroups';
 import type { Device, IoPriority, MemoryPolicy, OciSeccomp, Personality, Scheduler } from '@ctr/namespaces';
 
 /** An OCI runtime-spec configuration: the middle language between options and the kernel. */
@@ -21,7 +22,8 @@ export interface OciProcess {
   args: string[];
   env: string[];
   cwd: string;
-  capabilities?: Record<CapabilitySet, string[]>;
+  /** A set that is left out is empty. */
+  capabilities?: Partial<Record<CapabilitySet, string[]>>;
   rlimits?: OciRlimit[];
   noNewPrivileges?: boolean;
   oomScoreAdj?: number;
@@ -81,14 +83,20 @@ export interface OciLinux {
   rootfsPropagation?: 'private' | 'rprivate' | 'slave' | 'rslave' | 'shared' | 'rshared' | 'unbindable' | 'runbindable';
   memoryPolicy?: MemoryPolicy;
   personality?: Personality;
+  /** What is added to the clocks of a new time namespace. */
+  timeOffsets?: { monotonic?: OciClock; boottime?: OciClock };
 }
 
-export interface OciResources {
+export interface OciClock {
+  secs?: number;
+  nanosecs?: number;
+}
+
+type Writable<T> = T extends readonly (infer U)[] ? Writable<U>[] : T extends object ? { -readonly [K in keyof T]: Writable<T[K]> } : T;
+
+/** The limits; 0 is "not asked for" and -1 no limit, as in runc. */
+export interface OciResources extends Omit<Writable<OciLinuxResources>, 'devices'> {
   devices?: OciDeviceRule[];
-  memory?: { limit?: number; reservation?: number; swap?: number };
-  cpu?: { quota?: number; period?: number; cpus?: string; mems?: string };
-  pids?: { limit: number };
-  unified?: Record<string, string>;
 }
 
 export interface OciDeviceRule {
