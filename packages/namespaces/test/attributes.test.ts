@@ -1,10 +1,20 @@
 // The further attributes of a process, read from inside by system calls: in new namespaces, and beside a running process.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { release } from 'node:os';
 import path from 'node:path';
 import { host, makeTempDir, need } from '@ctr/internal/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ContainerProcess, type EnterOptions, enter, Fd, type ProcessAttributes, type SpawnOptions, spawn } from '../src/index.js';
+import {
+  type ContainerProcess,
+  type EnterOptions,
+  enter,
+  Fd,
+  type Mount,
+  type ProcessAttributes,
+  type SpawnOptions,
+  spawn,
+} from '../src/index.js';
 import { activeLsm, landlockAbi } from '../src/spawn/host-facts.js';
 import { buildFacts, parseFacts } from './facts.js';
 import { asRoot, ENV, finished, leaks, messageOf, run, WAYS } from './run.js';
@@ -198,6 +208,23 @@ describe.skipIf(!needs.ok)(needs.title('attributes'), () => {
         });
         expect(r.stdout).toBe('77\n250\t32000\t32\t99\n11\n');
       }
+    });
+
+    it('limits of its own user and pid namespaces', async () => {
+      const own = { user: 'new', pid: 'new', mount: 'new' } as const;
+      const mounts: Mount[] = [{ type: 'proc', target: '/proc' }];
+      const args = ['cat', '/proc/sys/user/max_uts_namespaces'];
+      expect((await run({ args, namespaces: own, mounts, sysctls: { 'user.max_uts_namespaces': '3' } })).stdout).toBe('3\n');
+      const sysctls = { 'kernel.pid_max': '4000' };
+      const [major = 0, minor = 0] = release().split('.').map(Number);
+      const since = major > 6 || (major === 6 && minor >= 14);
+      const limited = run({ args: ['cat', '/proc/sys/kernel/pid_max'], namespaces: own, mounts, sysctls });
+      if (since) expect((await limited).stdout).toBe('4000\n');
+      else expect(await messageOf(limited)).toContain('left out before Linux 6.14');
+      for (const refused of [{ 'user.max_uts_namespaces': '3' }, sysctls])
+        expect(await messageOf(run({ args, namespaces: { mount: 'new' }, sysctls: refused }))).toMatch(
+          /it would be the host's|left out before/,
+        );
     });
 
     it('sysctls that fail say why', async () => {

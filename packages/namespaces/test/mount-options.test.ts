@@ -231,13 +231,44 @@ describe.skipIf(!needs.ok)(needs.title('mount options'), () => {
       const devices = [
         { path: '/dev/mine/zero', type: 'c', major: 1, minor: 5, fileMode: 0o640, gid: user === 'host' ? 7 : 0 },
         { path: '/dev/null', type: 'c', major: 1, minor: 3 },
-        ...(user === 'host' ? [{ path: '/dev/pipe', type: 'p' } as const] : []),
+        { path: '/dev/pipe', type: 'p' },
       ] as const;
       const o = { devices: user === 'host' ? devices : [{ ...devices[1], path: '/dev/full', minor: 7 }] };
       const line = 'cd /dev; stat -c "%n %F %a %g %t:%T" mine/zero pipe 2>/dev/null; echo x 2>&1 >full; true';
       const seen = await inRoot(line, [{ type: 'dev', target: '/dev' }], o);
       if (user === 'host') expect(seen).toContain('mine/zero character special file 640 7 1:5\npipe fifo 666 0 0:0');
       expect(seen).toContain('No space left');
+    });
+
+    it('devices of a user namespace are the host’s, as they are', async () => {
+      const zero = { path: '/dev/mine', type: 'c', major: 1, minor: 5 } as const;
+      const show = (device: object, o: object = {}): Promise<string> =>
+        inRoot('cd /dev; stat -c "%F %t:%T" mine', [{ type: 'dev', target: '/dev' }], { devices: [{ ...zero, ...device }], ...o });
+      expect(await show({ source: '/dev/zero' })).toBe('character special file 1:5');
+      expect(await show({ type: 'p', major: undefined, minor: undefined, fileMode: 0o640 })).toBe('fifo 0:0');
+      if (user === 'host') return;
+      const { mode } = statSync('/dev/zero');
+      expect(await show({ source: '/dev/zero', fileMode: mode & 0o7777 })).toBe('character special file 1:5');
+      const wrong = [
+        { source: '/dev/null' },
+        { source: '/etc/passwd' },
+        { source: '/etc/passwd', type: 'b' },
+        { source: '/dev/zero', type: 'b' },
+        { source: '/dev/zero', fileMode: 0o640 },
+        { source: '/dev/zero', uid: 7 },
+        {},
+      ];
+      expect(
+        (await Promise.all(wrong.map((d) => messageOf(show(d))))).join('\n').replaceAll(', since a user namespace can make none', ''),
+      ).toMatchInlineSnapshot(`
+        "expected "devices[0]" to be what /dev/null of this host is (c 1:3), received "c 1:5" (string)
+        expected "devices[0]" to be what /etc/passwd of this host is (no device), received "c 1:5" (string)
+        expected "devices[0]" to be what /etc/passwd of this host is (no device), received "b 1:5" (string)
+        expected "devices[0]" to be what /dev/zero of this host is (c 1:5), received "b 1:5" (string)
+        expected "devices[0].fileMode" to be left out, or as /dev/zero has it (0o666), received "0o640" (string)
+        expected "devices[0].uid" to be left out, or the id inside of the owner of /dev/zero (0 outside), received 7 (number)
+        expected "devices[0].path" to be a device of this host, received "/dev/mine" (string)"
+      `);
     });
 
     it('are refused before anything is done when they make no sense', async () => {

@@ -74,9 +74,10 @@ const MAX_ID = 0xfffffffe;
 export function checkDevice(d: Device, i: number): void {
   const path = `devices[${i}]`;
   object(d, path);
-  checkKeys(d, ['path', 'type', 'major', 'minor', 'fileMode', 'uid', 'gid'], path);
+  checkKeys(d, ['path', 'type', 'major', 'minor', 'fileMode', 'uid', 'gid', 'source'], path);
   absolute(d.path, `${path}.path`);
   if (d.path.split('/').includes('..') || d.path.endsWith('/')) fail(`${path}.path`, 'a path without ".." and "/" at the end', d.path);
+  if (d.source !== undefined) absolute(d.source, `${path}.source`);
   if (!['c', 'u', 'b', 'p'].includes(d.type)) fail(`${path}.type`, "'c', 'u', 'b' or 'p'", d.type);
   if (d.type !== 'p' || d.major !== undefined) integer(d.major, `${path}.major`, 0, MAX_MAJOR);
   if (d.type !== 'p' || d.minor !== undefined) integer(d.minor, `${path}.minor`, 0, MAX_MINOR);

@@ -12,6 +12,7 @@ import { ATTRIBUTE_KEYS, checkAttributes, checkMountLabel } from './check-attrib
 import { checkDevice, checkMount } from './check-mount.js';
 import { checkSysctls } from './check-sysctls.js';
 import { absolute, boolean, checkKeys, fail, functionValue, integer, list, object, steps, text } from './check-values.js';
+import { checkHostDevices } from './host-devices.js';
 import { PROPAGATIONS } from './mount-words.js';
 import { parseNumberList } from './number-list.js';
 import type { CgroupEntry, Device, EnterOptions, Mount, ProgramOptions, SpawnOptions, User } from './options.js';
@@ -143,6 +144,7 @@ export function checkSpawnOptions(o: SpawnOptions): void {
     list(o.devices, 'devices').forEach((d, i) => {
       checkDevice(d as Device, i);
     });
+  checkHostDevices(o);
   if (o.rootPropagation !== undefined && !ROOT_PROPAGATIONS.includes(o.rootPropagation))
     fail('rootPropagation', `one of ${ROOT_PROPAGATIONS.join(', ')}`, o.rootPropagation);
   if (o.mountLabel !== undefined) checkMountLabel(o.mountLabel);

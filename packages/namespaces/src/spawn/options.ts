@@ -93,7 +93,10 @@ export interface Remount extends MountFlags {
 
 export type Mount = BindMount | TmpfsMount | KernelMount | FileSystemMount | Remount;
 
-/** A device file; in a user namespace, where none can be made, the host's own of the same path is shown. */
+/**
+ * A device file. In a new user namespace, where none but a FIFO can be made, the host's own is shown: it must be the same device, and what is
+ * said of its mode and owner must be so already, or it is refused before anything is done.
+ */
 export interface Device {
   /** Absolute path inside. */
   path: string;
@@ -102,11 +105,13 @@ export interface Device {
   /** Of a device. */
   major?: number;
   minor?: number;
-  /** Default 0o666. */
+  /** Default 0o666; where the host's is shown: as that is. */
   fileMode?: number;
-  /** Default 0. */
+  /** Default 0; where the host's is shown: as that is. */
   uid?: number;
   gid?: number;
+  /** The host's device that is shown where none can be made. Default: that of the same path. */
+  source?: string;
 }
 
 /** How a process enters its control groups; `@ctr/cgroups` makes it. Plain data. */
@@ -222,7 +227,8 @@ export interface SpawnOptions extends ProgramOptions {
   readonlyPaths?: readonly string[];
   /**
    * Kernel parameters of the namespaces that are not this process's own, such as { 'net.ipv4.ip_forward': '1' }: net.* with
-   * a network namespace, kernel.shm*, kernel.msg*, kernel.sem and fs.mqueue.* with an ipc namespace. Others are the host's, and refused.
+   * a network namespace, kernel.shm*, kernel.msg*, kernel.sem and fs.mqueue.* with an ipc namespace, user.max_* with a user namespace, and since
+   * Linux 6.14 kernel.pid_max with a pid namespace. Others are the host's, and refused.
    */
   sysctls?: Readonly<Record<string, string>>;
   /**

@@ -11,9 +11,14 @@ const parent = (path: string): string => path.slice(0, path.lastIndexOf('/')) ||
 /** new_encode_dev in the kernel's kdev_t.h: 12 bits of major, 20 of minor. */
 const makedev = (major: number, minor: number): number => ((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0;
 
+/** A FIFO is nobody's device: it can be made in every user namespace. */
+const isMade = (d: Device, mknod: boolean): boolean => mknod || d.type === 'p';
+
 /** Before the pivot, where the host's devices can be seen. */
 export const prepareDevices = (devices: readonly Device[], mknod: boolean): Step[] =>
-  mknod ? [] : devices.map((d, i) => cloneTree(d.path, `device${i}`, { recursive: false, doing: `show the device ${d.path}` }));
+  devices.flatMap((d, i) =>
+    isMade(d, mknod) ? [] : [cloneTree(d.source ?? d.path, `device${i}`, { recursive: false, doing: `show the device ${d.path}` })],
+  );
 
 function make(d: Device): Step[] {
   const doing = `make the device ${d.path}`;
@@ -31,7 +36,8 @@ function make(d: Device): Step[] {
 }
 
 /** After the mounts. */
-export const makeDevices = (devices: readonly Device[], mknod: boolean): Step[] =>
-  mknod
-    ? [{ call: 'umask', args: [0] }, ...devices.flatMap(make), { call: 'umask', args: [0o022] }]
-    : devices.flatMap((d, i) => attachMaking(`device${i}`, d.path, `show the device ${d.path}`));
+export const makeDevices = (devices: readonly Device[], mknod: boolean): Step[] => [
+  { call: 'umask', args: [0] },
+  ...devices.flatMap((d, i) => (isMade(d, mknod) ? make(d) : attachMaking(`device${i}`, d.path, `show the device ${d.path}`))),
+  { call: 'umask', args: [0o022] },
+];
