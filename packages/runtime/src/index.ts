@@ -24,6 +24,7 @@ export type { OciLinux, OciMount, OciNamespace, OciProcess, OciResources, OciSpe
 export type {
   BindMountOptions,
   CapabilityOptions,
+  DeviceOptions,
   IdMapOption,
   MountOptions,
   NamespaceName,

@@ -8,6 +8,7 @@ import { type DescribedRoot, describeBindRoot, describeOverlay, type SizedUpper 
 import { hintSource } from './hints.js';
 import { applySpecHook } from './oci/apply-hook.js';
 import { compileOci } from './oci/compile.js';
+import { type HostDevice, hostDevices, sourcesOf } from './oci/devices.js';
 import { eitherSignal, type LoadedFilter, loadedFilter } from './oci/listener.js';
 import type { MountMaps } from './oci/mount-maps.js';
 import { fromOciResources } from './oci/resources.js';
@@ -38,7 +39,7 @@ export interface ContainerInput {
 const hasHostNetwork = (spec: RunSpec): boolean => spec.network === 'host' || spec.namespaces?.get('network') === 'host';
 
 /** Options -> OCI object, the caller's hook included. */
-export function makeOci({ id, spec, root, user, session, ids }: ContainerInput): OciSpec {
+export function makeOci({ id, spec, root, user, session, ids }: ContainerInput, devices: readonly HostDevice[]): OciSpec {
   const cgroupsPath = session.cgroups.usable ? `/${session.cgroups.name}/${id}` : undefined;
   const files = spec.image === undefined ? [] : session.files[hasHostNetwork(spec) ? 'host' : 'own'];
   const generated = compileOci({
@@ -50,6 +51,7 @@ export function makeOci({ id, spec, root, user, session, ids }: ContainerInput):
     host: session.host,
     cgroupsPath,
     files,
+    devices,
     idMaps: ids?.idMaps,
   });
   const { path } = generated.root;
@@ -123,7 +125,8 @@ export interface ContainerPlan {
 
 export function planContainer(input: ContainerInput): ContainerPlan {
   const { spec, root, session, stdio } = input;
-  const oci = makeOci(input);
+  const devices = hostDevices(spec.devices);
+  const oci = makeOci(input, devices);
   const cgroup = cgroupOf(oci, input);
   const filter = loadedFilter(oci, { id: input.id });
   const ownUser = oci.linux.namespaces.some((n) => n.type === 'user');
@@ -137,6 +140,7 @@ export function planContainer(input: ContainerInput): ContainerPlan {
       toSpawnOptions(oci, {
         idMap: input.ids?.mounts,
         mountMaps,
+        deviceSources: sourcesOf(devices),
         doing: `start container ${JSON.stringify(name)}`,
         root: rootSteps,
         cgroup: session.cgroups.usable ? { ...cgroup, limitsMemory: limitsMemory(oci) } : undefined,

@@ -66,7 +66,10 @@ export class StartRecipe {
     const { spec, session, user } = input;
     if (input.sized !== undefined || isOfOneContainer(wantedIds(spec, session.host, user), session.host)) return undefined;
     const joins = [...(spec.namespaces?.values() ?? [])].some((place) => place !== 'new' && place !== 'host');
-    return spec.spec !== undefined || joins || spec.tty || hasListenerPath(spec.seccomp) ? undefined : new StartRecipe(input, kind);
+    // The number of a device may be another the next time.
+    return spec.spec !== undefined || spec.devices !== undefined || joins || spec.tty || hasListenerPath(spec.seccomp)
+      ? undefined
+      : new StartRecipe(input, kind);
   }
 
   matches(input: ContainerInput, kind: Readonly<Record<string, unknown>>): boolean {

@@ -174,7 +174,11 @@ function devices(m: KernelMount, c: MountContext): MountSteps {
   const { first, last } = readOnlyLast(DEV_SLOT, attributes(m, ['nosuid', 'noexec'], words), doing);
   return {
     before: prepareDev({ mknod, console: c.terminal, options: words.data, attributes: first }),
-    after: [...attachMaking(DEV_SLOT, m.target, doing), ...attachDevNodes({ mknod, target: m.target })],
+    after: [
+      ...attachMaking(DEV_SLOT, m.target, doing),
+      ...attachDevNodes({ mknod, target: m.target }),
+      ...propagate(DEV_SLOT, words, doing),
+    ],
     last,
     fds: {},
   };

@@ -8,6 +8,7 @@ import type { RunSpec } from '../options/run-schema.js';
 import type { ResolvedUser } from '../user/resolve-user.js';
 import { knownIdMaps, wantedIds } from '../userns/container-ids.js';
 import { defaultMounts, MASKED_PATHS, OCI_VERSION, READONLY_PATHS } from './defaults.js';
+import { type HostDevice, ociDevices } from './devices.js';
 import type { HostFacts } from './host-facts.js';
 import { callerMounts } from './mounts.js';
 import { compileProcess } from './process.js';
@@ -28,6 +29,8 @@ export interface CompileInput {
   readonly cgroupsPath: string | undefined;
   /** Files of ours to show inside, such as /etc/hosts. */
   readonly files?: readonly OciMount[];
+  /** What the option `devices` names. */
+  readonly devices?: readonly HostDevice[];
   /** The maps of a user namespace that were made for this container alone. */
   readonly idMaps?: IdMaps | undefined;
 }
@@ -92,7 +95,7 @@ export function compileOci(input: CompileInput): OciSpec {
   }
   const hostname = isNew('uts') ? (spec.hostname ?? id.slice(0, 12)) : undefined;
   const terminalGroup = maps === undefined || maps.gidMappings.some((m) => m.containerID <= 5 && 5 < m.containerID + m.size);
-  const resources = toOciResources(spec, host);
+  const resources = toOciResources(spec, host, input.devices);
   const process = compileProcess({ spec, image, user, hostname, host, ownUser, oneId: maps !== undefined && isOneId(maps.uidMappings) });
   const seccomp = seccompProfile(spec.seccomp, process.capabilities?.bounding ?? []);
   return {
@@ -114,6 +117,7 @@ export function compileOci(input: CompileInput): OciSpec {
       ...(seccomp === undefined ? {} : { seccomp }),
       maskedPaths: [...(spec.maskedPaths ?? MASKED_PATHS)],
       readonlyPaths: [...(spec.readonlyPaths ?? READONLY_PATHS)],
+      ...(input.devices?.length ? { devices: ociDevices(input.devices, ownUser) } : {}),
       ...(spec.sysctls === undefined ? {} : { sysctl: Object.fromEntries(spec.sysctls) }),
     },
   };

@@ -2,8 +2,10 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { type Resources, resourcesFromOci } from '@ctr/cgroups';
+import { UnsupportedError } from '@ctr/internal/errors';
 import type { RunSpec } from '../options/run-schema.js';
 import { DEFAULT_PIDS, DEVICE_RULES } from './defaults.js';
+import { type HostDevice, ruleOf } from './devices.js';
 import type { HostFacts } from './host-facts.js';
 import type { OciResources } from './types.js';
 
@@ -38,14 +40,20 @@ function pick<T extends object>(value: { [K in keyof T]: T[K] | undefined }): T 
 }
 
 /** Options -> OCI, with the defaults of the preset. */
-export function toOciResources(spec: RunSpec, host: HostFacts): OciResources | undefined {
+export function toOciResources(spec: RunSpec, host: HostFacts, given: readonly HostDevice[] = []): OciResources | undefined {
   const limits: Limits = spec.resources ?? {};
   const { memory, memorySwap } = limits;
   const pids = pidsLimit(spec, host);
   const devices = limits.devices ?? (host.controllers['devices'] === undefined ? 'all' : 'default');
+  const limited = given.find(({ access }) => !['r', 'w', 'm'].every((letter) => access.includes(letter)));
+  if (limited !== undefined && devices !== 'default')
+    throw new UnsupportedError(
+      `the access ${JSON.stringify(limited.access)} alone to ${limited.source}`,
+      'the devices controller of cgroups, and resources.devices: "default"',
+    );
   return defined(
     pick<OciResources>({
-      devices: devices === 'default' ? [...DEVICE_RULES] : undefined,
+      devices: devices === 'default' ? [...DEVICE_RULES, ...given.map(ruleOf)] : undefined,
       memory: defined(
         // OCI's "swap" is memory and swap together.
         pick({

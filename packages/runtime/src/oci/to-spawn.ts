@@ -2,7 +2,7 @@
 // object, options or a bundle, goes through here.
 import type { Fd } from '@ctr/internal/fd';
 import type { Step } from '@ctr/internal/steps';
-import type { CapabilitySets, CgroupEntry, HintSource, Rlimit, SpawnOptions, Stdio } from '@ctr/namespaces';
+import type { CapabilitySets, CgroupEntry, Device, HintSource, Rlimit, SpawnOptions, Stdio } from '@ctr/namespaces';
 import { type MountMaps, mappedMount } from './mount-maps.js';
 import { RLIM_INFINITY } from './process.js';
 import type { OciClock, OciIdMap, OciLinux, OciNamespaceType, OciProcess, OciSpec } from './types.js';
@@ -14,6 +14,8 @@ export interface SpawnContext {
   readonly root: { readonly steps: readonly Step[]; readonly slot: string; readonly temporary?: readonly string[] };
   readonly cgroup: CgroupEntry | undefined;
   readonly stdio: readonly [Stdio, Stdio, Stdio];
+  /** Where the host has devices that are elsewhere inside. */
+  readonly deviceSources?: ReadonlyMap<string, string> | undefined;
   /** Namespaces to join, opened. */
   readonly joined: ReadonlyMap<OciNamespaceType, Fd>;
   /** The user namespace by whose maps the owners in bind mounts are seen. */
@@ -94,6 +96,9 @@ export const toInherited = ({ memoryPolicy, personality }: OciLinux) => ({
   ...(personality === undefined ? {} : { personality }),
 });
 
+const devices = (all: readonly Device[], sources: SpawnContext['deviceSources']): Device[] =>
+  all.map((d) => (sources?.has(d.path) ? { ...d, source: sources.get(d.path) as string } : d));
+
 const seconds = (clock: OciClock | undefined): number => (clock?.secs ?? 0) + (clock?.nanosecs ?? 0) / 1e9;
 
 const timeOffsets = ({ timeOffsets: offsets }: OciLinux): Pick<SpawnOptions, 'timeOffsets'> =>
@@ -113,7 +118,7 @@ export function toSpawnOptions(oci: OciSpec, context: SpawnContext): SpawnOption
     ...(linux.mountLabel ? { mountLabel: linux.mountLabel } : {}),
     maskedPaths: linux.maskedPaths ?? [],
     readonlyPaths: linux.readonlyPaths ?? [],
-    ...(linux.devices === undefined ? {} : { devices: linux.devices }),
+    ...(linux.devices === undefined ? {} : { devices: devices(linux.devices, context.deviceSources) }),
     ...(linux.sysctl === undefined ? {} : { sysctls: linux.sysctl }),
     ...(linux.rootfsPropagation === undefined ? {} : { rootPropagation: linux.rootfsPropagation }),
     ...toInherited(linux),

@@ -78,7 +78,7 @@ export interface OciLinux {
   mountLabel?: string;
   maskedPaths?: string[];
   readonlyPaths?: string[];
-  devices?: Device[];
+  devices?: Omit<Device, 'source'>[];
   sysctl?: Record<string, string>;
   rootfsPropagation?: 'private' | 'rprivate' | 'slave' | 'rslave' | 'shared' | 'rshared' | 'unbindable' | 'runbindable';
   memoryPolicy?: MemoryPolicy;

@@ -40,6 +40,16 @@ export interface TmpfsMountOptions {
 
 export type MountOptions = BindMountOptions | TmpfsMountOptions;
 
+/** A device of the host, `docker run --device`. */
+export interface DeviceOptions {
+  /** Absolute path on the host: a device, or a folder of which all devices are given. */
+  source: string;
+  /** Absolute path below /dev inside the container. Default: as on the host. */
+  target?: string | undefined;
+  /** Letters of rwm: read, write, make. Default: 'rwm'. Less than that needs the devices controller of cgroups. */
+  access?: string | undefined;
+}
+
 /** Limits of the whole container. Sizes are bytes or text such as '512m'; units are powers of 1024. */
 export interface ResourceOptions {
   /** How many cores' time it may use, such as 0.5. */
@@ -62,7 +72,7 @@ export interface ResourceOptions {
   pids?: number | 'unlimited' | undefined;
   /** Kill all its processes when one runs out of memory. Default: true where the kernel can. Needs cgroup v2. */
   oomGroup?: boolean | undefined;
-  /** 'default': only the harmless device files of /dev. 'all': no rule. */
+  /** 'default': only the harmless device files of /dev, and those of the option `devices`. 'all': no rule. */
   devices?: 'default' | 'all' | undefined;
   /** Any cgroup v2 file by name, such as { 'memory.min': '1048576' }. */
   unified?: Readonly<Record<string, string>> | undefined;

@@ -1,7 +1,22 @@
 // The tables behind part-options.ts and the small nodes that several options share.
 import { isAbsolute, normalize } from 'node:path/posix';
 import { CAPABILITIES, RLIMITS, type RlimitName } from '@ctr/namespaces';
-import { boolean, either, integer, list, object, oneOf, optional, record, reject, type Schema, scalar, text, wordOf } from './schema.js';
+import {
+  boolean,
+  either,
+  integer,
+  list,
+  object,
+  oneOf,
+  optional,
+  type Read,
+  record,
+  reject,
+  type Schema,
+  scalar,
+  text,
+  wordOf,
+} from './schema.js';
 import { bytes } from './units.js';
 
 /** Highest user or group id: 2^32-1 means "no id" to the kernel. */
@@ -88,6 +103,41 @@ export const tmpfsShort = either(
   bytes(4096),
   object('{ size, mode }', { size: optional(bytes(4096)), mode: optional(mode) }),
 );
+
+const deviceTarget: Schema<string> = {
+  expected: 'an absolute path below /dev inside the container',
+  read(value, path) {
+    const target = mountTarget.read(value, path);
+    return target.startsWith('/dev/') ? target : reject(path, this.expected, value);
+  },
+};
+const access = text('letters of rwm', { pattern: /^(?:r?w?m?|r?m?w?|w?r?m?|w?m?r?|m?r?w?|m?w?r?)$/ });
+const deviceObject = object(
+  '{ source, target, access }',
+  { source: absolutePath('an absolute path on the host'), target: optional(deviceTarget), access: optional(access) },
+  {
+    pathonhost: 'source',
+    pathincontainer: 'target',
+    cgrouppermissions: 'access',
+    path: 'source',
+    permissions: 'access',
+  },
+);
+
+/** Docker's short form: source, target and access between colons, where a second part of the letters rwm alone is the access. */
+const deviceWords: Schema<Read<typeof deviceObject>> = {
+  expected: 'a device such as "/dev/fuse" or "/dev/sda:/dev/disk:r"',
+  couldTake: (value) => typeof value === 'string',
+  read(value, path) {
+    if (typeof value !== 'string') return reject(path, this.expected, value);
+    const [source, second, third, ...more] = value.split(':');
+    if (more.length > 0) return reject(path, this.expected, value);
+    const short = third === undefined && second !== undefined && /^[rwm]+$/.test(second);
+    return deviceObject.read({ source, ...(short ? { access: second } : { target: second, access: third }) }, path);
+  },
+};
+const device = either('a device such as "/dev/fuse", or { source, target, access }', deviceWords, deviceObject);
+export const devices = list('an array of devices', device, 256);
 
 const cpuList = text('a list of numbers such as "0-3,6"', { max: 1024, pattern: /^\d{1,5}(?:-\d{1,5})?(?:,\d{1,5}(?:-\d{1,5})?)*$/ });
 const unifiedName = text('the name of a cgroup v2 file such as "memory.min"', { max: 64, pattern: /^[a-z0-9_]+(?:\.[a-z0-9_]+)+$/ });

@@ -140,6 +140,26 @@ describe('wrong values', () => {
     expect(withImage({ capabilities: { add: ['KILL'], drop: ['cap_kill'] } })).toMatchInlineSnapshot(
       `"expected "capabilities.add[0]" to be a capability that is not dropped too, received "CAP_KILL" (string)"`,
     );
+    expect(withImage({ devices: ['/dev/zero:/data'] } as never)).toMatchInlineSnapshot(
+      `"expected "devices[0].target" to be an absolute path below /dev inside the container, received "/data" (string)"`,
+    );
+    expect(withImage({ devices: ['/dev/zero:/dev/null'] } as never)).toMatchInlineSnapshot(
+      `"expected "devices[0].target" to be an absolute path inside the container, outside of /, /proc, /sys and the devices, received "/dev/null" (string)"`,
+    );
+    expect(withImage({ devices: ['/dev/zero::rwx'] } as never)).toMatchInlineSnapshot(
+      `"expected "devices[0].target" to be an absolute path inside the container, received "" (string)"`,
+    );
+    expect(withImage({ devices: ['a:b:c:d'] } as never)).toMatchInlineSnapshot(
+      `"expected "devices[0]" to be a device such as "/dev/fuse", or { source, target, access }, received "a:b:c:d" (string)"`,
+    );
+    expect(withImage({ groupAdd: [1] } as never)).toMatchInlineSnapshot(`
+      "expected "groupAdd" to be a known option, received an array of 1
+        hint: groups go into "user", by their numbers: user: { uid: 0, groups: [44] }"
+    `);
+    expect(withImage({ pid: 'host' } as never)).toMatchInlineSnapshot(`
+      "expected "pid" to be a known option, received "host" (string)
+        hint: every container has processes of its own: those of the machine could be seen and signalled by it"
+    `);
     expect(withImage({ namespaces: { pid: 'host' } })).toMatchInlineSnapshot(
       `"expected "namespaces.pid" to be "new": every container has its own, received "host" (string)"`,
     );

@@ -8,6 +8,7 @@ import type { OciSeccomp } from '@ctr/namespaces';
 import type { OciSpec } from '../oci/types.js';
 import type {
   CapabilityOptions,
+  DeviceOptions,
   IdMapOption,
   MountOptions,
   NamespaceName,
@@ -132,6 +133,11 @@ export interface RunOptions extends ProcessOptions, RegistryPullOptions {
   mounts?: readonly MountOptions[] | undefined;
   /** Memory file systems: target -> size, such as { '/tmp': '64m' }. */
   tmpfs?: Readonly<Record<string, string | number | { size?: number | string | undefined; mode?: number | undefined }>> | undefined;
+  /**
+   * Devices of the host: '/dev/fuse', '/dev/sda:/dev/disk', '/dev/sda:r', '/dev/sda:/dev/disk:rw', or objects. A container with a user namespace of
+   * its own is shown the host's device with the owner that it has there; as root it has the host's user namespace where `userns` is left out.
+   */
+  devices?: readonly (string | DeviceOptions)[] | undefined;
   /** No writing to the root; mounts stay as they are. Default: false. */
   readOnly?: boolean | undefined;
   /**

@@ -6,7 +6,18 @@ import type { Image, ImageStore, PullOptions } from '@ctr/image';
 import { Fd } from '@ctr/internal/fd';
 import type { OciSpec } from '../oci/types.js';
 import { EXEC_ALIASES, RUN_ALIASES } from './aliases.js';
-import { absolutePath, capabilities, mount, mountTarget, resources, tmpfsShort, ulimits, userns, userObject } from './part-schema.js';
+import {
+  absolutePath,
+  capabilities,
+  devices,
+  mount,
+  mountTarget,
+  resources,
+  tmpfsShort,
+  ulimits,
+  userns,
+  userObject,
+} from './part-schema.js';
 import { PULL_FIELDS } from './pull-schema.js';
 import {
   boolean,
@@ -146,6 +157,7 @@ export const runSchema = object(
     maskedPaths: optional(list('an array of absolute paths', absolutePath('an absolute path'), 1024)),
     readonlyPaths: optional(list('an array of absolute paths', absolutePath('an absolute path'), 1024)),
     resources: optional(resources),
+    devices: optional(devices),
     ulimits: optional(ulimits),
     oomScoreAdj: optional(integer(-1000, 1000)),
     preset: optional(oneOf('sandbox', 'docker')),

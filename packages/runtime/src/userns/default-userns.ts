@@ -34,6 +34,7 @@ const REASONS: readonly [(spec: RunSpec, host: HostFacts, user: ResolvedUser) =>
   [(spec) => spec.network === 'host', 'it has the host’s network'],
   [(spec) => [...(spec.namespaces?.values() ?? [])].some((place) => place !== 'new'), 'it shares namespaces'],
   [(spec) => (spec.capabilities?.add ?? []).some((c) => OF_THE_MACHINE.has(c)), 'it was given rights over the machine'],
+  [(spec) => (spec.devices?.length ?? 0) > 0, 'it was given devices, whose owners are the host’s'],
   [(spec) => (spec.oomScoreAdj ?? 0) < 0, 'only the host’s root may lower oom_score_adj'],
   [raisesLimits, 'only the host’s root may raise limits'],
   [(_, __, user) => user.uid >= RANGE || user.gid >= RANGE, 'its user is above the range of ids'],
