@@ -2,6 +2,8 @@
 import { mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { Fd } from '@ctr/internal/fd';
 import { need } from '@ctr/internal/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -206,6 +208,16 @@ describe.skipIf(!needs.ok)(needs.title('parked processes'), () => {
       await other[Symbol.asyncDispose]();
       await until(() => (runs(inside.pid) || inside.ready ? [inside.pid] : []));
       expect(inside.ended).toBe(true);
+    });
+
+    it('end when nobody holds them', async () => {
+      setFlagsFromString('--expose-gc');
+      const gc = runInNewContext('gc') as () => void;
+      const pid = await (async () => (await park()).pid)();
+      await until(() => {
+        gc();
+        return runs(pid) ? [pid] : [];
+      }, 10_000);
     });
 
     it('that somebody stopped are ended, and whoever waits is told', async () => {

@@ -61,9 +61,9 @@ export class ExecSlots {
       this.#losses = 0;
       return process;
     } catch (error) {
+      if (parked.ready) this.#slots.push(slot);
       if (start.signal?.aborted) throw error;
       // Nothing was run. What is wrong with the program the usual way says too; if nothing is, the process was.
-      if (parked.ready) this.#slots.push(slot);
       if (errnoOf(error) === ETIMEDOUT) void this.#drop(() => true);
       const process = await this.#enterUsual(template, start);
       if (!parked.ready) this.#lose();

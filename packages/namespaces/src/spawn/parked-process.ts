@@ -41,10 +41,15 @@ export class ParkedProcess implements AsyncDisposable {
     this.pid = facts.launch.pid;
     this.#socket = facts.socket;
     forgotten.register(this, facts.socket, this);
-    facts.launch.started.catch(() => {
-      this.#ended = true;
-      this.#takeSocket(closeFds);
-    });
+    // The launcher knows the launch for as long as it waits, and must not know this object.
+    const self = new WeakRef(this);
+    facts.launch.started.catch(() => ParkedProcess.#lose(self.deref()));
+  }
+
+  static #lose(parked: ParkedProcess | undefined): void {
+    if (parked === undefined) return;
+    parked.#ended = true;
+    parked.#takeSocket(closeFds);
   }
 
   /** True when it can take a program: it has had none, and has not ended. */
