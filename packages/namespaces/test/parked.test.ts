@@ -32,6 +32,7 @@ import { asRoot, ENV, finished, leaks, WAYS } from './run.js';
 
 const needs = need('userns', 'static-cc');
 const MANY = 500;
+const PATIENCE_MS = 10_000;
 const MOST_MEMORY = 2 ** 26;
 
 /** The regions of a process's memory that can be written, as one text. */
@@ -206,7 +207,7 @@ describe.skipIf(!needs.ok)(needs.title('parked processes'), () => {
       const other = await makeBox();
       const inside = await enterTemplate(other, { args: ['true'] }).park();
       await other[Symbol.asyncDispose]();
-      await until(() => (runs(inside.pid) || inside.ready ? [inside.pid] : []));
+      await until(() => (runs(inside.pid) || inside.ready ? [inside.pid] : []), PATIENCE_MS);
       expect(inside.ended).toBe(true);
     });
 
@@ -217,7 +218,7 @@ describe.skipIf(!needs.ok)(needs.title('parked processes'), () => {
       await until(() => {
         gc();
         return runs(pid) ? [pid] : [];
-      }, 10_000);
+      }, PATIENCE_MS);
     });
 
     it('that somebody stopped are ended, and whoever waits is told', async () => {
@@ -225,7 +226,7 @@ describe.skipIf(!needs.ok)(needs.title('parked processes'), () => {
       process.kill(parked.pid, 'SIGSTOP');
       const error = await failure(parked.enter({ args: ['true'], env: ENV, doing: 'run it' }));
       expect(error.message).toBe('run it: wait for a program: await_program: ETIMEDOUT (timed out)\n  await_program(park)');
-      await until(() => (runs(parked.pid) ? [parked.pid] : []));
+      await until(() => (runs(parked.pid) ? [parked.pid] : []), PATIENCE_MS);
     });
 
     it('are given up by a signal', async () => {
@@ -281,7 +282,7 @@ describe.skipIf(!needs.ok)(needs.title('parked processes'), () => {
       expect(await finished(await made.enter(frozen))).toMatchObject({ exitCode: 0 });
       expect(new Set(await Promise.all(waiting.map(once))).size).toBe(60);
       for (let i = 0; i < MANY; i += 10) await Promise.all(Array.from({ length: 10 }, async () => once(await made.park())));
-      await check.assertClean();
+      await check.assertClean({ withinMs: PATIENCE_MS });
       expect(fds()).toBeLessThanOrEqual(before);
       expect(theirs()).toBe(theirsBefore);
     }, 60_000);
@@ -328,9 +329,9 @@ describe.skipIf(!needs.ok)(needs.title('parked processes'), () => {
       const pids = (await child.line()).split(' ').map(Number);
       if (way !== 'unref') child.process.kill(way as NodeJS.Signals);
       expect(await child.ended).toMatchObject(way === 'unref' ? { code: 0 } : { signal: way });
-      await until(() => pids.filter(runs));
+      await until(() => pids.filter(runs), PATIENCE_MS);
     }
-  });
+  }, 60_000);
 });
 
 describe('alwaysAllows', () => {
