@@ -115,7 +115,7 @@ describe.skipIf(!needs.ok)(needs.title('a step that fails'), () => {
 
   it('mkdirat: a target in a read-only file system', async () => {
     const mounts = [
-      { type: 'tmpfs', target: '/tmp', readOnly: true },
+      { type: 'bind', source: dir, target: '/tmp', readOnly: true },
       { type: 'tmpfs', target: '/tmp/below' },
     ] as const;
     expect(await messageFor({ namespaces, root: rootOf(dir), mounts })).toMatchInlineSnapshot(`

@@ -6,14 +6,28 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { makeTempDir } from '@ctr/internal/testing';
 import { describe, expect, it } from 'vitest';
-import { Fd, spawn } from '../src/index.js';
-import { ENV, leaks, run, shell } from './run.js';
+import { enterTemplate, Fd, spawn, spawnTemplate } from '../src/index.js';
+import { ENV, finished, leaks, run, runInside, shell } from './run.js';
 
 describe('the program', () => {
   it('gets its arguments byte for byte', async () => {
     const args = ['', ' two words ', 'quote\'"\\', 'ünïcödé \u{1f980}', '$HOME `id` \n newline', '-n'];
     const r = await run({ args: ['printf', '<%s>', ...args] });
     expect(r.stdout).toBe(args.map((a) => `<${a}>`).join(''));
+  });
+
+  it('finds another name for itself, where one is given', async () => {
+    const args = ['sh', '-c', 'tr "\\0" " " </proc/$$/cmdline'];
+    expect((await run({ args, argv0: '-login' })).stdout).toBe(`-login -c ${args[2]} `);
+    const first = { args, argv0: '-first', init: true, namespaces: { pid: 'new', user: 'new', mount: 'new' } } as const;
+    expect((await run({ ...first, mounts: [{ type: 'proc', target: '/proc' }] })).stdout).toBe(`-first -c ${args[2]} `);
+    const template = spawnTemplate({ args, argv0: '-again' }, 'placeholder-of-a-name');
+    expect((await finished(await template.spawn({ name: 'placeholder-of-a-name', args, env: ENV }))).stdout).toBe(`-again -c ${args[2]} `);
+    const box = await spawn({ args: ['sleep', '60'], env: ENV, stdio: ['ignore', 'ignore', 'ignore'] });
+    expect((await runInside(box, { args, argv0: '-beside', namespaces: [] })).stdout).toBe(`-beside -c ${args[2]} `);
+    const parked = await enterTemplate(box, { args, argv0: '-parked', namespaces: [] }).park();
+    expect((await finished(await parked.enter({ args, env: ENV }))).stdout).toBe(`-parked -c ${args[2]} `);
+    await box[Symbol.asyncDispose]();
   });
 
   it('gets the environment that is given and nothing else', async () => {

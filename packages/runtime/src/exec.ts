@@ -5,6 +5,7 @@ import { type ContainerProcess, type EnterOptions, type EnterTemplate, enter, en
 import { readFileInRoot } from '@ctr/overlayfs';
 import type { ExecSlots } from './exec-slots.js';
 import { hintSource } from './hints.js';
+import { applyProcessHook } from './oci/apply-hook.js';
 import { compileExec } from './oci/compile-exec.js';
 import { eitherSignal, hasListenerPath, type LoadedFilter, loadedFilter, startFiltered } from './oci/listener.js';
 import { environment, toInherited, toProgramOptions } from './oci/to-spawn.js';
@@ -110,8 +111,9 @@ interface Entering {
   readonly stdio: StdioPlan;
 }
 
-/** A terminal is each program's own, and so is a listener for an agent: there is nothing to keep for the next one. */
-const isOnItsOwn = (target: ExecTarget, spec: ExecSpec): boolean => Boolean(spec.tty) || hasListenerPath(target.oci.linux.seccomp);
+/** A terminal is each program's own, and so are a listener for an agent and what a hook makes: there is nothing to keep for the next one. */
+const isOnItsOwn = (target: ExecTarget, spec: ExecSpec): boolean =>
+  Boolean(spec.tty) || spec.process !== undefined || hasListenerPath(target.oci.linux.seccomp);
 
 function launchAlone(
   target: ExecTarget,
@@ -120,7 +122,7 @@ function launchAlone(
   stdio: StdioPlan,
   doing: string,
 ): Entering {
-  const process = compileExec(target.oci.process, command, spec, user);
+  const process = applyProcessHook(compileExec(target.oci.process, command, spec, user), spec.process);
   const loaded = filterOf(target);
   const options = { ...enterOptions(target, process, stdio, loaded), doing, signal: eitherSignal(spec.signal, loaded) };
   return { entering: startFiltered(loaded, () => enter(target.process, options)), args: process.args, stdio };

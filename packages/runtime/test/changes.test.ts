@@ -5,6 +5,7 @@ import { type Image, ImageStore, packTar, type TarEntry } from '@ctr/image';
 import { leakCheck, makeTempDir, need } from '@ctr/internal/testing';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Container, type RunOptions, runContainer } from '../src/index.js';
+import { atLeast } from '../src/session/host-facts.js';
 import { busyboxRoot } from './busybox-root.js';
 
 const asRoot = process.getuid?.() === 0;
@@ -30,7 +31,8 @@ async function all<T>(list: AsyncIterable<T>): Promise<T[]> {
 const WAYS: { way: string; options: RunOptions }[] = asRoot
   ? [
       { way: 'with the host’s users', options: { userns: 'host' } },
-      { way: 'with users of its own', options: { userns: 'auto' } },
+      // Layers are shown with mapped ids from Linux 6.15 on.
+      ...(atLeast([6, 15]) ? [{ way: 'with users of its own', options: { userns: 'auto' as const } }] : []),
     ]
   : [{ way: 'as an ordinary user', options: {} }];
 
@@ -129,6 +131,7 @@ describe.skipIf(!n.ok)(n.title('what a container changed'), () => {
       await aborted[Symbol.asyncDispose]();
       expect(await aborted.commit('localhost/x').catch(code)).toMatch(/^CTR_UNSUPPORTED .*running container/);
     }
-    await check.assertClean();
+    // Ranges of ids, and layers that are mounted for them, are kept for a while.
+    await check.assertClean({ withinMs: 10_000 });
   });
 });

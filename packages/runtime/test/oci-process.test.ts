@@ -3,7 +3,7 @@ import { chmodSync, chownSync, mkdirSync, readFileSync, symlinkSync, writeFileSy
 import path from 'node:path';
 import { leakCheck, makeTempDir, need } from '@ctr/internal/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type OciSpec, type RunOptions, runContainer } from '../src/index.js';
+import { type OciProcess, type OciSpec, type RunOptions, runContainer } from '../src/index.js';
 import { busyboxRoot } from './busybox-root.js';
 
 const n = need('busybox', process.getuid?.() === 0 ? 'root' : 'overlay-in-userns');
@@ -196,6 +196,46 @@ describe.skipIf(!n.ok)(n.title('OCI fields'), () => {
           .catch((e) => e)
       ).message,
     ).toContain('nothing');
+  });
+
+  it('a further program has attributes of its own', async () => {
+    await using box = await runContainer({ rootfs, command: ['sleep', '100'], stdout: 'ignore', stderr: 'ignore' });
+    const command = [
+      'sh',
+      '-c',
+      'grep -E "^(CapBnd|CapEff|NoNewPrivs)" /proc/self/status; ulimit -n; cut -d " " -f 19 /proc/self/stat; umask; pwd',
+    ];
+    const usual = await box.exec(command).text();
+    const own = await box
+      .exec(command, {
+        process: (process) => {
+          const none = { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] };
+          return {
+            ...process,
+            cwd: '/tmp',
+            capabilities: none,
+            rlimits: [{ type: 'RLIMIT_NOFILE', soft: 77, hard: 77 }],
+            scheduler: { policy: 'SCHED_OTHER', nice: 7 },
+            user: { ...process.user, umask: 0o77 },
+          };
+        },
+      })
+      .text();
+    expect(own).toBe('CapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1\n77\n7\n0077\n/tmp\n');
+    expect(usual).not.toBe(own);
+    expect(await box.exec(command).text()).toBe(usual);
+    const refused = (change: (p: OciProcess) => void) =>
+      box.exec(['true'], { process: (p) => void change(p) }).then(
+        () => 'ran',
+        (e: unknown) => (e as Error).message,
+      );
+    expect(await refused((p) => Object.assign(p, { rlimit: [] }))).toMatch(/"process\(\)\.rlimit" to be a known/);
+    expect(await refused((p) => Object.assign(p, { terminal: true }))).toContain('"process().terminal" to be as it was');
+    expect(
+      await refused(() => {
+        throw new Error('no');
+      }),
+    ).toContain('"process" to be a function that returns an OCI object');
   });
 
   it('labels are refused where the kernel has none', async () => {

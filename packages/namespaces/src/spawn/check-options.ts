@@ -18,7 +18,9 @@ import { parseNumberList } from './number-list.js';
 import type { CgroupEntry, Device, EnterOptions, Mount, ProgramOptions, SpawnOptions, User } from './options.js';
 
 const PROGRAM_KEYS = [
-  ...'args env cwd createCwd user capabilities noNewPrivileges seccomp rlimits oomScoreAdj stdio tty cgroup doing hints signal'.split(' '),
+  ...'args argv0 env cwd createCwd user capabilities noNewPrivileges seccomp rlimits oomScoreAdj stdio tty cgroup doing hints signal'.split(
+    ' ',
+  ),
   ...ATTRIBUTE_KEYS,
 ];
 const SPAWN_KEYS = [
@@ -97,6 +99,7 @@ function checkArgs(args: unknown): void {
 /** What a program gets, without what surrounds it. @throws InvalidArgumentError */
 export function checkProgramOptions(o: ProgramOptions): void {
   checkArgs(o.args);
+  if (o.argv0 !== undefined) text(o.argv0, 'argv0');
   if (o.env !== undefined) checkEnv(o.env);
   if (o.cwd !== undefined) absolute(o.cwd, 'cwd');
   if (o.user !== undefined) checkUser(o.user);

@@ -145,6 +145,8 @@ export type Stdio = 'pipe' | 'ignore' | 'inherit' | Fd;
 export interface ProgramOptions extends ProcessAttributes {
   /** The program and its arguments. A name without a slash is looked up in the PATH of `env` inside the new root. */
   args: readonly string[];
+  /** What the program finds as its own name, `argv[0]`: '-sh' for a login shell. Default: `args[0]`, which is always what is looked up. */
+  argv0?: string;
   /** The whole environment; nothing of this process's is added. Default: none. */
   env?: Readonly<Record<string, string>>;
   /** Working directory inside; default '/'. */

@@ -46,7 +46,8 @@ export class ParkedPrograms {
     const program = { args, ...(env === undefined ? {} : { env }), stdio };
     checkProgramOptions(program);
     const { slots, borrowed } = stdioFds(program);
-    const steps = parkedSteps(this.#options, execute(program), slots);
+    const { argv0 } = this.#options;
+    const steps = parkedSteps(this.#options, execute(argv0 === undefined ? program : { ...program, argv0 }), slots);
     const names = slots.filter((slot) => slot !== undefined);
     const message = encodeParkedProgram(steps, names);
     if (message === undefined) throw new InvalidArgumentError('args', 'arguments and environment of less than 96 KiB', args.length);

@@ -80,16 +80,17 @@ function changeDirectory(o: ProgramOptions): Step[] {
 }
 
 /** execve of each candidate of PATH in turn; the last one's failure is the one that is told. */
-export function execute(o: Pick<Program, 'args' | 'env' | 'init' | 'fds'>): Step[] {
+export function execute(o: Pick<Program, 'args' | 'argv0' | 'env' | 'init' | 'fds'>): Step[] {
   const program = o.args[0] ?? '';
-  const argv = { strings: o.args };
+  const args = o.argv0 === undefined ? o.args : [o.argv0, ...o.args.slice(1)];
+  const argv = { strings: args };
   const variables = Object.entries(o.env ?? {}).map(([k, v]) => `${k}=${v}`);
   // Shown by their number alone: they may hold secrets, and errors are logged.
   const envp = { strings: variables, text: `[${variables.length} variables]` };
   const candidates = program.includes('/')
     ? [program]
     : (o.env?.['PATH'] || DEFAULT_PATH).split(':').map((d) => `${d === '' ? '.' : d}/${program}`);
-  if (o.init) return executeInit(initNumber(o), candidates, o.args, envp);
+  if (o.init) return executeInit(initNumber(o), { program, candidates, argv: args, envp });
   return candidates.map(
     (path, i): Step => ({
       call: 'execve',

@@ -215,8 +215,9 @@ export class StartTemplate {
     if (known !== undefined && known.args === args && known.env === env) return known.steps;
     const options = { args, ...(env === undefined && this.#variables === undefined ? {} : { env: { ...env, ...this.#variables } }) };
     checkProgramOptions(options);
-    const { init, fds } = this.#options;
-    const steps = execute({ ...options, ...(init ? { init } : {}), ...(fds === undefined ? {} : { fds }) });
+    const { init, fds, argv0 } = this.#options;
+    const own = { ...(init ? { init } : {}), ...(fds === undefined ? {} : { fds }), ...(argv0 === undefined ? {} : { argv0 }) };
+    const steps = execute({ ...options, ...own });
     if (Object.isFrozen(args) && (env === undefined || Object.isFrozen(env))) this.#program = { args, env, steps };
     return steps;
   }

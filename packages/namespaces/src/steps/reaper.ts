@@ -27,12 +27,19 @@ const holdSignals: Step = {
   doing: 'run ctr-init',
 };
 
+/** What it starts: a file of which the first candidate that is there is taken. */
+interface InitProgram {
+  readonly program: string;
+  readonly candidates: readonly string[];
+  readonly argv: readonly string[];
+  readonly envp: StringList;
+}
+
 /**
  * Looks for the program first, so that a missing one is an error of the start and not an exit code; then runs the
  * program in descriptor `number` with what it has to know.
  */
-export function executeInit(number: number, candidates: readonly string[], argv: readonly string[], envp: StringList): Step[] {
-  const program = argv[0] ?? '';
+export function executeInit(number: number, { program, candidates, argv, envp }: InitProgram): Step[] {
   const doing = `run ${program}`;
   const list = { strings: ['init', String(candidates.length), ...candidates, ...argv] };
   return [

@@ -58,7 +58,7 @@ const plain = <T>(node: Schema<ReadonlyMap<string, T>>): Schema<Record<string, T
 });
 const plainRecord = (expected: string): Schema<Record<string, string>> => plain(record(expected, text('a name', { max: 256 }), line));
 
-const process = object(
+export const processSchema = object(
   'the process',
   {
     terminal: optional(boolean),
@@ -254,7 +254,7 @@ export const ociSchema = object(
   {
     ociVersion: text('a version', { max: 64 }),
     root: object('the root', { path: text('a path'), readonly: optional(boolean) }),
-    process,
+    process: processSchema,
     hostname: optional(text('a host name', { max: 64 })),
     domainname: optional(text('a domain name', { max: 64 })),
     mounts: list('an array of mounts', mount, 1024),

@@ -5,7 +5,7 @@ import type { ReadableStream, WritableStream } from 'node:stream/web';
 import type { Image, ImageStore, PullOptions } from '@ctr/image';
 import type { Fd } from '@ctr/internal/fd';
 import type { OciSeccomp } from '@ctr/namespaces';
-import type { OciSpec } from '../oci/types.js';
+import type { OciProcess, OciSpec } from '../oci/types.js';
 import type {
   CapabilityOptions,
   DeviceOptions,
@@ -195,4 +195,10 @@ export interface RunOptions extends ProcessOptions, RegistryPullOptions {
 }
 
 /** Options of {@link Container.exec}. */
-export interface ExecOptions extends ProcessOptions {}
+export interface ExecOptions extends ProcessOptions {
+  /**
+   * Called last with the OCI process object that was made of the container's own and of the other options: capabilities, rlimits, the scheduler, labels and all else that
+   * a process has can be others than the container's. Change it or return another. Such a program starts the usual way, without `execSlots`.
+   */
+  process?: ((process: OciProcess) => OciProcess | undefined) | undefined;
+}

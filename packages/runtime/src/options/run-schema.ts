@@ -4,7 +4,7 @@ import { Readable, Writable } from 'node:stream';
 import type { ReadableStream, WritableStream } from 'node:stream/web';
 import type { Image, ImageStore, PullOptions } from '@ctr/image';
 import { Fd } from '@ctr/internal/fd';
-import type { OciSpec } from '../oci/types.js';
+import type { OciProcess, OciSpec } from '../oci/types.js';
 import { EXEC_ALIASES, RUN_ALIASES } from './aliases.js';
 import {
   absolutePath,
@@ -87,8 +87,6 @@ const PROCESS = {
   timeout: optional(duration(1)),
   killSignal: optional(signalName),
 };
-
-export const execSchema = object('an object of options', PROCESS, EXEC_ALIASES);
 
 const containerName = text('a name of letters, digits and _ + . -, not beginning with a dot', {
   max: 128,
@@ -173,6 +171,12 @@ export const runSchema = object(
   },
   RUN_ALIASES,
 ); // prettier-ignore
+
+export const execSchema = object(
+  'an object of options',
+  { ...PROCESS, process: optional(callback<(process: OciProcess) => OciProcess | undefined>('a function')) },
+  EXEC_ALIASES,
+);
 
 /** The snapshot of one call's options: checked, and out of the caller's reach. */
 export type RunSpec = Read<typeof runSchema>;
