@@ -139,7 +139,9 @@ describe.skipIf(!base.ok || !hub.ok)(hub.title(base.title('the store')), () => {
       for (const at of spread(total, rounds(12))) {
         const place = newPlace();
         const outcome = await pull(place, { FAULT_AT: String(at), FAULT_ERRNO: '0' });
-        expect(outcome.signal, `at change ${at} of ${total}`).toBe('SIGKILL');
+        // What is renewed by the clock makes some changes more or less.
+        if (outcome.signal === null && at > total - 10) expect(outcome.said).toBe(SAID);
+        else expect(outcome.signal, `at change ${at} of ${total}`).toBe('SIGKILL');
         await expectSound(place, whole);
       }
     },

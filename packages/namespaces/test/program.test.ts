@@ -19,8 +19,6 @@ describe('the program', () => {
   it('finds another name for itself, where one is given', async () => {
     const args = ['sh', '-c', 'tr "\\0" " " </proc/$$/cmdline'];
     expect((await run({ args, argv0: '-login' })).stdout).toBe(`-login -c ${args[2]} `);
-    const first = { args, argv0: '-first', init: true, namespaces: { pid: 'new', user: 'new', mount: 'new' } } as const;
-    expect((await run({ ...first, mounts: [{ type: 'proc', target: '/proc' }] })).stdout).toBe(`-first -c ${args[2]} `);
     const template = spawnTemplate({ args, argv0: '-again' }, 'placeholder-of-a-name');
     expect((await finished(await template.spawn({ name: 'placeholder-of-a-name', args, env: ENV }))).stdout).toBe(`-again -c ${args[2]} `);
     const box = await spawn({ args: ['sleep', '60'], env: ENV, stdio: ['ignore', 'ignore', 'ignore'] });
@@ -28,6 +26,13 @@ describe('the program', () => {
     const parked = await enterTemplate(box, { args, argv0: '-parked', namespaces: [] }).park();
     expect((await finished(await parked.enter({ args, env: ENV }))).stdout).toBe(`-parked -c ${args[2]} `);
     await box[Symbol.asyncDispose]();
+  });
+
+  it('finds another name for itself below a first process that reaps', async () => {
+    const args = ['sh', '-c', 'tr "\\0" " " </proc/$$/cmdline'];
+    const namespaces = { pid: 'new', user: 'new', mount: 'new' } as const;
+    const r = await run({ args, argv0: '-first', init: true, namespaces, mounts: [{ type: 'proc', target: '/proc' }] });
+    expect(r.stdout).toBe(`-first -c ${args[2]} `);
   });
 
   it('gets the environment that is given and nothing else', async () => {

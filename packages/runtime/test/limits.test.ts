@@ -75,9 +75,21 @@ async function groupsOf(pid: number): Promise<string[]> {
   const roots = new Set([unified, ...Object.values(controllers)].flatMap((c) => c?.parentDirectory ?? []));
   const below = (dir: string): string[] => [
     dir,
-    ...readdirSync(dir, { withFileTypes: true }).flatMap((e) => (e.isDirectory() ? below(`${dir}/${e.name}`) : [])),
+    ...unlessGone(() => readdirSync(dir, { withFileTypes: true })).flatMap((e) => (e.isDirectory() ? below(`${dir}/${e.name}`) : [])),
   ];
-  return [...roots].flatMap(below).filter((d) => readFileSync(`${d}/cgroup.procs`, 'utf8').split('\n').includes(`${pid}`));
+  return [...roots]
+    .flatMap(below)
+    .filter((d) => unlessGone(() => readFileSync(`${d}/cgroup.procs`, 'utf8').split('\n')).includes(`${pid}`));
+}
+
+/** Those of others come and go. */
+function unlessGone<T>(look: () => T[]): T[] {
+  try {
+    return look();
+  } catch (e) {
+    if (['ENOENT', 'ENODEV'].includes(String((e as { code?: unknown }).code))) return [];
+    throw e;
+  }
 }
 
 describe.skipIf(!n.ok)(n.title('control groups that were made in that of a container'), () => {
