@@ -48,6 +48,19 @@ describe('the connection of a pull', () => {
 
   it('is not shared by two at once, nor by other rules', async () => {
     await putImage(registry, 'other');
+    // Neither is answered before the other has asked: on a slow machine one might have ended by then.
+    const seen = new Set<string>();
+    let bothAsk = (): void => {};
+    const underWay = new Promise<void>((resolve) => {
+      bothAsk = resolve;
+    });
+    registry.handler = async ({ socket, url = '' }) => {
+      sockets.add(socket);
+      seen.add(url.split('/')[2] ?? '');
+      if (seen.has('app') && seen.has('other')) bothAsk();
+      if (url !== '/v2/') await underWay;
+      return false;
+    };
     await Promise.all([store.pull(name, options), store.pull(`${registry.host}/other`, options)]);
     expect(sockets.size).toBe(2);
     sockets.clear();
