@@ -79,8 +79,8 @@ describe('a cgroup as steps', () => {
           "unified": "/cg/unified/p/web",
         },
         "kill": [
-          "cg.file = openat(AT_FDCWD, "/cg/unified/p/web/cgroup.kill", O_WRONLY|O_CLOEXEC, 0)",
-          "write(<cg.file>, "1", 1)",
+          "cg.file = openat(AT_FDCWD, "/cg/unified/p/web/cgroup.kill", O_WRONLY|O_CLOEXEC, 0) [ENOENT]",
+          "write(<cg.file>, "1", 1) [ENODEV]",
           "close(<cg.file>)",
         ],
         "notEnforced": [],

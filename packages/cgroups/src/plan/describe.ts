@@ -7,7 +7,7 @@ import type { CgroupParent, ParentHierarchy } from '../parent/parent.js';
 import type { Resources } from '../resources.js';
 import { deviceProgramSteps } from './device-steps.js';
 import { type Layout, layOut } from './layout.js';
-import { enterStep, makeStep, openDirectoryStep, openTasksStep, removeGroupsStep, reportStep, writeSteps } from './steps.js';
+import { enterStep, killSteps, makeStep, openDirectoryStep, openTasksStep, removeGroupsStep, reportStep, writeSteps } from './steps.js';
 
 /** How a process enters a cgroup that exists. */
 export interface CgroupEntrance {
@@ -100,7 +100,7 @@ function stepsOf(layout: Layout, name: string, programs: readonly Step[]): Omit<
   for (const { file, option, value } of layout.limits)
     (file.startsWith(`${unified}/`) ? prepare : beside).push(...writeSteps(file, value, `limit ${option} to ${value}`));
   if (unified !== undefined) prepare.push(openUnified(unified), ...programs);
-  const kill = unified === undefined ? [] : writeSteps(`${unified}/cgroup.kill`, '1', `kill the cgroup "${name}"`);
+  const kill = unified === undefined ? [] : killSteps(`${unified}/cgroup.kill`, `kill the cgroup "${name}"`);
   return {
     prepare,
     beside,

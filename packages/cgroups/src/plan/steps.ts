@@ -23,6 +23,12 @@ export const writeSteps = (file: string, text: string, doing: string): Step[] =>
   { call: 'close', args: [slot(SCRATCH)], path: file, doing },
 ];
 
+/** What is gone has nothing to kill: where the launcher was killed too, whoever collects what it left may have been quicker. */
+export const killSteps = (file: string, doing: string): Step[] => {
+  const [open, write, close] = writeSteps(file, '1', doing) as [Step, Step, Step];
+  return [{ ...open, allow: ['ENOENT'], skipOnAllowed: 2 }, { ...write, allow: ['ENODEV'] }, close];
+};
+
 export const openTasksStep = (directory: string, into: string, doing: string): Step => ({
   call: 'openat',
   args: [AT_FDCWD, `${directory}/tasks`, WRITE_ONLY, 0],
